@@ -1,0 +1,300 @@
+//! What a step can do: one file and one manual page a kind. An action knows its fields and its target, not the
+//! graph, the journal or other steps.
+
+pub mod matcher;
+pub mod shell;
+pub mod template;
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::world::{Fault, World};
+
+/// What an asset is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the words of the language")]
+pub enum AssetKind {
+    Postgres,
+    Clickhouse,
+    Redis,
+    Sqlite,
+    S3,
+    Route53,
+    Dns,
+    Kubernetes,
+    Kafka,
+    Flink,
+    Http,
+    Host,
+    Other,
+}
+
+/// Where a step stands in a recovery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the words of the language")]
+pub enum Phase {
+    Assess,
+    Contain,
+    Prepare,
+    Recover,
+    Verify,
+    Close,
+}
+
+/// What a repetition would mean, and who can tell whether it happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effect {
+    /// Changes nothing: run again.
+    Read,
+    /// Twice is the same as once: run again with the same key.
+    Idempotent,
+    /// Its probe tells: when it can no longer land, ask it.
+    Verifiable,
+    /// Neither: ask a person, never repeat.
+    Once,
+    /// A person does it.
+    Manual,
+}
+
+/// What a field of `with`, or a key of `connect`, may hold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Type {
+    /// A text; may hold `${…}`.
+    Text,
+    /// A text in which a `${secrets.…}` may stand.
+    Secret,
+    /// A whole number.
+    Int,
+    /// A truth value.
+    Bool,
+    /// `30s`.
+    Duration,
+    /// `10GiB`.
+    Size,
+    /// RFC 3339, or a `${…}`.
+    Time,
+    /// A text with a scheme; may hold `${…}`.
+    Url,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A matcher, see [`matcher`].
+    Matcher,
+    /// Dotted paths to matchers.
+    Matchers,
+    /// Values of this type.
+    List(&'static Type),
+    /// Names to values of this type.
+    Map(&'static Type),
+    /// Exactly these fields.
+    Record(&'static [Field]),
+    /// A reading action: `{uses, with}`.
+    Call,
+    /// Any value.
+    Any,
+}
+
+/// One field of an action.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Field {
+    /// Its key.
+    pub name: &'static str,
+    /// What it may hold.
+    pub kind: Type,
+    /// It must be given.
+    pub required: bool,
+    /// The default as it would be typed, if there is one.
+    pub default: Option<&'static str>,
+    /// Meaning and unit, one sentence.
+    pub doc: &'static str,
+}
+
+/// One output of an action.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Output {
+    /// Its name.
+    pub name: &'static str,
+    /// `Text`, `Int`, `Bool`, `Time`, `Duration` or `Any`.
+    pub kind: Type,
+    /// Meaning and unit, one sentence.
+    pub doc: &'static str,
+}
+
+/// An asset at a site, as an action sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// The asset.
+    pub asset: String,
+    /// Its kind.
+    pub kind: AssetKind,
+    /// The site, if the step has one.
+    pub site: Option<String>,
+    /// How to reach it.
+    pub connect: Map<String, Value>,
+}
+
+/// A step as a document sees it: its fields, with `${…}` still in their texts where only a run can tell.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// The fields.
+    pub with: &'a Map<String, Value>,
+    /// The asset at the site, if the step has an asset.
+    pub target: Option<&'a Target>,
+}
+
+/// A piece of what a person would type instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manual {
+    /// What this block does, one line.
+    pub what: String,
+    /// POSIX sh, values quoted by [`shell`]; several lines allowed.
+    pub script: String,
+    /// False if it only looks.
+    pub changes: bool,
+    /// What must be seen, in words.
+    pub expect: String,
+}
+
+/// An attempt as an action sees it: everything resolved, secrets too.
+pub struct Ctx<'a> {
+    /// The outside.
+    pub world: &'a World,
+    /// The fields, every `${…}` replaced.
+    pub with: &'a Map<String, Value>,
+    /// The target, every `${…}` of its connection replaced.
+    pub target: Option<&'a Target>,
+    /// `RUN/STEP/ATTEMPT`: names this attempt for the supervisor of commands.
+    pub ticket: &'a str,
+    /// The same for every attempt of the step: the idempotency key.
+    pub key: &'a str,
+    /// When the incident began, as far as known.
+    pub incident_start: Timestamp,
+    /// Time limit of this attempt.
+    pub timeout: Option<Duration>,
+    /// Values that must not be kept.
+    pub secrets: &'a [String],
+    /// The plan's directory; relative paths of a plan stand in it.
+    pub dir: &'a str,
+    /// Outputs that the step declares, as JSON of `OutputDecl`; empty for most actions.
+    pub outputs: &'a Map<String, Value>,
+}
+
+/// What an action found out. Names and types as its manual page says.
+pub type Outputs = Map<String, Value>;
+
+/// What a probe says about the effect.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Probe {
+    /// It is there; what apply would have given.
+    There(Outputs),
+    /// It is not there: all is as it was before.
+    NotThere,
+    /// Neither as it was nor as we would leave it: somebody else's change, in words.
+    Other(String),
+    /// The probe cannot tell, in words.
+    CannotTell(String),
+}
+
+/// One line of what a step would change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// What: `CNAME api.example.com`.
+    pub what: String,
+    /// As it is.
+    pub old: String,
+    /// As it would be.
+    pub new: String,
+}
+
+/// How an action is taken back by itself (`undo: auto`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UndoKind {
+    /// It changes nothing.
+    Unneeded,
+    /// `undo: auto` puts back what was.
+    Auto,
+    /// The plan must say `{uses, with}` or `{none: reason}`.
+    ByPlan,
+    /// Nothing can: the plan must say `{none: reason}`.
+    Impossible,
+}
+
+/// The state before, read once before the first attempt and kept in the journal. `Null` where none is needed.
+pub type Before = Value;
+
+/// An asynchronous function of an attempt.
+pub type Run<T> = for<'a> fn(&'a Ctx<'a>, &'a Before) -> BoxFuture<'a, Result<T, Fault>>;
+
+/// All there is to know about an action: plain data and functions.
+pub struct Action {
+    /// As `uses` takes it.
+    pub name: &'static str,
+    /// The manual page (Markdown).
+    pub page: &'static str,
+    /// Fields of `with`.
+    pub fields: &'static [Field],
+    /// What it finds out.
+    pub outputs: &'static [Output],
+    /// Its effect; for `command` and the like the default, which the plan may replace.
+    pub effect: Effect,
+    /// True if the plan may say `effect`.
+    pub effect_by_plan: bool,
+    /// Kinds of assets that it acts on; empty: it acts on none and any may be named.
+    pub kinds: &'static [AssetKind],
+    /// The phase unless the plan says otherwise.
+    pub phase: Phase,
+    /// How it is taken back.
+    pub undo: UndoKind,
+    /// The expected time where the plan may leave it out.
+    pub takes_ms: Option<u64>,
+    /// How long after its deadline a request that was sent may still land.
+    pub settles_ms: u64,
+    /// The Cargo feature that holds its service.
+    pub feature: Option<&'static str>,
+    /// One imperative sentence without a full stop, values in backticks.
+    pub sentence: fn(&Call<'_>) -> String,
+    /// What must be seen afterwards, in words.
+    pub seen: fn(&Call<'_>) -> String,
+    /// What a person would type instead.
+    pub commands: fn(&Call<'_>) -> Vec<Manual>,
+    /// What a person would type to take it back, in words or commands; empty if nothing.
+    pub undo_commands: fn(&Call<'_>) -> Vec<Manual>,
+    /// Fields that are well typed but do not fit each other; `(field, what is wrong, what to type)`.
+    pub check: fn(&Call<'_>) -> Vec<(&'static str, String, String)>,
+    /// The state before, as `undo` and `probe` need it. Reads only.
+    pub before: for<'a> fn(&'a Ctx<'a>) -> BoxFuture<'a, Result<Before, Fault>>,
+    /// Whether the effect is there. Reads only.
+    pub probe: Run<Probe>,
+    /// What apply would change. Reads only.
+    pub preview: Run<Vec<Change>>,
+    /// Does it, and waits until it is done.
+    pub apply: Run<Outputs>,
+    /// Looks, and takes it back if what is there is what we left. `NotThere` afterwards: it is as it was before;
+    /// `Other`: it was somebody's newer change and nothing was done.
+    pub undo_apply: Run<Probe>,
+}
+
+/// The action of a name.
+pub fn find(name: &str) -> Option<&'static Action> {
+    all().iter().copied().find(|a| a.name == name)
+}
+
+/// Every action, by name.
+pub fn all() -> &'static [&'static Action] {
+    TABLE
+}
+
+static TABLE: &[&Action] = &[];
+
+/// Keys of `connect` for a kind of asset.
+pub fn connect_fields(kind: AssetKind) -> &'static [Field] {
+    let _ = kind;
+    &[]
+}

@@ -1,0 +1,1 @@
+//! Text to plan and findings: every stage, in order, on one screen.

@@ -1,0 +1,261 @@
+//! The events of a run. They outlive the program: fields are added, never given another meaning.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One event as the journal keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its number in the run, from 1.
+    pub seq: u64,
+    /// When it was appended, wall-clock time of whoever appended it.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: Event,
+}
+
+/// Doing a step or taking it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "said above")]
+pub enum Doing {
+    Apply,
+    Undo,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The first event of every run.
+    RunStarted {
+        /// The plan's name.
+        plan: String,
+        /// The scenario.
+        scenario: String,
+        /// `planned`, `unplanned`, `drill`.
+        mode: String,
+        /// Digest of the compiled plan.
+        digest: String,
+        /// The compiled plan itself, canonical JSON.
+        compiled: String,
+        /// The plan's directory; relative paths of the plan stand in it.
+        dir: String,
+        /// Who started it.
+        operator: String,
+        /// Where.
+        host: String,
+        /// Git commit of the plan, if it has one; ends in `+changes` for a dirty work tree.
+        commit: Option<String>,
+        /// When the incident began.
+        incident_start: Timestamp,
+        /// True if nobody said when, and it was computed from `detect` and `decide`.
+        incident_assumed: bool,
+        /// Version of the program.
+        version: String,
+    },
+    /// A driver took the run.
+    LeaseTaken {
+        /// Its fence.
+        fence: u64,
+        /// `user@host pid`.
+        holder: String,
+        /// The holder before, if its lease ran out or it was gone.
+        from: Option<String>,
+    },
+    /// A driver gave the run back.
+    LeaseGiven {
+        /// Its fence.
+        fence: u64,
+    },
+    /// What a step waited for is done; it waits for a slot, a lock or a person.
+    Ready {
+        /// The step.
+        step: String,
+    },
+    /// An attempt is about to begin.
+    Intent {
+        /// The step.
+        step: String,
+        /// Doing or undoing.
+        doing: Doing,
+        /// From 1, counted for each of both.
+        attempt: u32,
+        /// Idempotency key: the same for all attempts.
+        key: String,
+        /// Digest of the resolved inputs, a secret standing as its name.
+        inputs: String,
+        /// Limit of the attempt.
+        timeout_ms: Option<u64>,
+        /// How long after that a request may still land.
+        settles_ms: u64,
+        /// The state before, read before the first attempt.
+        before: Value,
+    },
+    /// An attempt ended well.
+    Done {
+        /// The step.
+        step: String,
+        /// Doing or undoing.
+        doing: Doing,
+        /// Which attempt.
+        attempt: u32,
+        /// What it found out.
+        outputs: Map<String, Value>,
+        /// True if a probe or a reading of its command's exit found that it had happened.
+        found: bool,
+    },
+    /// An attempt surely ended without success.
+    Failed {
+        /// The step.
+        step: String,
+        /// Doing or undoing.
+        doing: Doing,
+        /// Which attempt; 0 if it failed before one.
+        attempt: u32,
+        /// Why.
+        reason: String,
+        /// The target could not be reached at all.
+        unreachable: bool,
+    },
+    /// Nobody knows whether an attempt had, or will have, its effect.
+    Unknown {
+        /// The step.
+        step: String,
+        /// Doing or undoing.
+        doing: Doing,
+        /// Which attempt.
+        attempt: u32,
+        /// Why.
+        why: String,
+        /// From then on nothing of it can land any more, by the appender's wall clock; none: closed already.
+        open_until: Option<Timestamp>,
+    },
+    /// A probe answered about an unknown attempt.
+    Probed {
+        /// The step.
+        step: String,
+        /// Doing or undoing.
+        doing: Doing,
+        /// Which attempt.
+        attempt: u32,
+        /// `there`, `not_there`, `other`, `cannot_tell`.
+        answer: String,
+        /// In words.
+        detail: String,
+    },
+    /// A step does not run: its condition does not hold, its mode is another, its target may be passed by.
+    Skipped {
+        /// The step.
+        step: String,
+        /// Why.
+        reason: String,
+    },
+    /// A question stands that only a person can answer.
+    Asked {
+        /// The step.
+        step: String,
+        /// `approval`, `manual`, `unknown`, `unreachable`, `when`, `failed`, `foreign`.
+        about: String,
+        /// What is asked.
+        question: String,
+    },
+    /// An approval was given.
+    Approved {
+        /// The step.
+        step: String,
+        /// Who says so; not proved.
+        who: String,
+        /// Their words.
+        comment: String,
+        /// Digest of the plan that was shown.
+        digest: String,
+    },
+    /// An approval was refused.
+    Declined {
+        /// The step.
+        step: String,
+        /// Who says so; not proved.
+        who: String,
+        /// Their words.
+        reason: String,
+        /// Digest of the plan that was shown.
+        digest: String,
+    },
+    /// An operator's word.
+    Word {
+        /// What is to be done.
+        word: Word,
+        /// The step that it is about.
+        step: Option<String>,
+        /// Who says so.
+        who: String,
+        /// Why.
+        reason: String,
+    },
+    /// An asset is back.
+    Objective {
+        /// The asset.
+        asset: String,
+        /// When its last verification passed.
+        at: Timestamp,
+        /// From the incident's start until then, plus the TTL of names.
+        recovery_ms: u64,
+        /// `shown`, or why it is `not shown`.
+        shown: String,
+        /// Data lost as measured; none where no action could tell.
+        loss_ms: Option<u64>,
+    },
+    /// The run ended.
+    Finished {
+        /// How.
+        how: End,
+        /// One sentence.
+        summary: String,
+    },
+}
+
+/// What an operator may say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Word {
+    /// Start nothing more.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Try a failed step again.
+    Retry,
+    /// Go on without a step.
+    Skip,
+    /// Say what became of an unknown attempt, or that a manual step is done.
+    Resolve {
+        /// `done` or `not-done`.
+        done: bool,
+        /// What a `manual` step records.
+        record: Map<String, Value>,
+        /// Do not wait until nothing can land any more.
+        accept_late_effect: bool,
+    },
+    /// Take back what was done.
+    Rollback {
+        /// Undo only what stands on this step.
+        to: Option<String>,
+    },
+    /// End the run as it is.
+    Abort,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// Every step is done.
+    Good,
+    /// It ran to its end with a failed, continued, skipped or untested step.
+    Flawed,
+    /// Everything that could be was taken back.
+    RolledBack,
+    /// A person ended it.
+    Aborted,
+}

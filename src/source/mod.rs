@@ -1,0 +1,83 @@
+//! Texts and places in them. It knows where a byte stands, not what it means.
+
+/// Which text a place is in: an index into [`Sources`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct SourceId(pub u32);
+
+/// A half-open range of bytes in one text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Span {
+    /// The text.
+    pub source: SourceId,
+    /// First byte.
+    pub start: u32,
+    /// First byte after it.
+    pub end: u32,
+}
+
+impl Span {
+    /// The smallest place that covers both; `other` must be in the same text.
+    pub fn to(self, other: Span) -> Span {
+        Span { source: self.source, start: self.start.min(other.start), end: self.end.max(other.end) }
+    }
+}
+
+/// One text with its name and the start of each of its lines.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The path as the person typed it.
+    pub name: String,
+    /// The whole text.
+    pub text: String,
+    lines: Vec<u32>,
+}
+
+impl Source {
+    /// Line and column of a byte, both from 1; columns count characters.
+    pub fn line_col(&self, offset: u32) -> (usize, usize) {
+        let line = self.lines.partition_point(|&start| start <= offset) - 1;
+        let start = self.lines[line] as usize;
+        let end = (offset as usize).min(self.text.len());
+        let col = self.text.get(start..end).map_or(end - start, |s| s.chars().count());
+        (line + 1, col + 1)
+    }
+
+    /// Byte range of a line counted from 1, without its line break.
+    pub fn line_range(&self, line: usize) -> (usize, usize) {
+        let start = self.lines[line - 1] as usize;
+        let end = self.lines.get(line).map_or(self.text.len(), |&e| e as usize);
+        let body = self.text[start..end].trim_end_matches(['\n', '\r']);
+        (start, start + body.len())
+    }
+
+    /// Number of lines.
+    pub fn line_count(&self) -> usize {
+        self.lines.len()
+    }
+}
+
+/// Every text of one compilation.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    all: Vec<Source>,
+}
+
+impl Sources {
+    /// Adds a text and returns its id.
+    pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> SourceId {
+        let text = text.into();
+        let lines = std::iter::once(0).chain(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i as u32 + 1)).collect();
+        self.all.push(Source { name: name.into(), text, lines });
+        SourceId(self.all.len() as u32 - 1)
+    }
+
+    /// The text of an id that this value gave.
+    pub fn get(&self, id: SourceId) -> &Source {
+        &self.all[id.0 as usize]
+    }
+
+    /// The bytes at a place.
+    pub fn slice(&self, span: Span) -> &str {
+        self.get(span.source).text.get(span.start as usize..span.end as usize).unwrap_or("")
+    }
+}

@@ -3,6 +3,8 @@
 
 pub mod compiled;
 pub mod plan;
+pub mod target;
 
 pub use compiled::{Compiled, EmbeddedFile, Join, Node, Prediction, Wait};
 pub use plan::*;
+pub use target::{connect_at, target, target_of};

@@ -1,0 +1,39 @@
+//! What a step acts on: its asset at its site, with the connection of the copy that stands there. Documents and the
+//! executor both ask here, so that what is printed is what is done. It does not resolve `${…}`.
+
+use serde_json::Map;
+
+use super::plan::{ActionUse, Asset, Step};
+use super::{Compiled, Plan};
+use crate::actions::{self, Call, Target};
+
+/// What the step's own action acts on; none for a step without an asset.
+pub fn target(compiled: &Compiled, step: &Step) -> Option<Target> {
+    target_of(&compiled.plan, step, &step.call)
+}
+
+/// What another action of the step (its `check`, its `undo`) acts on: of several assets the first whose kind fits it.
+pub fn target_of(plan: &Plan, step: &Step, call: &ActionUse) -> Option<Target> {
+    let kinds = actions::find(&call.uses).map_or(&[][..], |a| a.kinds);
+    let known = || step.assets.iter().filter_map(|id| plan.assets.get(id).map(|asset| (id, asset)));
+    let (id, asset) = known().find(|(_, a)| kinds.contains(&a.kind)).or_else(|| known().next())?;
+    let connect = connect_at(asset, step.at.as_deref()).iter().map(|(k, v)| (k.clone(), v.clone())).collect::<Map<_, _>>();
+    Some(Target { asset: id.clone(), kind: asset.kind, site: step.at.clone(), connect })
+}
+
+/// The connection of the copy that stands at a site: a replica's own there, else the asset's.
+pub fn connect_at<'a>(asset: &'a Asset, site: Option<&str>) -> &'a std::collections::BTreeMap<String, serde_json::Value> {
+    match site {
+        Some(site) if !asset.sites.iter().any(|s| s == site) => {
+            asset.replicas.iter().find(|r| r.site == site).map_or(&asset.connect, |r| &r.connect)
+        }
+        _ => &asset.connect,
+    }
+}
+
+impl ActionUse {
+    /// The action as a document sees it.
+    pub fn call<'a>(&'a self, target: Option<&'a Target>) -> Call<'a> {
+        Call { with: &self.with, target }
+    }
+}

@@ -4,6 +4,7 @@
 pub mod matcher;
 pub mod shell;
 pub mod template;
+pub mod units;
 
 use std::time::Duration;
 
@@ -63,7 +64,8 @@ pub enum Effect {
     Manual,
 }
 
-/// What a field of `with`, or a key of `connect`, may hold.
+/// What a field of `with`, a key of `connect`, or any other key of a plan may hold: the one vocabulary of shapes, for
+/// the validator, the JSON Schema and the manual.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Type {
     /// A text; may hold `${…}`.
@@ -98,6 +100,22 @@ pub enum Type {
     Call,
     /// Any value.
     Any,
+    /// The name of an asset, site, step, …: `[a-z][a-z0-9-]*`.
+    Id,
+    /// An id that may also hold `_`: of a parameter, a secret, an output.
+    Name,
+    /// A number with or without a fraction.
+    Number,
+    /// For how long something is kept: a duration with `mo` and `y` too, or `{last: 7}`, `{daily: 30d, weekly: 12w}`.
+    Keep,
+    /// A regular expression.
+    Pattern,
+    /// Ids to values of this type.
+    ById(&'static Type),
+    /// The first of these that goes with a scalar, a list or a map, whichever stands there.
+    Either(&'static [Type]),
+    /// A word of the language that this version does not carry out.
+    NotYet,
 }
 
 /// One field of an action.

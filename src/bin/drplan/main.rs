@@ -1,2 +1,78 @@
-//! The command line.
-fn main() {}
+//! The command line: the only room that prints, reads the environment and exits. One file a command; to add one, write
+//! its file, name it in [`Command`] and in [`Command::run`].
+
+mod completions;
+mod exit;
+mod explain;
+mod output;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use exit::{Ended, Exit};
+use settings::Settings;
+
+/// Write down how your systems come back; check it, print it as a runbook, and run it when it counts.
+#[derive(Debug, Parser)]
+#[command(name = "drplan", version, propagate_version = false, max_term_width = 100, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Explain(explain::Args),
+    Completions(completions::Args),
+}
+
+impl Command {
+    fn run(self, settings: &Settings) -> Ended {
+        match self {
+            Command::Explain(args) => explain::run(&args, settings),
+            Command::Completions(args) => completions::run(&args, settings),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| output::say(&confession(panic))));
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(asked) => {
+            // Help and version are data, and come with 0; anything else is a mistake in calling.
+            let text = asked.render();
+            if asked.use_stderr() {
+                output::say(&if output::color_err(settings::Color::Auto) { text.ansi().to_string() } else { text.to_string() });
+                return Exit::Usage.code().into();
+            }
+            let _ = output::data(&if output::color_out(settings::Color::Auto) { text.ansi().to_string() } else { text.to_string() });
+            return Exit::Good.code().into();
+        }
+    };
+    match cli.command.run(&cli.settings) {
+        Ok(exit) => exit.code().into(),
+        Err(stop) => {
+            if !stop.message.is_empty() {
+                output::say(&format!("drplan: {stop}\n"));
+            }
+            stop.exit.code().into()
+        }
+    }
+}
+
+/// What is said instead of a backtrace.
+fn confession(panic: &std::panic::PanicHookInfo<'_>) -> String {
+    let what = panic.payload_as_str().unwrap_or("no words");
+    let place = panic.location().map(|l| format!(" ({}:{})", l.file(), l.line())).unwrap_or_default();
+    format!(
+        "\ndrplan: this is a bug in drplan {}, not in your plan: {what}{place}\n  \
+         If a run was going on, its journal holds everything up to here: `drplan status` shows it, `drplan resume` goes on.\n  \
+         Please report this message with the command that you typed.\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}

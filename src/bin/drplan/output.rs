@@ -1,0 +1,54 @@
+//! The only place that writes to the standard streams. A reader who went away is no failure: the rest is dropped.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::exit::Stop;
+use crate::settings::Color;
+
+/// Writes data to standard output.
+pub fn data(text: &str) -> Result<(), Stop> {
+    written(io::stdout().lock(), text, "standard output")
+}
+
+/// Writes a value to standard output, as JSON on several lines.
+pub fn json(value: &Value) -> Result<(), Stop> {
+    data(&format!("{value:#}\n"))
+}
+
+/// Writes progress, findings and messages to standard error. There is nobody to tell if that fails.
+pub fn say(text: &str) {
+    let _ = written(io::stderr().lock(), text, "standard error");
+}
+
+/// Writes a file whole, or says which one could not be written.
+pub fn file(path: &Path, text: &str) -> Result<(), Stop> {
+    std::fs::write(path, text).map_err(|e| Stop::no_input(format!("cannot write {}: {e}", path.display())))
+}
+
+/// Whether standard output is to be coloured.
+pub fn color_out(color: Color) -> bool {
+    wanted(color, io::stdout().is_terminal())
+}
+
+/// Whether standard error is to be coloured.
+pub fn color_err(color: Color) -> bool {
+    wanted(color, io::stderr().is_terminal())
+}
+
+fn wanted(color: Color, terminal: bool) -> bool {
+    match color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+    }
+}
+
+fn written(mut stream: impl Write, text: &str, name: &str) -> Result<(), Stop> {
+    match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Stop::no_input(format!("cannot write to {name}: {e}"))),
+        _ => Ok(()),
+    }
+}

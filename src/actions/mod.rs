@@ -155,11 +155,27 @@ pub struct Target {
     pub site: Option<String>,
     /// How to reach it.
     pub connect: Map<String, Value>,
+    /// The backup that the step restores from, if its `from` names one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub source: Option<Source>,
+}
+
+/// A backup, as a restoring action sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    /// Its name within the asset.
+    pub id: String,
+    /// `full`, `dump`, …
+    pub method: String,
+    /// Where it lies, as the plan says it: its own place first, then its copies.
+    pub places: Vec<String>,
 }
 
 /// A step as a document sees it: its fields, with `${…}` still in their texts where only a run can tell.
 #[derive(Debug, Clone, Copy)]
 pub struct Call<'a> {
+    /// The step's name: outputs that others use become variables named after it, see [`shell::variable`].
+    pub step: &'a str,
     /// The fields.
     pub with: &'a Map<String, Value>,
     /// The asset at the site, if the step has an asset.
@@ -193,6 +209,8 @@ pub struct Ctx<'a> {
     pub key: &'a str,
     /// When the incident began, as far as known.
     pub incident_start: Timestamp,
+    /// True if nobody said when, and it was computed from `detect` and `decide`.
+    pub incident_assumed: bool,
     /// Time limit of this attempt.
     pub timeout: Option<Duration>,
     /// Values that must not be kept.

@@ -3,9 +3,9 @@
 
 use serde_json::Map;
 
-use super::plan::{ActionUse, Asset, Step};
+use super::plan::{ActionUse, Asset, Backup, Step};
 use super::{Compiled, Plan};
-use crate::actions::{self, Call, Target};
+use crate::actions::{self, Call, Source, Target};
 
 /// What the step's own action acts on; none for a step without an asset.
 pub fn target(compiled: &Compiled, step: &Step) -> Option<Target> {
@@ -18,7 +18,14 @@ pub fn target_of(plan: &Plan, step: &Step, call: &ActionUse) -> Option<Target> {
     let known = || step.assets.iter().filter_map(|id| plan.assets.get(id).map(|asset| (id, asset)));
     let (id, asset) = known().find(|(_, a)| kinds.contains(&a.kind)).or_else(|| known().next())?;
     let connect = connect_at(asset, step.at.as_deref()).iter().map(|(k, v)| (k.clone(), v.clone())).collect::<Map<_, _>>();
-    Some(Target { asset: id.clone(), kind: asset.kind, site: step.at.clone(), connect })
+    let source = step.from.as_deref().and_then(|from| asset.backups.iter().find(|b| b.id == from)).map(source);
+    Some(Target { asset: id.clone(), kind: asset.kind, site: step.at.clone(), connect, source })
+}
+
+fn source(backup: &Backup) -> Source {
+    let method = format!("{:?}", backup.method).to_lowercase();
+    let places = std::iter::once(&backup.to).chain(backup.copies.iter().map(|c| &c.to)).cloned().collect();
+    Source { id: backup.id.clone(), method, places }
 }
 
 /// The connection of the copy that stands at a site: a replica's own there, else the asset's.
@@ -32,8 +39,8 @@ pub fn connect_at<'a>(asset: &'a Asset, site: Option<&str>) -> &'a std::collecti
 }
 
 impl ActionUse {
-    /// The action as a document sees it.
-    pub fn call<'a>(&'a self, target: Option<&'a Target>) -> Call<'a> {
-        Call { with: &self.with, target }
+    /// The action as a document sees it, as part of a step.
+    pub fn call<'a>(&'a self, step: &'a str, target: Option<&'a Target>) -> Call<'a> {
+        Call { step, with: &self.with, target }
     }
 }

@@ -238,6 +238,24 @@ pub enum Probe {
     CannotTell(String),
 }
 
+/// What became of an attempt of an earlier driver.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Earlier {
+    /// It still runs.
+    Running,
+    /// It surely never started, and never will.
+    NeverStarted,
+    /// It ended, and so.
+    Ended(Result<Outputs, Fault>),
+    /// Nobody can tell.
+    CannotTell {
+        /// Why.
+        why: String,
+        /// True if nothing of it can be left.
+        gone: bool,
+    },
+}
+
 /// One line of what a step would change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
@@ -312,6 +330,9 @@ pub struct Action {
     pub preview: Run<Vec<Change>>,
     /// Does it, and waits until it is done.
     pub apply: Run<Outputs>,
+    /// For actions whose attempts outlive a driver: what became of one of an earlier driver (its ticket is
+    /// [`Ctx::ticket`]). None: only the probe can tell.
+    pub earlier: Option<Run<Earlier>>,
     /// Looks, and takes it back if what is there is what we left. `NotThere` afterwards: it is as it was before;
     /// `Other`: it was somebody's newer change and nothing was done.
     pub undo_apply: Run<Probe>,

@@ -1,0 +1,194 @@
+//! Texts of a plan, made harmless for the document that they stand in: what a person wrote is shown, never obeyed.
+//! It does not know what the texts mean.
+
+/// A text for people as Markdown on one line. Words between backticks become code; everything else is literal.
+pub fn prose(text: &str) -> String {
+    spans(text, false)
+}
+
+/// [`prose`] for a cell of a table, where a bar ends the cell even inside code.
+pub fn cell(text: &str) -> String {
+    spans(text, true)
+}
+
+/// A text as one code span, whatever it holds.
+pub fn code(text: &str) -> String {
+    let text = line(text);
+    if text.is_empty() {
+        return String::new();
+    }
+    let ticks = "`".repeat(longest_run(&text) + 1);
+    // CommonMark takes one space off each end if there is one at both.
+    let pad = if text.starts_with(['`', ' ']) || text.ends_with(['`', ' ']) { " " } else { "" };
+    format!("{ticks}{pad}{text}{pad}{ticks}")
+}
+
+/// A fence that the content cannot close.
+pub fn fence(content: &str) -> String {
+    "`".repeat(longest_run(content).max(2) + 1)
+}
+
+/// A text on one line, without characters that a terminal or a browser would obey.
+pub fn line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if c.is_whitespace() => {
+                if !out.ends_with(' ') {
+                    out.push(' ');
+                }
+            }
+            c if obeyed(c) => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out.trim().to_owned()
+}
+
+/// A block of commands, as it stands but for characters that a terminal would obey.
+pub fn block(text: &str) -> String {
+    text.trim_end().chars().map(|c| if obeyed(c) && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+/// A text as the inside of a Mermaid string: all but plain characters as their number, cut to a readable length.
+pub fn mermaid(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || " .,:/-_+=()".contains(c);
+    let mut out = String::new();
+    for c in short(&line(text), 60).chars() {
+        if plain(c) { out.push(c) } else { out.push_str(&format!("#{};", c as u32)) }
+    }
+    out
+}
+
+/// A text as the inside of a DOT string.
+pub fn dot(text: &str) -> String {
+    line(text).replace('\\', "\\\\").replace('"', "\\\"")
+}
+
+/// At most `max` characters, the last an ellipsis if some are missing.
+pub fn short(text: &str, max: usize) -> String {
+    if text.chars().count() <= max {
+        return text.to_owned();
+    }
+    let mut cut: String = text.chars().take(max - 1).collect();
+    cut.truncate(cut.trim_end().len());
+    cut + "…"
+}
+
+/// Control characters, and those that turn the direction of writing round.
+fn obeyed(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+fn longest_run(text: &str) -> usize {
+    text.split(|c| c != '`').map(str::len).max().unwrap_or(0)
+}
+
+fn spans(text: &str, in_table: bool) -> String {
+    let text = line(text);
+    let pieces: Vec<&str> = text.split('`').collect();
+    let mut out = String::new();
+    for (i, piece) in pieces.iter().enumerate() {
+        let closed = i % 2 == 1 && i + 1 < pieces.len();
+        if closed && !piece.is_empty() {
+            // Two code spans that touch would make one delimiter of two.
+            let gap = if out.ends_with('`') { " " } else { "" };
+            let piece = if in_table { piece.replace('|', "\\|") } else { (*piece).to_owned() };
+            out.push_str(&format!("{gap}`{piece}`"));
+        } else if i % 2 == 1 {
+            out.push_str("\\`");
+            literal(piece, &mut out);
+            if closed {
+                out.push_str("\\`");
+            }
+        } else {
+            literal(piece, &mut out);
+        }
+    }
+    out
+}
+
+fn literal(text: &str, out: &mut String) {
+    let start = out.is_empty();
+    if start && begins_a_block(text) {
+        let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
+        out.push_str(&text[..at]);
+        out.push('\\');
+        return inline(&text[at..], out);
+    }
+    inline(text, out);
+}
+
+/// Whether Markdown would read the start of a line as a list or an underline: `- `, `+ `, `1.`, `===`.
+fn begins_a_block(text: &str) -> bool {
+    let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    text.starts_with(['-', '+', '=']) || rest.len() < text.len() && rest.starts_with(['.', ')'])
+}
+
+fn inline(text: &str, out: &mut String) {
+    let chars: Vec<char> = text.chars().collect();
+    for (i, &c) in chars.iter().enumerate() {
+        let word = |c: Option<&char>| c.is_some_and(|c| c.is_alphanumeric());
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            // Inside a word an underscore is only an underscore.
+            '_' if word(i.checked_sub(1).and_then(|i| chars.get(i))) && word(chars.get(i + 1)) => out.push('_'),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' | '$' | '{' | '}' => {
+                out.push('\\');
+                out.push(c);
+            }
+            _ => out.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prose_keeps_code_and_defuses_the_rest() {
+        assert_eq!(prose("Promote `db` at `us-west-2`"), "Promote `db` at `us-west-2`");
+        assert_eq!(prose("a <b>x</b> & [y](z) *w* {{q}}"), "a &lt;b&gt;x&lt;/b&gt; &amp; \\[y\\](z) \\*w\\* \\{\\{q\\}\\}");
+        assert_eq!(prose("max_lag _x_"), "max_lag \\_x\\_");
+        assert_eq!(prose("- one\n- two"), "\\- one - two");
+        assert_eq!(prose("1. one"), "1\\. one");
+        assert_eq!(prose("# no heading"), "\\# no heading");
+    }
+
+    #[test]
+    fn backticks_never_leave_a_span_open_or_longer_than_it_looks() {
+        assert_eq!(prose("a ` b"), "a \\` b");
+assert_eq!(prose("```\nrm -rf /\n```"), "\\`\\` ` rm -rf / `\\`\\`");
+        assert_eq!(prose("`a``b`"), "`a` `b`");
+        assert_eq!(code("a`b"), "``a`b``");
+        assert_eq!(code("`"), "`` ` ``");
+    }
+
+    #[test]
+    fn cells_survive_bars() {
+        assert_eq!(cell("a|b `c|d`"), "a\\|b `c\\|d`");
+        assert_eq!(prose("`c|d`"), "`c|d`");
+    }
+
+    #[test]
+    fn control_characters_are_shown_not_obeyed() {
+        assert_eq!(line("a\u{1b}[31mred\u{202e}\r\nb"), "a\u{fffd}[31mred\u{fffd} b");
+        assert_eq!(block("echo \u{1b}[2J\n\tx\n"), "echo \u{fffd}[2J\n\tx");
+    }
+
+    #[test]
+    fn a_fence_is_longer_than_any_run_inside() {
+        assert_eq!(fence("plain"), "```");
+        assert_eq!(fence("a\n`````\nb"), "``````");
+    }
+
+    #[test]
+    fn mermaid_and_dot_strings_cannot_be_left() {
+        assert_eq!(mermaid("a\"]; click x `%%{init}%%`"), "a#34;#93;#59; click x #96;#37;#37;#123;init#125;#37;#37;#96;");
+        assert_eq!(dot("a\"\\\nb"), "a\\\"\\\\ b");
+        assert_eq!(short("abcdef", 4), "abc…");
+    }
+}

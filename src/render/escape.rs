@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn backticks_never_leave_a_span_open_or_longer_than_it_looks() {
         assert_eq!(prose("a ` b"), "a \\` b");
-assert_eq!(prose("```\nrm -rf /\n```"), "\\`\\` ` rm -rf / `\\`\\`");
+        assert_eq!(prose("```\nrm -rf /\n```"), "\\`\\` ` rm -rf / `\\`\\`");
         assert_eq!(prose("`a``b`"), "`a` `b`");
         assert_eq!(code("a`b"), "``a`b``");
         assert_eq!(code("`"), "`` ` ``");

@@ -2,5 +2,6 @@
 //! know runs.
 
 pub mod escape;
+pub mod mermaid;
 pub mod runbook;
 pub mod view;

@@ -215,7 +215,8 @@ pub fn variables(compiled: &Compiled) -> Vec<Variable> {
 /// The outputs of a step that others use, with what they are.
 pub fn noted(compiled: &Compiled, step: &Step) -> Vec<Variable> {
     let prefix = format!("steps.{}.", step.id);
-    let used = compiled.scenario.steps.iter().flat_map(|s| calls(s).into_iter().flat_map(|c| c.with.values()).flat_map(template::references));
+    let used =
+        compiled.scenario.steps.iter().flat_map(|s| calls(s).into_iter().flat_map(|c| c.with.values()).flat_map(template::references));
     let names: BTreeSet<String> = used.filter_map(|path| path.strip_prefix(&prefix).map(str::to_owned)).collect();
     let doc = |name: &str| {
         let of = actions::find(&step.call.uses).and_then(|a| a.outputs.iter().find(|o| o.name == name));
@@ -281,12 +282,12 @@ pub fn filled(text: &str) -> String {
 
 fn said(compiled: &Compiled, step: &Step, call: &ActionUse, what: fn(&Action) -> fn(&actions::Call<'_>) -> String) -> String {
     let target = target_of(&compiled.plan, step, call);
-    actions::find(&call.uses).map_or_else(|| format!("Run `{}`", call.uses), |a| what(a)(&call.call(target.as_ref())))
+    actions::find(&call.uses).map_or_else(|| format!("Run `{}`", call.uses), |a| what(a)(&call.call(&step.id, target.as_ref())))
 }
 
 fn manual(compiled: &Compiled, step: &Step, call: &ActionUse, what: fn(&Action) -> fn(&actions::Call<'_>) -> Vec<Manual>) -> Vec<Manual> {
     let target = target_of(&compiled.plan, step, call);
-    actions::find(&call.uses).map(|a| what(a)(&call.call(target.as_ref()))).unwrap_or_default()
+    actions::find(&call.uses).map(|a| what(a)(&call.call(&step.id, target.as_ref()))).unwrap_or_default()
 }
 
 /// A site with its title: ``Ireland (`eu-west-1`)``.

@@ -1,0 +1,337 @@
+//! The runbook: the page from which a person recovers by hand, in Markdown. The words come from `view`, the shape from
+//! the templates; this file only joins them, and makes sure that no text of a plan leaves its place.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use handlebars::{Context, Handlebars, Helper, HelperResult, Output, RenderContext, RenderErrorReason};
+use serde::Serialize;
+
+use super::{escape, mermaid, view};
+use crate::actions::Manual;
+use crate::actions::units::duration_text;
+use crate::analysis::Checked;
+use crate::model::{Compiled, Step, Undo};
+
+/// The runbook of a checked plan, as Markdown.
+pub fn render(checked: &Checked) -> String {
+    TEMPLATES.render("runbook", &page(checked)).expect("the templates are compiled in, and a test renders every branch of them")
+}
+
+static TEMPLATES: LazyLock<Handlebars<'static>> = LazyLock::new(|| {
+    let mut templates = Handlebars::new();
+    templates.set_strict_mode(true);
+    templates.register_escape_fn(escape::prose);
+    templates.register_helper("cell", Box::new(cell));
+    for (name, text) in [
+        ("runbook", include_str!("templates/runbook.md.hbs")),
+        ("step", include_str!("templates/step.md.hbs")),
+        ("block", include_str!("templates/block.md.hbs")),
+    ] {
+        templates.register_partial(name, text).expect("a compiled-in template parses");
+    }
+    templates
+});
+
+/// `{{cell x}}`: a text in a table.
+fn cell(h: &Helper<'_>, _: &Handlebars<'_>, _: &Context, _: &mut RenderContext<'_, '_>, out: &mut dyn Output) -> HelperResult {
+    let value = h.param(0).ok_or(RenderErrorReason::ParamNotFoundForIndex("cell", 0))?.value();
+    out.write(&escape::cell(&crate::actions::template::plain(value)))?;
+    Ok(())
+}
+
+/// Everything on the page, in its order.
+#[derive(Serialize)]
+struct Page {
+    title: String,
+    plan: String,
+    scenario: String,
+    mode: &'static str,
+    cause: &'static str,
+    length: String,
+    symptoms: Vec<String>,
+    lost: Vec<String>,
+    leaves: Vec<String>,
+    clock: Option<String>,
+    objectives: Vec<Objective>,
+    people: Vec<Person>,
+    backups: Vec<Copy>,
+    variables: Option<Block>,
+    graph: Block,
+    no_return: Option<NoReturn>,
+    steps: Vec<StepView>,
+}
+
+#[derive(Serialize)]
+struct Objective {
+    asset: String,
+    recovery: String,
+    rto: String,
+    loss: String,
+    rpo: String,
+    source: String,
+}
+
+#[derive(Serialize)]
+struct Person {
+    name: String,
+    role: String,
+    reach: String,
+}
+
+#[derive(Serialize)]
+struct Copy {
+    asset: String,
+    what: String,
+    place: String,
+    kept: String,
+}
+
+#[derive(Serialize)]
+struct NoReturn {
+    number: usize,
+    title: String,
+    reason: String,
+}
+
+/// One step of the page.
+#[derive(Serialize)]
+struct StepView {
+    number: usize,
+    id: String,
+    title: String,
+    sentence: Option<String>,
+    phase: &'static str,
+    place: Option<String>,
+    contact: Option<String>,
+    assets: Option<String>,
+    pass_over: Option<String>,
+    no_return: bool,
+    waits: Vec<String>,
+    conditions: Vec<String>,
+    repeat: Option<&'static str>,
+    unreachable: Option<&'static str>,
+    tries: Option<String>,
+    blocks: Vec<Block>,
+    seen: Option<String>,
+    check: Vec<Block>,
+    check_seen: Option<String>,
+    notes: Vec<Note>,
+    undo: Option<String>,
+    undo_blocks: Vec<Block>,
+    takes: String,
+    worst: Option<String>,
+}
+
+/// Commands in a fence.
+#[derive(Serialize)]
+struct Block {
+    what: String,
+    fence: String,
+    info: &'static str,
+    script: String,
+    expect: Option<String>,
+}
+
+/// An output that later steps use.
+#[derive(Serialize)]
+struct Note {
+    name: String,
+    what: String,
+    set: bool,
+}
+
+fn page(checked: &Checked) -> Page {
+    let compiled = checked.compiled();
+    let scenario = &compiled.scenario;
+    let order = view::order(checked);
+    let numbers = view::numbers(&order);
+    Page {
+        title: scenario.title.clone().unwrap_or_else(|| format!("{}: {}", compiled.plan.name, scenario.id)),
+        plan: compiled.plan.title.clone().unwrap_or_else(|| compiled.plan.name.clone()),
+        scenario: scenario.id.clone(),
+        mode: view::mode_word(compiled.mode),
+        cause: view::cause_words(scenario.cause),
+        length: duration_text(compiled.predicted_ms),
+        symptoms: scenario.symptoms.clone(),
+        lost: lost(compiled),
+        leaves: scenario.leaves.clone(),
+        clock: clock(compiled),
+        objectives: objectives(compiled),
+        people: people(compiled, &numbers),
+        backups: backups(compiled),
+        variables: variables(compiled),
+        graph: block("", "mermaid", &mermaid::render(checked), ""),
+        no_return: no_return(compiled, &numbers),
+        steps: order.iter().map(|&i| step_view(compiled, &numbers, i)).collect(),
+    }
+}
+
+fn step_view(compiled: &Compiled, numbers: &[usize], index: usize) -> StepView {
+    let step = &compiled.scenario.steps[index];
+    let blocks = blocks(&view::commands(compiled, step, &step.call), "sh");
+    let check: Vec<Block> = step.check.iter().flat_map(|c| self::blocks(&view::commands(compiled, step, c), "sh look")).collect();
+    let seen = view::seen(compiled, step, &step.call);
+    let worst = view::worst_ms(step).filter(|w| *w > step.takes_ms);
+    StepView {
+        number: numbers[index],
+        id: step.id.clone(),
+        title: view::title(compiled, step),
+        sentence: step.title.as_ref().map(|_| view::sentence(compiled, step)),
+        phase: view::phase_word(step.phase),
+        place: step.at.as_ref().map(|at| view::site(compiled, at)),
+        contact: step.contact.as_ref().map(|c| view::contact(compiled, c)),
+        assets: (!step.assets.is_empty()).then(|| listed(&step.assets)),
+        pass_over: view::left_out(compiled, step),
+        no_return: compiled.point_of_no_return.as_ref() == Some(&step.id),
+        waits: view::waits(compiled, numbers, index),
+        conditions: view::conditions(compiled, numbers, step),
+        repeat: view::repeat(step.effect),
+        unreachable: view::unreachable(step),
+        tries: view::tries(&step.retry),
+        notes: notes(compiled, step, &blocks),
+        seen: (!seen.is_empty() && !blocks.iter().any(|b| b.expect.as_ref() == Some(&seen))).then_some(seen),
+        blocks,
+        check_seen: step.check.as_ref().map(|c| view::seen(compiled, step, c)),
+        check,
+        undo: view::undo_words(compiled, step),
+        undo_blocks: self::blocks(&view::undo_commands(compiled, step), "sh undo"),
+        takes: duration_text(step.takes_ms),
+        worst: worst.map(duration_text),
+    }
+}
+
+/// Blocks of commands; those that only look are marked so, unless they all carry another mark.
+fn blocks(all: &[Manual], info: &'static str) -> Vec<Block> {
+    let mark = |m: &Manual| if info == "sh" && !m.changes { "sh look" } else { info };
+    all.iter().map(|m| block(&m.what, mark(m), &m.script, &m.expect)).collect()
+}
+
+fn block(what: &str, info: &'static str, script: &str, expect: &str) -> Block {
+    let script = escape::block(script);
+    Block { what: what.to_owned(), fence: escape::fence(&script), info, script, expect: (!expect.is_empty()).then(|| expect.to_owned()) }
+}
+
+fn notes(compiled: &Compiled, step: &Step, blocks: &[Block]) -> Vec<Note> {
+    let set = |name: &str| blocks.iter().any(|b| b.script.contains(&format!("{name}=")));
+    view::noted(compiled, step).into_iter().map(|v| Note { set: set(&v.name), name: v.name, what: v.what }).collect()
+}
+
+fn variables(compiled: &Compiled) -> Option<Block> {
+    let lines: Vec<String> = view::variables(compiled)
+        .into_iter()
+        .map(|v| format!("export {}={}  # {}", v.name, v.value.as_deref().unwrap_or("…"), escape::line(&v.what)))
+        .collect();
+    (!lines.is_empty()).then(|| block("", "sh set", &lines.join("\n"), ""))
+}
+
+fn lost(compiled: &Compiled) -> Vec<String> {
+    let loses = &compiled.scenario.loses;
+    let asset = |id: &String| {
+        let title = compiled.plan.assets.get(id).and_then(|a| a.title.as_ref()).map(|t| format!(", {t}")).unwrap_or_default();
+        format!("`{id}`{title}")
+    };
+    let sites = loses.sites.iter().map(|s| format!("everything at {}", view::site(compiled, s)));
+    let assets = loses.assets.iter().map(asset);
+    let backups = loses.backups.iter().map(|b| format!("the backup `{b}`"));
+    sites.chain(assets).chain(backups).collect()
+}
+
+/// How the predictions count: from when, and what is assumed before the first step.
+fn clock(compiled: &Compiled) -> Option<String> {
+    let scenario = &compiled.scenario;
+    let (detect, decide) = (scenario.detect_ms, scenario.decide_ms);
+    (detect + decide > 0).then(|| {
+        let decide = if decide > 0 { format!(" and {} until it is decided to begin", duration_text(decide)) } else { String::new() };
+        format!("Times count from the damage: {} until somebody is called{decide} are in them.", duration_text(detect))
+    })
+}
+
+fn objectives(compiled: &Compiled) -> Vec<Objective> {
+    let time = |ms: Option<u64>, none: &str| ms.map_or_else(|| none.to_owned(), duration_text);
+    let against = |predicted: Option<u64>, objective: Option<u64>, none: &str| match objective {
+        None => "no objective".to_owned(),
+        Some(limit) if predicted.is_some_and(|p| p <= limit) => format!("{}: kept", duration_text(limit)),
+        Some(limit) => format!("{}: {none}", duration_text(limit)),
+    };
+    let row = |(asset, p): (&String, &crate::model::Prediction)| Objective {
+        asset: asset.clone(),
+        recovery: time(p.recovery_ms, "not brought back"),
+        rto: against(p.recovery_ms, p.rto_ms, "MISSED"),
+        loss: if p.holds_data { time(p.loss_ms, "unbounded") } else { "holds no data".to_owned() },
+        rpo: if p.holds_data { against(p.loss_ms, p.rpo_ms, "MISSED") } else { "–".to_owned() },
+        source: if p.holds_data { p.loss_source.clone() } else { "–".to_owned() },
+    };
+    compiled.predictions.iter().map(row).collect()
+}
+
+fn people(compiled: &Compiled, numbers: &[usize]) -> Vec<Person> {
+    let row = |(id, roles): (String, BTreeSet<String>)| {
+        let contact = compiled.plan.contacts.get(&id).cloned().unwrap_or_default();
+        let reach: Vec<String> = contact.reach.into_iter().chain(contact.phone).collect();
+        Person {
+            name: contact.title.map_or_else(|| format!("`{id}`"), |t| format!("{t} (`{id}`)")),
+            role: roles.into_iter().collect::<Vec<_>>().join("; "),
+            reach: if reach.is_empty() { "–".to_owned() } else { reach.join(", ") },
+        }
+    };
+    view::people(compiled, numbers).into_iter().map(row).collect()
+}
+
+/// Where the copies of the assets of this scenario lie.
+fn backups(compiled: &Compiled) -> Vec<Copy> {
+    let used: BTreeSet<&String> = compiled.scenario.steps.iter().flat_map(|s| &s.assets).collect();
+    let assets = compiled.plan.assets.iter().filter(|(id, _)| used.contains(id));
+    let at = |site: &Option<String>| site.as_ref().map(|s| format!(", {}", view::site(compiled, s))).unwrap_or_default();
+    let mut out = Vec::new();
+    for (id, asset) in assets {
+        for backup in &asset.backups {
+            let method = format!("{:?}", backup.method).to_lowercase();
+            let when = match (&backup.schedule, backup.continuous_ms) {
+                (Some(cron), _) => format!(", `{cron}` {}", backup.timezone.as_deref().unwrap_or("UTC")),
+                (None, Some(ms)) => format!(", at most {} behind", duration_text(ms)),
+                (None, None) => String::new(),
+            };
+            let key = backup.encryption.as_ref().map(|e| format!(", encrypted with `{}`{}", e.key, at(&e.site))).unwrap_or_default();
+            let row = |place: String, keep: &Option<serde_json::Value>| Copy {
+                asset: id.clone(),
+                what: format!("`{}`: {method}{when}", backup.id),
+                place,
+                kept: keep.as_ref().map_or_else(|| "–".to_owned(), kept),
+            };
+            out.push(row(format!("`{}`{}{key}", backup.to, at(&backup.site)), &backup.keep));
+            let copies = backup.copies.iter();
+            out.extend(copies.map(|c| row(format!("`{}`{}", c.to, at(&c.site)), &c.keep)));
+        }
+    }
+    out
+}
+
+/// How long something is kept, as typed, in words.
+fn kept(keep: &serde_json::Value) -> String {
+    match keep.as_object() {
+        Some(map) => {
+            let each = map.iter().map(|(unit, n)| {
+                let n = crate::actions::template::plain(n);
+                if unit == "last" { format!("the last {n}") } else { format!("{unit} ones {n}") }
+            });
+            each.collect::<Vec<_>>().join(", ")
+        }
+        None => crate::actions::template::plain(keep),
+    }
+}
+
+fn no_return(compiled: &Compiled, numbers: &[usize]) -> Option<NoReturn> {
+    let id = compiled.point_of_no_return.as_ref()?;
+    let index = compiled.scenario.steps.iter().position(|s| s.id == *id)?;
+    let step = &compiled.scenario.steps[index];
+    let reason = match &step.undo {
+        Undo::None(reason) => reason.clone(),
+        _ => "what it replaces cannot be put back".to_owned(),
+    };
+    Some(NoReturn { number: numbers[index], title: view::title(compiled, step), reason })
+}
+
+fn listed(ids: &[String]) -> String {
+    ids.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ")
+}

@@ -11,6 +11,14 @@ pub fn cell(text: &str) -> String {
     spans(text, true)
 }
 
+/// A text as code inside [`prose`], whatever it holds.
+pub fn code(text: &str) -> String {
+    let text = line(text);
+    let ticks = "`".repeat(longest_run(&text) + 1);
+    let pad = if text.is_empty() || text.contains('`') { " " } else { "" };
+    format!("{ticks}{pad}{text}{pad}{ticks}")
+}
+
 /// A fence that the content cannot close.
 pub fn fence(content: &str) -> String {
     "`".repeat(longest_run(content).max(2) + 1)

@@ -1,1 +1,14 @@
-//! .
+//! A run: decided purely, driven asynchronously, remembered by the journal. It does not know how plans are
+//! written or how a run is told.
+
+pub mod attempt;
+pub mod driver;
+pub mod machine;
+pub mod measure;
+pub mod planted;
+pub mod rollback;
+pub mod state;
+pub mod words;
+
+pub use driver::{Driver, Outcome};
+pub use state::{Life, State};

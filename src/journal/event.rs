@@ -131,6 +131,8 @@ pub enum Event {
         why: String,
         /// From then on nothing of it can land any more, by the appender's wall clock; none: closed already.
         open_until: Option<Timestamp>,
+        /// Its driver ended while it ran, so it may be begun again where that is safe.
+        died: bool,
     },
     /// A probe answered about an unknown attempt.
     Probed {
@@ -140,10 +142,12 @@ pub enum Event {
         doing: Doing,
         /// Which attempt.
         attempt: u32,
-        /// `there`, `not_there`, `other`, `cannot_tell`.
-        answer: String,
+        /// What it said.
+        answer: Answer,
         /// In words.
         detail: String,
+        /// Nothing of the attempt can land any more, whatever its deadline: its process is gone.
+        closed: bool,
     },
     /// A step does not run: its condition does not hold, its mode is another, its target may be passed by.
     Skipped {
@@ -151,13 +155,15 @@ pub enum Event {
         step: String,
         /// Why.
         reason: String,
+        /// The run cannot end well without it: it failed, or a person left it out.
+        flaw: bool,
     },
     /// A question stands that only a person can answer.
     Asked {
         /// The step.
         step: String,
-        /// `approval`, `manual`, `unknown`, `unreachable`, `when`, `failed`, `foreign`.
-        about: String,
+        /// What kind of question it is.
+        about: About,
         /// What is asked.
         question: String,
     },
@@ -214,6 +220,40 @@ pub enum Event {
         /// One sentence.
         summary: String,
     },
+}
+
+/// What a look at an unknown attempt found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// Its effect is there.
+    There,
+    /// Its effect is not there.
+    NotThere,
+    /// Neither as it was nor as we would leave it.
+    Other,
+    /// The probe cannot tell, or there is none.
+    CannotTell,
+    /// Its process still runs.
+    Running,
+}
+
+/// What a person is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum About {
+    /// `approve` or `decline`.
+    Approval,
+    /// Something that a person does: `resolve --as done`.
+    Manual,
+    /// What became of an attempt: `resolve --as done|not-done`.
+    Unknown,
+    /// A target that does not answer: `retry`, `skip`, `resolve`.
+    Unreachable,
+    /// A condition that cannot be told: `skip` or `retry` (run it).
+    When,
+    /// Somebody's newer change: `resolve`.
+    Foreign,
 }
 
 /// What an operator may say.

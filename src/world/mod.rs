@@ -2,6 +2,8 @@
 //! It does not know plans, steps or runs. Every call tells, when it fails, whether it may have had an effect.
 
 pub mod real;
+pub mod sim;
+pub mod strike;
 
 use std::collections::BTreeMap;
 use std::fmt;

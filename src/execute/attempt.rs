@@ -1,0 +1,425 @@
+//! One attempt: everything resolved, the action called once, its end put into one of three words. It does not know the
+//! graph, retries or the journal.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::state::State;
+use crate::actions::{self, Action, Ctx, Earlier, Effect, Probe, Target, template};
+use crate::journal::{Answer, Doing};
+use crate::model::{ActionUse, Mode, SecretSource, Step, Undo, target_of};
+use crate::world::strike::Striker;
+use crate::world::{Fault, Landed, World};
+
+/// How much longer than its own limit an action that ends itself may take, before its outcome is unknown.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// Limit of a look that has none of its own.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ended {
+    /// Well.
+    Done(Map<String, Value>),
+    /// Surely without success.
+    Failed {
+        /// Why.
+        reason: String,
+        /// The target could not be reached.
+        unreachable: bool,
+    },
+    /// Nobody knows.
+    Unknown {
+        /// Why.
+        why: String,
+    },
+}
+
+/// What a look found.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Look {
+    /// The attempt's own end was found, by its process's exit or by its probe.
+    Ended(Ended),
+    /// What the probe says.
+    Said {
+        /// In one word.
+        answer: Answer,
+        /// In words.
+        detail: String,
+        /// Nothing of the attempt is left that could land.
+        gone: bool,
+    },
+}
+
+/// A call with everything resolved.
+pub struct Prepared {
+    action: &'static Action,
+    with: Map<String, Value>,
+    target: Option<Target>,
+    outputs: Map<String, Value>,
+    secrets: Vec<String>,
+    /// Digest of the inputs, a secret standing as its name.
+    pub inputs: String,
+}
+
+impl Prepared {
+    /// How long after its deadline a request of it may still land.
+    pub fn settles_ms(&self) -> u64 {
+        self.action.settles_ms
+    }
+
+    fn ctx<'a>(&'a self, world: &'a World, state: &'a State, names: &'a Names, timeout: Option<Duration>) -> Ctx<'a> {
+        Ctx {
+            world,
+            with: &self.with,
+            target: self.target.as_ref(),
+            ticket: &names.ticket,
+            key: &names.key,
+            incident_start: state.incident_start,
+            incident_assumed: state.incident_assumed,
+            timeout,
+            secrets: &self.secrets,
+            dir: &state.dir,
+            outputs: &self.outputs,
+        }
+    }
+
+    fn strike(&self, text: &str) -> String {
+        Striker::new(&self.secrets).strike(text)
+    }
+}
+
+/// The names of an attempt: `ticket` of this one, `key` of all attempts of the step.
+#[derive(Debug, Clone)]
+pub struct Names {
+    /// `RUN/STEP/apply/1`.
+    pub ticket: String,
+    /// `RUN/STEP/apply`.
+    pub key: String,
+}
+
+/// The names of a step's attempt.
+pub fn names(state: &State, i: usize, doing: Doing, attempt: u32) -> Names {
+    let word = match doing {
+        Doing::Apply => "apply",
+        Doing::Undo => "undo",
+    };
+    let key = format!("{}/{}/{word}", state.run, state.step(i).id);
+    Names { ticket: format!("{key}/{attempt}"), key }
+}
+
+/// What an attempt calls: the step's own action, or the action that its `undo` names.
+fn call_of(step: &Step, doing: Doing) -> &ActionUse {
+    match (&step.undo, doing) {
+        (Undo::Use(call), Doing::Undo) => call,
+        _ => &step.call,
+    }
+}
+
+/// Resolves a step's call: parameters, outputs of other steps, secrets.
+pub async fn prepare(world: &World, state: &State, i: usize, doing: Doing) -> Result<Prepared, Fault> {
+    let step = state.step(i);
+    resolve(world, state, step, call_of(step, doing)).await
+}
+
+async fn resolve(world: &World, state: &State, step: &Step, call: &ActionUse) -> Result<Prepared, Fault> {
+    let action = actions::find(&call.uses).ok_or_else(|| Fault::refused(format!("this version has no action `{}`", call.uses)))?;
+    let target = target_of(&state.plan().plan, step, call);
+    let connect = target.as_ref().map(|t| t.connect.clone()).unwrap_or_default();
+    let raw = json!({ "with": call.with, "connect": connect });
+    let bare = template::fill(&raw, &|path| value_of(state, path));
+    let mut secrets = BTreeMap::new();
+    for path in template::references(&bare) {
+        let name = path.strip_prefix("secrets.").ok_or_else(|| Fault::refused(format!("`${{{path}}}` has no value in this run")))?;
+        if !secrets.contains_key(name) {
+            secrets.insert(name.to_owned(), secret(world, state, name).await?);
+        }
+    }
+    let full = template::fill(&bare, &|path| secrets.get(path.strip_prefix("secrets.")?).cloned().map(Value::String));
+    let part = |key: &str| full.get(key).and_then(Value::as_object).cloned().unwrap_or_default();
+    let outputs = step.outputs.iter().map(|(k, v)| (k.clone(), serde_json::to_value(v).unwrap_or(Value::Null))).collect();
+    Ok(Prepared {
+        action,
+        with: part("with"),
+        target: target.map(|t| Target { connect: part("connect"), ..t }),
+        outputs,
+        secrets: secrets.into_values().collect(),
+        inputs: Sha256::digest(bare.to_string().as_bytes()).iter().map(|b| format!("{b:02x}")).collect(),
+    })
+}
+
+async fn secret(world: &World, state: &State, name: &str) -> Result<String, Fault> {
+    let secret = state.plan().plan.secrets.get(name).ok_or_else(|| Fault::refused(format!("the plan has no secret `{name}`")))?;
+    let found = match &secret.source {
+        SecretSource::Env(variable) => world.secrets.env(variable).await,
+        SecretSource::File(path) => world.secrets.file(path).await,
+        SecretSource::Command(argv) => world.secrets.command(argv).await,
+    };
+    found.map_err(|f| Fault { cause: format!("secret `{name}`: {}", f.cause), ..f })
+}
+
+fn value_of(state: &State, path: &str) -> Option<Value> {
+    let mut parts = path.splitn(3, '.');
+    match (parts.next()?, parts.next()?, parts.next()) {
+        ("params", name, None) => state.plan().plan.params.get(name)?.value.clone(),
+        ("run", "id", None) => Some(json!(state.run)),
+        ("run", "started_at", None) => Some(json!(state.started_at.to_string())),
+        ("run", "mode", None) => Some(json!(match state.plan().mode {
+            Mode::Planned => "planned",
+            Mode::Unplanned => "unplanned",
+            Mode::Drill => "drill",
+        })),
+        ("steps", step, Some(output)) => state.steps[state.find(step)?].outputs.get(output).cloned(),
+        ("assets", asset, Some("recovered_at")) => Some(json!(state.recovered.get(asset)?.at.to_string())),
+        _ => None,
+    }
+}
+
+/// The state before, as undo and probe will need it. Reads only.
+pub async fn before(world: &World, state: &State, i: usize, prepared: &Prepared) -> Result<Value, Fault> {
+    let names = names(state, i, Doing::Apply, 0);
+    let limit = limit(state.step(i));
+    let ctx = prepared.ctx(world, state, &names, Some(limit));
+    let found = within(world, limit, (prepared.action.before)(&ctx)).await.unwrap_or_else(|| Err(Fault::refused(late(limit))));
+    found.map_err(|f| Fault { cause: prepared.strike(&f.cause), landed: Landed::No, ..f })
+}
+
+fn limit(step: &Step) -> Duration {
+    step.timeout_ms.map_or(LOOK, Duration::from_millis)
+}
+
+fn late(limit: Duration) -> String {
+    format!("no answer within {}", actions::units::duration_text(limit.as_millis() as u64))
+}
+
+async fn within<T>(world: &World, limit: Duration, work: impl Future<Output = T> + Send) -> Option<T> {
+    match select(work.boxed(), world.clock.sleep(limit)).await {
+        Either::Left((value, _)) => Some(value),
+        Either::Right(_) => None,
+    }
+}
+
+/// Does a step, once.
+pub async fn apply(world: &World, state: &State, i: usize, prepared: &Prepared, names: &Names, before: &Value) -> Ended {
+    let step = state.step(i);
+    let ended = call(world, state, step, prepared, names, before, step.effect).await;
+    match (ended, &step.check) {
+        (Ended::Done(outputs), Some(check)) => match ask(world, state, step, check, names).await {
+            Ok(Ok(_)) => Ended::Done(outputs),
+            Ok(Err(said)) => Ended::Failed { reason: format!("it ended, but its check says: {said}"), unreachable: false },
+            Err(fault) => Ended::Failed { reason: format!("it ended, but its check cannot tell: {}", fault.cause), unreachable: false },
+        },
+        (ended, _) => ended,
+    }
+}
+
+async fn call(world: &World, state: &State, step: &Step, prepared: &Prepared, names: &Names, before: &Value, effect: Effect) -> Ended {
+    let timeout = step.timeout_ms.map(Duration::from_millis);
+    let ctx = prepared.ctx(world, state, names, timeout);
+    let work = (prepared.action.apply)(&ctx, before);
+    let answer = match timeout {
+        None => Some(work.await),
+        Some(limit) => {
+            let patience = if prepared.action.earlier.is_some() { limit + GRACE } else { limit };
+            within(world, patience, work).await
+        }
+    };
+    let answer = answer.unwrap_or_else(|| Err(Fault::lost(late(timeout.unwrap_or_default()))));
+    ended(prepared, effect, answer)
+}
+
+/// An answer in the executor's three words.
+fn ended(prepared: &Prepared, effect: Effect, answer: Result<Map<String, Value>, Fault>) -> Ended {
+    match answer {
+        Ok(outputs) => Ended::Done(struck(prepared, outputs)),
+        // What changes nothing has not passed, whatever became of the request.
+        Err(fault) if fault.landed == Landed::No || effect == Effect::Read => {
+            Ended::Failed { reason: prepared.strike(&fault.cause), unreachable: fault.unreachable }
+        }
+        Err(fault) => Ended::Unknown { why: prepared.strike(&fault.cause) },
+    }
+}
+
+fn struck(prepared: &Prepared, outputs: Map<String, Value>) -> Map<String, Value> {
+    if prepared.secrets.is_empty() {
+        return outputs;
+    }
+    let clean = |value: Value| match value {
+        Value::String(s) => Value::String(prepared.strike(&s)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
+        nested => serde_json::from_str(&prepared.strike(&nested.to_string())).unwrap_or(Value::Null),
+    };
+    outputs.into_iter().map(|(k, v)| (k, clean(v))).collect()
+}
+
+/// Asks a reading action of a step: it passes, it says no (and what), or it did not answer.
+async fn ask(
+    world: &World,
+    state: &State,
+    step: &Step,
+    check: &ActionUse,
+    names: &Names,
+) -> Result<Result<Map<String, Value>, String>, Fault> {
+    let prepared = resolve(world, state, step, check).await?;
+    let limit = limit(step);
+    let names = Names { ticket: format!("{}/check", names.ticket), key: format!("{}/check", names.key) };
+    let ctx = prepared.ctx(world, state, &names, Some(limit));
+    let answer = within(world, limit, (prepared.action.apply)(&ctx, &Value::Null)).await.unwrap_or_else(|| Err(Fault::lost(late(limit))));
+    match answer {
+        Ok(outputs) => Ok(Ok(outputs)),
+        Err(fault) if fault.landed == Landed::No && !fault.unreachable => Ok(Err(prepared.strike(&fault.cause))),
+        Err(fault) => Err(Fault { cause: prepared.strike(&fault.cause), ..fault }),
+    }
+}
+
+/// Takes a step back, once. An undo first looks.
+pub async fn undo(world: &World, state: &State, i: usize, prepared: &Prepared, names: &Names) -> Ended {
+    let step = state.step(i);
+    let before = state.steps[i].before.clone().unwrap_or(Value::Null);
+    let limit = limit(step);
+    if let Undo::Use(_) = step.undo {
+        match probe(world, state, i).await {
+            Probe::NotThere => return Ended::Done(Map::new()),
+            Probe::Other(what) => return foreign(&what),
+            Probe::CannotTell(why) if step.check.is_some() => {
+                return Ended::Failed {
+                    reason: format!("whether there is anything to take back cannot be told: {why}"),
+                    unreachable: false,
+                };
+            }
+            Probe::There(_) | Probe::CannotTell(_) => {}
+        }
+        return call(world, state, step, prepared, names, &before, prepared.action.effect).await;
+    }
+    let ctx = prepared.ctx(world, state, names, Some(limit));
+    let answer = within(world, limit, (prepared.action.undo_apply)(&ctx, &before)).await;
+    match answer.unwrap_or_else(|| Err(Fault::lost(late(limit)))) {
+        Ok(Probe::NotThere) => Ended::Done(Map::new()),
+        Ok(Probe::Other(what)) => foreign(&prepared.strike(&what)),
+        Ok(Probe::There(_)) => Ended::Failed { reason: "it is still there after it was taken back".to_owned(), unreachable: false },
+        Ok(Probe::CannotTell(why)) => Ended::Failed { reason: prepared.strike(&why), unreachable: false },
+        Err(fault) => ended(prepared, Effect::Verifiable, Err(fault)),
+    }
+}
+
+fn foreign(what: &str) -> Ended {
+    Ended::Failed { reason: format!("somebody changed it meanwhile and it was not touched: {what}"), unreachable: false }
+}
+
+/// Whether a step's effect is there: its own probe and its `check`; where both exist, both must say so.
+pub async fn probe(world: &World, state: &State, i: usize) -> Probe {
+    let step = state.step(i);
+    let names = names(state, i, Doing::Apply, state.steps[i].attempts);
+    let before = state.steps[i].before.clone().unwrap_or(Value::Null);
+    let own = match resolve(world, state, step, &step.call).await {
+        Ok(prepared) => {
+            let limit = limit(step);
+            let ctx = prepared.ctx(world, state, &names, Some(limit));
+            match within(world, limit, (prepared.action.probe)(&ctx, &before)).await {
+                Some(Ok(Probe::There(outputs))) => Probe::There(struck(&prepared, outputs)),
+                Some(Ok(said)) => said,
+                Some(Err(fault)) => Probe::CannotTell(prepared.strike(&fault.cause)),
+                None => Probe::CannotTell(late(limit)),
+            }
+        }
+        Err(fault) => Probe::CannotTell(fault.cause),
+    };
+    let Some(check) = &step.check else { return own };
+    let checked = match ask(world, state, step, check, &names).await {
+        Ok(Ok(_)) => Probe::There(Map::new()),
+        Ok(Err(_)) => Probe::NotThere,
+        Err(fault) => Probe::CannotTell(fault.cause),
+    };
+    // An action without a probe of its own leaves the word to the check.
+    let silent = step.call.uses == "command";
+    match (own, checked) {
+        (_, checked) if silent => checked,
+        (Probe::There(outputs), Probe::There(_)) => Probe::There(outputs),
+        (Probe::NotThere, Probe::NotThere) => Probe::NotThere,
+        (Probe::Other(what), _) => Probe::Other(what),
+        (Probe::CannotTell(why), _) | (_, Probe::CannotTell(why)) => Probe::CannotTell(why),
+        _ => Probe::CannotTell("its own probe and its check do not agree".to_owned()),
+    }
+}
+
+/// Looks what became of an unknown or failed attempt.
+pub async fn look(world: &World, state: &State, i: usize, doing: Doing) -> Look {
+    let step = state.step(i);
+    let life = &state.steps[i];
+    let attempt = if doing == Doing::Apply { life.attempts } else { life.undo_attempts };
+    let mut gone = false;
+    let unknown = matches!(life.life, super::Life::Unknown { .. });
+    if unknown && let Some(found) = earlier(world, state, i, doing, attempt).await {
+        match found {
+            (Earlier::Running, _) => return Look::Said { answer: Answer::Running, detail: "it still runs".to_owned(), gone: false },
+            (Earlier::NeverStarted, _) => {
+                return Look::Said { answer: Answer::NotThere, detail: "it was never started".to_owned(), gone: true };
+            }
+            (Earlier::Ended(answer), prepared) => match ended(&prepared, step.effect, answer) {
+                Ended::Unknown { .. } => gone = true,
+                known => return Look::Ended(confirmed(world, state, step, doing, attempt, i, known).await),
+            },
+            (Earlier::CannotTell { gone: g, .. }, _) => gone = g,
+        }
+    }
+    let said = probe(world, state, i).await;
+    let (answer, detail) = match (doing, said) {
+        (Doing::Apply, Probe::There(outputs)) if unknown => return Look::Ended(Ended::Done(outputs)),
+        (_, Probe::There(_)) => (Answer::There, "its effect is there".to_owned()),
+        (_, Probe::NotThere) => (Answer::NotThere, "its effect is not there".to_owned()),
+        (_, Probe::Other(what)) => (Answer::Other, what),
+        (_, Probe::CannotTell(why)) => (Answer::CannotTell, why),
+    };
+    Look::Said { answer, detail, gone }
+}
+
+/// An end that a process left still needs the step's check.
+async fn confirmed(world: &World, state: &State, step: &Step, doing: Doing, attempt: u32, i: usize, known: Ended) -> Ended {
+    match (&known, &step.check, doing) {
+        (Ended::Done(_), Some(check), Doing::Apply) => match ask(world, state, step, check, &names(state, i, doing, attempt)).await {
+            Ok(Ok(_)) => known,
+            Ok(Err(said)) => Ended::Failed { reason: format!("it ended, but its check says: {said}"), unreachable: false },
+            Err(fault) => Ended::Failed { reason: format!("it ended, but its check cannot tell: {}", fault.cause), unreachable: false },
+        },
+        _ => known,
+    }
+}
+
+async fn earlier(world: &World, state: &State, i: usize, doing: Doing, attempt: u32) -> Option<(Earlier, Prepared)> {
+    let step = state.step(i);
+    let find = actions::find(&call_of(step, doing).uses)?.earlier?;
+    let prepared = prepare(world, state, i, doing).await.ok()?;
+    let names = names(state, i, doing, attempt);
+    let found = {
+        let ctx = prepared.ctx(world, state, &names, Some(limit(step)));
+        let before = state.steps[i].before.clone().unwrap_or(Value::Null);
+        within(world, LOOK, find(&ctx, &before)).await?.ok()?
+    };
+    Some((found, prepared))
+}
+
+/// What a run changes, resolved: held against other runs until it ends.
+pub fn targets(state: &State) -> Vec<String> {
+    let plan = state.plan();
+    let mut out = BTreeSet::new();
+    for step in plan.scenario.steps.iter().filter(|s| s.effect != Effect::Read && s.undo != Undo::Unneeded) {
+        if let Some(target) = target_of(&plan.plan, step, &step.call) {
+            let connect = template::fill(&Value::Object(target.connect), &|path| value_of(state, path));
+            let key: BTreeMap<&str, &Value> =
+                ["host", "port", "database", "path", "zone", "record", "type", "bucket", "url", "context", "namespace"]
+                    .iter()
+                    .filter_map(|k| connect.get(*k).map(|v| (*k, v)))
+                    .collect();
+            let kind = format!("{:?}", target.kind).to_lowercase();
+            let words = key.values().map(|v| template::plain(v)).collect::<Vec<_>>().join(" ");
+            out.insert(if words.is_empty() { format!("{} {}", plan.plan.name, target.asset) } else { format!("{kind} {words}") });
+        }
+    }
+    out.into_iter().collect()
+}

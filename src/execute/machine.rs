@@ -1,0 +1,491 @@
+//! What happens next: a pure function of the state, of what this driver has in hand, and of the time. It does not
+//! start, wait or write; the driver does, and asks again after every event.
+//!
+//! The rules, in the order in which they are asked:
+//!
+//! 1. What is unknown is looked at until it is known: "there" is believed at once, "not there" only from a look that
+//!    began when nothing of the attempt could land any more. What no look can tell, a person is asked.
+//! 2. A run that is aborted or rolled back starts nothing new; it waits for what is in flight.
+//! 3. A failure without a retry left pauses the run (or what its `on_failure` and `when_unreachable` say). Waiting for
+//!    a person stops only what stands on the answer.
+//! 4. What is ready starts, longest way to the end first, then as written, as far as locks and slots allow.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::planted::planted;
+use super::state::{Life, State, StepState};
+use super::{measure, rollback};
+use crate::actions::{Effect, matcher};
+use crate::journal::{About, Answer, Doing, End, Event, Word};
+use crate::model::{OnFailure, Phase, Step, Undo, WhenUnreachable};
+
+/// One thing to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Begin an attempt to do a step.
+    Start(usize),
+    /// Begin an attempt to take a step back.
+    Undo(usize),
+    /// Look whether the effect of an unknown or failed attempt is there.
+    Look(usize),
+    /// Append an event; nothing else happens.
+    Note(Event),
+}
+
+/// Why nothing moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Idle {
+    /// A person must answer, or decide about a failure.
+    Person,
+    /// An attempt is unknown and only a person can tell.
+    Unknown,
+    /// An undo failed.
+    Stuck,
+}
+
+/// What to do, and when to ask again if nothing happens before.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Decision {
+    /// In order.
+    pub commands: Vec<Command>,
+    /// The next time at which something is due by itself.
+    pub wake_at: Option<Timestamp>,
+    /// Why nothing moves; only if there is no command, nothing in hand and nothing due.
+    pub idle: Option<Idle>,
+}
+
+/// What the driver has in hand.
+#[derive(Debug, Clone, Default)]
+pub struct Hands {
+    /// Steps with an attempt or a look under way.
+    pub busy: BTreeSet<usize>,
+    /// Steps that were looked at lately, and when to look again.
+    pub resting: BTreeMap<usize, Timestamp>,
+    /// How many attempts may run at once.
+    pub parallel: usize,
+    /// Start nothing more (Ctrl-C).
+    pub stopping: bool,
+}
+
+/// Decides.
+pub fn decide(state: &State, hands: &Hands, now: Timestamp) -> Decision {
+    let mut turn = Turn { state, hands, now, out: Decision::default(), taken: hands.busy.clone() };
+    if state.finished.is_none() {
+        turn.unknowns();
+        if state.aborting {
+            turn.abort();
+        } else if state.back.is_some() {
+            turn.back();
+        } else {
+            turn.forward();
+        }
+    }
+    let mut out = turn.out;
+    if out.commands.is_empty() && out.wake_at.is_none() && hands.busy.is_empty() && state.finished.is_none() {
+        out.idle = Some(idle(state));
+    }
+    out
+}
+
+/// True if a look at the step can tell whether its effect is there.
+pub fn has_probe(step: &Step) -> bool {
+    step.check.is_some() || step.effect == Effect::Verifiable || matches!(step.undo, Undo::Auto)
+}
+
+/// True if two steps must not be in flight at once.
+pub fn collide(a: &Step, b: &Step) -> bool {
+    let both_read = a.effect == Effect::Read && b.effect == Effect::Read;
+    let shared = a.share.is_some() && a.share == b.share;
+    let asset = !both_read && !shared && a.assets.iter().any(|x| b.assets.contains(x));
+    asset || a.locks.iter().any(|x| b.locks.contains(x))
+}
+
+/// True if another attempt follows a failure by itself.
+pub fn retryable(step: &Step, life: &StepState) -> bool {
+    let repeatable = matches!(step.effect, Effect::Read | Effect::Idempotent | Effect::Verifiable);
+    (repeatable || planted("retry-once")) && life.tries < step.retry.attempts
+}
+
+struct Turn<'a> {
+    state: &'a State,
+    hands: &'a Hands,
+    now: Timestamp,
+    out: Decision,
+    /// Steps in hand, those of this decision too.
+    taken: BTreeSet<usize>,
+}
+
+impl Turn<'_> {
+    fn note(&mut self, event: Event) {
+        self.out.commands.push(Command::Note(event));
+    }
+
+    fn wake(&mut self, at: Timestamp) {
+        self.out.wake_at = Some(self.out.wake_at.map_or(at, |t| t.min(at)));
+    }
+
+    fn ask(&mut self, i: usize, about: About, question: String) {
+        if self.state.steps[i].asked.as_ref().is_none_or(|(a, _)| *a != about) {
+            let step = self.state.step(i).id.clone();
+            self.note(Event::Asked { step, about, question });
+        }
+    }
+
+    fn look(&mut self, i: usize) {
+        match self.hands.resting.get(&i) {
+            Some(until) if *until > self.now => self.wake(*until),
+            _ => {
+                self.taken.insert(i);
+                self.out.commands.push(Command::Look(i));
+            }
+        }
+    }
+
+    fn failed(&mut self, i: usize, doing: Doing, reason: &str) {
+        let life = &self.state.steps[i];
+        let attempt = if doing == Doing::Apply { life.attempts } else { life.undo_attempts };
+        let step = self.state.step(i).id.clone();
+        self.note(Event::Failed { step, doing, attempt, reason: reason.to_owned(), unreachable: false });
+    }
+
+    /// May an unknown attempt of this step be begun again by itself?
+    fn forward_bound(&self) -> bool {
+        self.state.back.is_none() && !self.state.aborting && !self.hands.stopping && self.state.paused.is_none()
+    }
+
+    fn unknowns(&mut self) {
+        for i in 0..self.state.steps.len() {
+            let Life::Unknown { doing, open_until, died, answer, why } = &self.state.steps[i].life else { continue };
+            if self.taken.contains(&i) {
+                continue;
+            }
+            let asked = matches!(self.state.steps[i].asked, Some((About::Unknown | About::Foreign, _)));
+            if asked && *answer != Some(Answer::Running) {
+                continue;
+            }
+            let step = self.state.step(i);
+            // A look that began after the last moment at which something could land has closed the attempt.
+            let closed = open_until.is_none() || (planted("believe-open") && answer.is_some());
+            match doing {
+                Doing::Apply => self.unknown_apply(i, step, *answer, closed, *died, why),
+                Doing::Undo => self.unknown_undo(i, step, *answer, closed, why),
+            }
+        }
+    }
+
+    fn unknown_apply(&mut self, i: usize, step: &Step, answer: Option<Answer>, closed: bool, died: bool, why: &str) {
+        let id = &step.id;
+        match (step.effect, answer) {
+            (Effect::Read, _) if self.forward_bound() => self.begin(i, Command::Start(i)),
+            (Effect::Read, _) => self.failed(i, Doing::Apply, "it was cut off, and it changes nothing"),
+            (Effect::Once, _) if planted("repeat-once") => self.begin(i, Command::Start(i)),
+            (_, None | Some(Answer::Running | Answer::There)) => self.look(i),
+            (_, Some(Answer::Other)) => {
+                self.ask(
+                    i,
+                    About::Foreign,
+                    format!("`{id}` is neither as it was before nor as this run would leave it. What became of it?"),
+                );
+            }
+            (effect, Some(found)) => {
+                let not_there = found == Answer::NotThere || effect == Effect::Idempotent;
+                if !closed {
+                    self.look(i);
+                } else if not_there && died && self.forward_bound() {
+                    self.begin(i, Command::Start(i));
+                } else if not_there && !(died && self.hands.stopping) {
+                    self.failed(i, Doing::Apply, &format!("{why}; it did not happen"));
+                } else if !not_there {
+                    self.ask(i, About::Unknown, format!("Nobody can tell whether `{id}` happened: {why}. Look, then say so."));
+                }
+            }
+        }
+    }
+
+    fn unknown_undo(&mut self, i: usize, step: &Step, answer: Option<Answer>, closed: bool, why: &str) {
+        let once = match &step.undo {
+            Undo::Use(call) => crate::actions::find(&call.uses).is_none_or(|a| !matches!(a.effect, Effect::Read | Effect::Idempotent)),
+            _ => false,
+        };
+        match answer {
+            None | Some(Answer::Running) => self.look(i),
+            Some(Answer::NotThere) => {
+                let (step, attempt) = (step.id.clone(), self.state.steps[i].undo_attempts);
+                self.note(Event::Done { step, doing: Doing::Undo, attempt, outputs: Map::new(), found: true });
+            }
+            Some(Answer::Other) => {
+                self.ask(
+                    i,
+                    About::Foreign,
+                    format!("`{}` was changed by somebody else while it was taken back. Is it as it should be?", step.id),
+                );
+            }
+            Some(Answer::There) if !closed => self.look(i),
+            Some(Answer::There) => self.begin(i, Command::Undo(i)),
+            Some(Answer::CannotTell) if !closed => self.look(i),
+            Some(Answer::CannotTell) if once => {
+                self.ask(i, About::Unknown, format!("Nobody can tell whether `{}` was taken back: {why}. Look, then say so.", step.id));
+            }
+            Some(Answer::CannotTell) => self.begin(i, Command::Undo(i)),
+        }
+    }
+
+    /// Begins an attempt if no other step in flight uses the same things and a slot is free.
+    fn begin(&mut self, i: usize, command: Command) {
+        if self.free(i) {
+            self.taken.insert(i);
+            self.out.commands.push(command);
+        }
+    }
+
+    fn free(&self, i: usize) -> bool {
+        if self.taken.len() >= self.hands.parallel {
+            return false;
+        }
+        if planted("ignore-locks") {
+            return true;
+        }
+        let step = self.state.step(i);
+        let in_flight = (0..self.state.steps.len()).filter(|&j| j != i && (self.taken.contains(&j) || self.state.steps[j].in_flight()));
+        in_flight.into_iter().all(|j| !collide(step, self.state.step(j)))
+    }
+
+    fn abort(&mut self) {
+        if self.taken.is_empty() && self.out.commands.is_empty() && !self.state.steps.iter().any(StepState::in_flight) {
+            let done = self.state.steps.iter().filter(|s| s.life == Life::Done).count();
+            let summary = format!("aborted with {done} of {} steps done; what they did stands", self.state.steps.len());
+            self.note(Event::Finished { how: End::Aborted, summary });
+        }
+    }
+
+    fn back(&mut self) {
+        let quiet = self.taken.is_empty() && !self.state.steps.iter().any(|s| matches!(s.life, Life::Unknown { doing: Doing::Apply, .. }));
+        if !quiet && !self.state.steps.iter().any(|s| s.undo_attempts > 0) {
+            return;
+        }
+        for i in rollback::to_survey(self.state) {
+            if !self.taken.contains(&i) {
+                self.look(i);
+            }
+        }
+        if !self.out.commands.is_empty() {
+            return;
+        }
+        let plan = rollback::plan(self.state);
+        if plan.refused() {
+            return;
+        }
+        for &i in &plan.next {
+            if self.taken.contains(&i) || self.state.steps[i].in_flight() || matches!(self.state.steps[i].life, Life::Stuck { .. }) {
+                continue;
+            }
+            if self.hands.stopping {
+                continue;
+            }
+            match rollback::by_hand(self.state, i) {
+                Some(words) => self.ask(i, About::Manual, words),
+                None => self.begin(i, Command::Undo(i)),
+            }
+        }
+        if plan.undo.is_empty() && self.taken.is_empty() {
+            let undone = self.state.steps.iter().filter(|s| s.life == Life::Undone).count();
+            let kept = plan.kept.len();
+            let summary = if kept == 0 {
+                format!("rolled back: {undone} steps taken back")
+            } else {
+                format!("rolled back: {undone} steps taken back, {kept} left in effect")
+            };
+            self.note(Event::Finished { how: End::RolledBack, summary });
+        }
+    }
+
+    fn forward(&mut self) {
+        for event in measure::objectives(self.state) {
+            self.note(event);
+        }
+        let mut pausing = self.state.paused.is_some() || self.hands.stopping;
+        let mut ready: Vec<usize> = Vec::new();
+        for i in 0..self.state.steps.len() {
+            if self.taken.contains(&i) {
+                continue;
+            }
+            match &self.state.steps[i].life {
+                Life::Waiting if self.state.ready(i) || planted("ignore-needs") => ready.push(i),
+                Life::Failed { reason, unreachable, at } => match self.after_failure(i, reason, *unreachable, *at) {
+                    After::Again => ready.push(i),
+                    After::Pause => pausing = true,
+                    After::Nothing => {}
+                },
+                _ => {}
+            }
+        }
+        if self.state.steps.iter().all(StepState::settled) && self.taken.is_empty() {
+            return self.finish();
+        }
+        if pausing && !planted("start-while-paused") {
+            return;
+        }
+        let tail = &self.state.checked.graph().tail_ms;
+        ready.sort_by_key(|&i| (std::cmp::Reverse(tail[i]), i));
+        for i in ready {
+            self.ready(i);
+        }
+    }
+
+    fn after_failure(&mut self, i: usize, reason: &str, unreachable: bool, at: Timestamp) -> After {
+        let step = self.state.step(i);
+        let life = &self.state.steps[i];
+        if retryable(step, life) {
+            let due = at + std::time::Duration::from_millis(step.retry.delay_after_ms(life.tries.max(1)));
+            if due <= self.now {
+                return After::Again;
+            }
+            self.wake(due);
+            return After::Nothing;
+        }
+        if unreachable && step.when_unreachable == WhenUnreachable::Skip {
+            let reason = format!("its target cannot be reached ({reason}), and the plan passes it by");
+            self.note(Event::Skipped { step: step.id.clone(), reason, flaw: false });
+            return After::Nothing;
+        }
+        if unreachable && step.when_unreachable == WhenUnreachable::Ask {
+            let question = format!("The target of `{}` cannot be reached: {reason}. Try again, or go on without it?", step.id);
+            self.ask(i, About::Unreachable, question);
+            return After::Nothing;
+        }
+        match step.on_failure {
+            OnFailure::Continue => {
+                let reason = format!("failed, and the plan goes on: {reason}");
+                self.note(Event::Skipped { step: step.id.clone(), reason, flaw: true });
+                After::Nothing
+            }
+            OnFailure::Rollback if rollback::holders(self.state).is_empty() => {
+                let word = Word::Rollback { to: None };
+                self.note(Event::Word { word, step: None, who: "the plan".to_owned(), reason: format!("`{}` failed: {reason}", step.id) });
+                After::Pause
+            }
+            OnFailure::Rollback | OnFailure::Pause => After::Pause,
+        }
+    }
+
+    /// A step whose needs are done.
+    fn ready(&mut self, i: usize) {
+        let step = self.state.step(i);
+        let life = &self.state.steps[i];
+        if let Some(reason) = self.state.left_out(i) {
+            let flaw = self.state.plan().left_out.contains(&step.id);
+            return self.note(Event::Skipped { step: step.id.clone(), reason, flaw });
+        }
+        match if life.forced { Condition::Holds } else { self.condition(step) } {
+            Condition::Holds => {}
+            Condition::HoldsNot(reason) => return self.note(Event::Skipped { step: step.id.clone(), reason, flaw: false }),
+            Condition::CannotTell(why) => {
+                let question = format!("`{}` runs only under a condition that cannot be told: {why}. Run it, or skip it?", step.id);
+                return self.ask(i, About::When, question);
+            }
+        }
+        match step.call.uses.as_str() {
+            "approval" => self.approval(i, step, life),
+            "manual" => self.ask(i, About::Manual, text(&step.call.with, &["text", "do", "ask"])),
+            _ => {
+                let fresh = life.ready_at.is_none() && matches!(life.life, Life::Waiting);
+                let count = self.out.commands.len();
+                self.begin(i, Command::Start(i));
+                if fresh && self.out.commands.len() == count {
+                    self.note(Event::Ready { step: step.id.clone() });
+                }
+            }
+        }
+    }
+
+    fn approval(&mut self, i: usize, step: &Step, life: &StepState) {
+        let count = step.call.with.get("count").and_then(Value::as_u64).unwrap_or(1) as usize;
+        if life.approvals.len() >= count.max(1) || planted("approve-alone") {
+            let outputs =
+                Map::from_iter([("approved_by".to_owned(), life.approvals.iter().map(|(w, _)| Value::String(w.clone())).collect())]);
+            return self.note(Event::Done { step: step.id.clone(), doing: Doing::Apply, attempt: 0, outputs, found: false });
+        }
+        if let (Some(limit), Some(asked)) = (step.timeout_ms, life.ready_at) {
+            let due = asked + std::time::Duration::from_millis(limit);
+            if due <= self.now {
+                return self.failed(i, Doing::Apply, "nobody approved in time");
+            }
+            self.wake(due);
+        }
+        if life.ready_at.is_none() {
+            self.note(Event::Ready { step: step.id.clone() });
+        }
+        self.ask(i, About::Approval, text(&step.call.with, &["ask"]));
+    }
+
+    fn condition(&self, step: &Step) -> Condition {
+        let mut open = None;
+        for when in &step.when {
+            let Some(x) = self.state.find(&when.step) else { continue };
+            let given = &self.state.steps[x];
+            if given.life != Life::Done {
+                open = Some(format!("`{}` gave no `{}`", when.step, when.output));
+                continue;
+            }
+            let found = given.outputs.get(&when.output).filter(|v| !v.is_null());
+            if !matcher::fits(&when.matcher, found) {
+                let seen = found.map_or_else(|| "nothing".to_owned(), Value::to_string);
+                return Condition::HoldsNot(format!(
+                    "`{}` of `{}` {} does not hold: it found {seen}",
+                    when.output,
+                    when.step,
+                    matcher::words(&when.matcher)
+                ));
+            }
+        }
+        open.map_or(Condition::Holds, Condition::CannotTell)
+    }
+
+    fn finish(&mut self) {
+        if !self.out.commands.is_empty() {
+            return;
+        }
+        let steps = &self.state.steps;
+        let flaws = steps.iter().filter(|s| matches!(s.life, Life::Skipped { flaw: true, .. })).count();
+        let done = steps.iter().filter(|s| s.life == Life::Done).count();
+        let (how, summary) = match flaws {
+            0 => (End::Good, format!("{done} of {} steps done", steps.len())),
+            n => (End::Flawed, format!("{done} of {} steps done, {n} left out or failed", steps.len())),
+        };
+        self.note(Event::Finished { how, summary });
+    }
+}
+
+enum After {
+    Again,
+    Pause,
+    Nothing,
+}
+
+enum Condition {
+    Holds,
+    HoldsNot(String),
+    CannotTell(String),
+}
+
+fn text(with: &Map<String, Value>, keys: &[&str]) -> String {
+    keys.iter().find_map(|k| with.get(*k)).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn idle(state: &State) -> Idle {
+    let stuck = state.steps.iter().any(|s| matches!(s.life, Life::Stuck { .. }));
+    let unknown = state.steps.iter().any(|s| matches!(s.life, Life::Unknown { .. }));
+    match (stuck, unknown) {
+        (true, _) => Idle::Stuck,
+        (_, true) => Idle::Unknown,
+        _ => Idle::Person,
+    }
+}
+
+/// True if a step stops writes: it may not be passed by as others may.
+pub fn fences(step: &Step) -> bool {
+    step.call.uses.ends_with(".fence") || (step.phase == Phase::Contain && step.check.is_some() && !step.assets.is_empty())
+}

@@ -1,0 +1,86 @@
+//! Recovery time and data loss as measured, on the same clock as the prediction. It judges nothing and touches nothing.
+//!
+//! The clock starts when the incident began. An asset is back when its last `recover` or `verify` step passed, plus the
+//! TTL of its name, and never before what it strongly depends on. Without a passed verification it is "not shown".
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::planted::planted;
+use super::state::{Life, State};
+use crate::actions::units;
+use crate::journal::Event;
+use crate::model::{Asset, AssetKind, Phase};
+
+/// Events for the assets that are back and of which no event says so yet.
+pub fn objectives(state: &State) -> Vec<Event> {
+    let assets = &state.plan().plan.assets;
+    assets.iter().filter(|(id, _)| !state.recovered.contains_key(*id)).filter_map(|(id, asset)| objective(state, id, asset)).collect()
+}
+
+fn objective(state: &State, id: &str, asset: &Asset) -> Option<Event> {
+    let own: Vec<usize> = steps_of(state, id, &[Phase::Recover, Phase::Verify]);
+    if own.is_empty() || !own.iter().all(|&i| state.steps[i].settled()) {
+        return None;
+    }
+    let mut at = own.iter().filter_map(|&i| state.steps[i].done_at).max()?;
+    let mut recovery_ms = since(state.incident_start, at) + ttl_ms(asset);
+    for dependency in asset.depends_on.iter().filter(|d| !d.weak) {
+        if steps_of(state, &dependency.asset, &[Phase::Recover, Phase::Verify]).is_empty() {
+            continue;
+        }
+        let under = state.recovered.get(&dependency.asset)?;
+        at = at.max(under.at);
+        recovery_ms = recovery_ms.max(under.recovery_ms);
+    }
+    let shown = not_shown(state, &own).map_or_else(|| "shown".to_owned(), |why| format!("not shown: {why}"));
+    Some(Event::Objective { asset: id.to_owned(), at, recovery_ms, shown, loss_ms: loss_ms(state, id) })
+}
+
+/// Why the recovery of an asset is not shown, if it is not.
+fn not_shown(state: &State, own: &[usize]) -> Option<String> {
+    let mut verified = planted("always-shown");
+    for &i in own {
+        let (step, life) = (state.step(i), &state.steps[i]);
+        match &life.life {
+            Life::Skipped { reason, .. } if step.phase == Phase::Verify => return Some(format!("`{}` was skipped: {reason}", step.id)),
+            Life::Done if life.by_person => return Some(format!("`{}` was said to be done by hand", step.id)),
+            Life::Done => verified |= step.phase == Phase::Verify || step.check.is_some(),
+            _ => {}
+        }
+    }
+    (!verified).then(|| "no step verified it".to_owned())
+}
+
+/// Data lost, where a step that brought the asset back could tell how far its data reach.
+///
+/// It reaches from there to the incident's start; to the run's start where the incident's start is only assumed, or
+/// where the data reach past it, so that what is reported is never less than what was lost.
+pub fn loss_ms(state: &State, asset: &str) -> Option<u64> {
+    let reach: Timestamp = steps_of(state, asset, &[Phase::Prepare, Phase::Recover])
+        .into_iter()
+        .filter(|&i| state.steps[i].life == Life::Done)
+        .flat_map(|i| ["restored_to", "last_commit"].iter().filter_map(move |k| state.steps[i].outputs.get(*k)))
+        .filter_map(|v| v.as_str()?.parse().ok())
+        .min()?;
+    let end = if state.incident_assumed || reach > state.incident_start { state.started_at } else { state.incident_start };
+    Some(since(reach, end))
+}
+
+/// Steps of an asset in some phases.
+pub fn steps_of(state: &State, asset: &str, phases: &[Phase]) -> Vec<usize> {
+    let steps = &state.plan().scenario.steps;
+    (0..steps.len()).filter(|&i| phases.contains(&steps[i].phase) && steps[i].assets.iter().any(|a| a == asset)).collect()
+}
+
+/// How long resolvers may go on answering with the old record.
+fn ttl_ms(asset: &Asset) -> u64 {
+    match (asset.kind, asset.connect.get("ttl").and_then(Value::as_str)) {
+        (AssetKind::Route53 | AssetKind::Dns, Some(ttl)) => units::duration_ms(ttl).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+fn since(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from(to.duration_since(from).as_millis()).unwrap_or(0)
+}

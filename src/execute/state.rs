@@ -1,0 +1,563 @@
+//! The state of a run: a fold of its events, and nothing else. It does not decide and does not act.
+//!
+//! A step has one life, changed by events through one door, [`State::fold`]. What leads where:
+//!
+//! ```text
+//! waiting ──intent──▶ running ──done──▶ done ──undo intent──▶ running (undo) ──done──▶ undone
+//!    │                 │   │                                   │       │
+//!    │                 │   └─unknown─▶ unknown ─done/failed─▶  │       └─failed─▶ stuck ──retry──▶ done
+//!    │                 └─failed─▶ failed ──intent (again)──▶ running   └─unknown─▶ unknown (undo)
+//!    └─skipped / done (a person, an approval) / failed (before an attempt)
+//! ```
+//!
+//! An event that has no place in this table is an error: it means that two programs disagree about a run, and
+//! nothing is driven on a disagreement. An operator's word that has no place (it raced with the step) does nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::analysis::Checked;
+use crate::journal::{About, Answer, Doing, End, Entry, Event, Word};
+use crate::model::{Compiled, Mode, Node, Step};
+
+/// Where a step stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Life {
+    /// Not begun, or to be begun again.
+    Waiting,
+    /// An attempt is under way.
+    Running {
+        /// Doing or undoing.
+        doing: Doing,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Nobody knows what became of an attempt.
+    Unknown {
+        /// Doing or undoing.
+        doing: Doing,
+        /// Why.
+        why: String,
+        /// From then on nothing of it can land; none: closed.
+        open_until: Option<Timestamp>,
+        /// Its driver ended while it ran.
+        died: bool,
+        /// What the last look found.
+        answer: Option<Answer>,
+    },
+    /// The last attempt surely ended without success.
+    Failed {
+        /// Why.
+        reason: String,
+        /// The target could not be reached.
+        unreachable: bool,
+        /// When.
+        at: Timestamp,
+    },
+    /// Done.
+    Done,
+    /// It does not run.
+    Skipped {
+        /// Why.
+        reason: String,
+        /// The run cannot end well without it.
+        flaw: bool,
+    },
+    /// Taken back.
+    Undone,
+    /// Its undo failed.
+    Stuck {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What is known of a step.
+#[derive(Debug, Clone)]
+pub struct StepState {
+    /// Where it stands.
+    pub life: Life,
+    /// Attempts to do it.
+    pub attempts: u32,
+    /// Of these, how many count against `retry`.
+    pub tries: u32,
+    /// Attempts to take it back.
+    pub undo_attempts: u32,
+    /// The state before, once it was read.
+    pub before: Option<Value>,
+    /// What it found out.
+    pub outputs: Map<String, Value>,
+    /// Who approved, and when.
+    pub approvals: Vec<(String, Timestamp)>,
+    /// The question that stands.
+    pub asked: Option<(About, String)>,
+    /// Number of the event of the first intent: the order of effects.
+    pub effect_seq: Option<u64>,
+    /// When its first attempt began.
+    pub started_at: Option<Timestamp>,
+    /// When it was done.
+    pub done_at: Option<Timestamp>,
+    /// A person said that it is done.
+    pub by_person: bool,
+    /// A person said that its condition does not matter.
+    pub forced: bool,
+    /// When it became ready.
+    pub ready_at: Option<Timestamp>,
+    /// A rollback looked at a failed attempt: what it found.
+    pub surveyed: Option<Answer>,
+}
+
+impl StepState {
+    fn new() -> Self {
+        StepState {
+            life: Life::Waiting,
+            attempts: 0,
+            tries: 0,
+            undo_attempts: 0,
+            before: None,
+            outputs: Map::new(),
+            approvals: Vec::new(),
+            asked: None,
+            effect_seq: None,
+            started_at: None,
+            done_at: None,
+            by_person: false,
+            forced: false,
+            ready_at: None,
+            surveyed: None,
+        }
+    }
+
+    /// True while an attempt is under way or may still land: the step keeps its locks.
+    pub fn in_flight(&self) -> bool {
+        matches!(self.life, Life::Running { .. } | Life::Unknown { .. })
+    }
+
+    /// True if nothing more of the step can happen by itself.
+    pub fn settled(&self) -> bool {
+        matches!(self.life, Life::Done | Life::Skipped { .. } | Life::Undone)
+    }
+}
+
+/// A rollback that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Back {
+    /// Undo only what stands on this step.
+    pub to: Option<usize>,
+}
+
+/// An asset that is back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// When.
+    pub at: Timestamp,
+    /// From the incident's start, in milliseconds.
+    pub recovery_ms: u64,
+}
+
+/// A run, as its events tell it.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// Its name.
+    pub run: String,
+    /// The plan that it is bound to.
+    pub checked: Arc<Checked>,
+    /// The plan's directory.
+    pub dir: String,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When the incident began.
+    pub incident_start: Timestamp,
+    /// Nobody said so: computed from `detect` and `decide`.
+    pub incident_assumed: bool,
+    /// Number of the last event folded.
+    pub seq: u64,
+    /// Steps, by index.
+    pub steps: Vec<StepState>,
+    /// A person wants nothing more to start, and why.
+    pub paused: Option<String>,
+    /// What was done is being taken back.
+    pub back: Option<Back>,
+    /// A person ended the run.
+    pub aborting: bool,
+    /// How it ended.
+    pub finished: Option<End>,
+    /// Assets that are back.
+    pub recovered: BTreeMap<String, Recovered>,
+    index: BTreeMap<String, usize>,
+    missing: Vec<u32>,
+    passed: Vec<bool>,
+}
+
+/// An event that has no place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Illegal(pub String);
+
+impl std::fmt::Display for Illegal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "an event that has no place: {}", self.0)
+    }
+}
+
+impl State {
+    /// Folds a whole run.
+    pub fn of(run: &str, entries: &[Entry]) -> Result<State, Illegal> {
+        let Some(Entry { at, event: Event::RunStarted { compiled, dir, digest, incident_start, incident_assumed, .. }, .. }) =
+            entries.first()
+        else {
+            return Err(Illegal("the run does not begin with its start".to_owned()));
+        };
+        let checked = Checked::from_json(compiled).map_err(Illegal)?;
+        if checked.digest() != digest {
+            return Err(Illegal(format!("the plan in the journal has the digest {}, and the run is bound to {digest}", checked.digest())));
+        }
+        let mut state = State::new(run, Arc::new(checked), dir, *at, *incident_start, *incident_assumed);
+        entries.iter().try_for_each(|entry| state.fold(entry))?;
+        Ok(state)
+    }
+
+    fn new(run: &str, checked: Arc<Checked>, dir: &str, started_at: Timestamp, incident_start: Timestamp, incident_assumed: bool) -> State {
+        let graph = checked.graph();
+        let missing: Vec<u32> = graph.before.iter().map(|b| b.len() as u32).collect();
+        let total = missing.len();
+        let steps = &checked.compiled().scenario.steps;
+        let mut state = State {
+            run: run.to_owned(),
+            dir: dir.to_owned(),
+            started_at,
+            incident_start,
+            incident_assumed,
+            seq: 0,
+            steps: vec![StepState::new(); steps.len()],
+            paused: None,
+            back: None,
+            aborting: false,
+            finished: None,
+            recovered: BTreeMap::new(),
+            index: steps.iter().enumerate().map(|(i, s)| (s.id.clone(), i)).collect(),
+            missing,
+            passed: vec![false; total],
+            checked,
+        };
+        for node in 0..total {
+            state.pass(node);
+        }
+        state
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Compiled {
+        self.checked.compiled()
+    }
+
+    /// The step at an index.
+    pub fn step(&self, i: usize) -> &Step {
+        &self.plan().scenario.steps[i]
+    }
+
+    /// The index of a step's name.
+    pub fn find(&self, id: &str) -> Option<usize> {
+        self.index.get(id).copied()
+    }
+
+    /// True if everything that a step waits for is done or passed over.
+    pub fn ready(&self, i: usize) -> bool {
+        self.missing[i] == 0
+    }
+
+    /// Why a step does not run in this run at all, if so.
+    pub fn left_out(&self, i: usize) -> Option<String> {
+        let step = self.step(i);
+        let mode = self.plan().mode;
+        if self.plan().left_out.contains(&step.id) {
+            return Some("left out when the run was started".to_owned());
+        }
+        let word = match mode {
+            Mode::Planned => "planned",
+            Mode::Unplanned => "unplanned",
+            Mode::Drill => "drill",
+        };
+        (!step.modes.contains(&mode)).then(|| format!("it does not run in mode {word}"))
+    }
+
+    /// What a step waits for that is not done, as the plan says it.
+    pub fn open_waits(&self, i: usize) -> Vec<&crate::model::Wait> {
+        self.plan().waits[i].iter().filter(|w| !self.passed[self.node(w.on)]).collect()
+    }
+
+    fn node(&self, node: Node) -> usize {
+        match node {
+            Node::Step(i) => i as usize,
+            Node::Join(j) => self.steps.len() + j as usize,
+        }
+    }
+
+    /// Lets a node that is done and whose own waits are done count for those that wait for it.
+    fn pass(&mut self, node: usize) {
+        let mut open = vec![node];
+        while let Some(node) = open.pop() {
+            let done = match self.steps.get(node) {
+                Some(step) => matches!(step.life, Life::Done | Life::Skipped { .. }),
+                None => true,
+            };
+            if self.passed[node] || !done || self.missing[node] > 0 {
+                continue;
+            }
+            self.passed[node] = true;
+            let after = self.checked.graph().after[node].clone();
+            for next in after {
+                let next = next as usize;
+                self.missing[next] = self.missing[next].saturating_sub(1);
+                open.push(next);
+            }
+        }
+    }
+
+    /// The one door: an event changes the state, or is refused.
+    pub fn fold(&mut self, entry: &Entry) -> Result<(), Illegal> {
+        if entry.seq != self.seq + 1 {
+            return Err(Illegal(format!("event {} after event {}", entry.seq, self.seq)));
+        }
+        self.seq = entry.seq;
+        let at = entry.at;
+        match &entry.event {
+            Event::RunStarted { .. } | Event::LeaseTaken { .. } | Event::LeaseGiven { .. } => Ok(()),
+            Event::Ready { step } => self.change(step, "ready", |s| {
+                s.ready_at = Some(at);
+                matches!(s.life, Life::Waiting)
+            }),
+            Event::Intent { step, doing, attempt, before, .. } => {
+                let seq = entry.seq;
+                self.change(step, "an intent", |s| s.begin(*doing, *attempt, before, at, seq))
+            }
+            Event::Done { step, doing, attempt, outputs, .. } => {
+                self.change(step, "a result", |s| s.end_well(*doing, *attempt, outputs, at))?;
+                self.passed_by(step)
+            }
+            Event::Failed { step, doing, attempt, reason, unreachable } => {
+                self.change(step, "a failure", |s| s.end_badly(*doing, *attempt, reason, *unreachable, at))
+            }
+            Event::Unknown { step, doing, why, open_until, died, .. } => self.change(step, "an unknown", |s| {
+                let legal = matches!(&s.life, Life::Running { doing: d, .. } if d == doing);
+                s.life = Life::Unknown { doing: *doing, why: why.clone(), open_until: *open_until, died: *died, answer: None };
+                legal
+            }),
+            Event::Probed { step, answer, closed, .. } => self.change(step, "a probe", |s| s.probed(*answer, *closed)),
+            Event::Skipped { step, reason, flaw } => {
+                self.change(step, "a skip", |s| {
+                    let legal = matches!(s.life, Life::Waiting | Life::Failed { .. });
+                    s.life = Life::Skipped { reason: reason.clone(), flaw: *flaw };
+                    s.asked = None;
+                    legal
+                })?;
+                self.passed_by(step)
+            }
+            Event::Asked { step, about, question } => self.change(step, "a question", |s| {
+                s.asked = Some((*about, question.clone()));
+                true
+            }),
+            Event::Approved { step, who, digest, .. } => {
+                let fits = digest == self.checked.digest();
+                self.change(step, "an approval", |s| {
+                    if fits && matches!(s.life, Life::Waiting) && s.approvals.iter().all(|(w, _)| w != who) {
+                        s.approvals.push((who.clone(), at));
+                    }
+                    true
+                })
+            }
+            Event::Declined { step, who, reason, .. } => self.change(step, "a refusal", |s| {
+                if matches!(s.life, Life::Waiting) {
+                    s.life = Life::Failed { reason: format!("declined by {who}: {reason}"), unreachable: false, at };
+                    s.asked = None;
+                }
+                true
+            }),
+            Event::Word { word, step, who, reason } => self.hear(word, step.as_deref(), who, reason, at),
+            Event::Objective { asset, at, recovery_ms, .. } => {
+                self.recovered.insert(asset.clone(), Recovered { at: *at, recovery_ms: *recovery_ms });
+                Ok(())
+            }
+            Event::Finished { how, .. } => {
+                self.finished = Some(*how);
+                Ok(())
+            }
+        }
+    }
+
+    fn change(&mut self, step: &str, what: &str, door: impl FnOnce(&mut StepState) -> bool) -> Result<(), Illegal> {
+        let i = self.find(step).ok_or_else(|| Illegal(format!("event {}: there is no step `{step}`", self.seq)))?;
+        let was = self.steps[i].life.clone();
+        if door(&mut self.steps[i]) {
+            Ok(())
+        } else {
+            Err(Illegal(format!("event {}: {what} for step `{step}`, which was {was:?}", self.seq)))
+        }
+    }
+
+    fn passed_by(&mut self, step: &str) -> Result<(), Illegal> {
+        if let Some(i) = self.find(step) {
+            self.pass(i);
+        }
+        Ok(())
+    }
+
+    /// An operator's word. What has no place any more (the step went on meanwhile) does nothing.
+    fn hear(&mut self, word: &Word, step: Option<&str>, who: &str, reason: &str, at: Timestamp) -> Result<(), Illegal> {
+        let target = step.and_then(|s| self.find(s));
+        match (word, target) {
+            (Word::Pause, _) => self.paused = Some(format!("{who}: {reason}")),
+            (Word::Resume, _) => self.paused = None,
+            (Word::Abort, _) => self.aborting = true,
+            (Word::Rollback { to }, _) => {
+                self.paused = None;
+                self.back = Some(Back { to: to.as_deref().and_then(|t| self.find(t)) });
+            }
+            (Word::Retry, Some(i)) => self.steps[i].again(),
+            (Word::Skip, Some(i)) => {
+                let step = &mut self.steps[i];
+                if matches!(step.life, Life::Waiting | Life::Failed { .. }) {
+                    step.life = Life::Skipped { reason: format!("{who}: {reason}"), flaw: true };
+                    step.asked = None;
+                    self.pass(i);
+                }
+            }
+            (Word::Resolve { done, record, .. }, Some(i)) => {
+                self.steps[i].resolved(*done, record, &format!("{who}: {reason}"), at);
+                self.pass(i);
+            }
+            (Word::Retry | Word::Skip | Word::Resolve { .. }, None) => {}
+        }
+        Ok(())
+    }
+}
+
+impl StepState {
+    fn begin(&mut self, doing: Doing, attempt: u32, before: &Value, at: Timestamp, seq: u64) -> bool {
+        let legal = match doing {
+            Doing::Apply => {
+                let from = match &self.life {
+                    Life::Waiting | Life::Failed { .. } => true,
+                    Life::Unknown { doing, .. } => *doing == Doing::Apply,
+                    _ => false,
+                };
+                from && attempt == self.attempts + 1
+            }
+            Doing::Undo => {
+                let from = match &self.life {
+                    Life::Done | Life::Failed { .. } | Life::Stuck { .. } => true,
+                    Life::Unknown { doing, .. } => *doing == Doing::Undo,
+                    _ => false,
+                };
+                from && attempt == self.undo_attempts + 1
+            }
+        };
+        match doing {
+            Doing::Apply => {
+                // An attempt whose driver died is not one that the plan's `retry` allows for.
+                let again = matches!(self.life, Life::Unknown { died: true, .. });
+                self.attempts = attempt;
+                self.tries += u32::from(!again || self.tries == 0);
+                // The state before is read once: what stands there after an attempt may be the attempt's own work.
+                self.before.get_or_insert_with(|| before.clone());
+                self.effect_seq.get_or_insert(seq);
+                self.started_at.get_or_insert(at);
+            }
+            Doing::Undo => self.undo_attempts = attempt,
+        }
+        self.life = Life::Running { doing, since: at };
+        self.asked = None;
+        legal
+    }
+
+    fn end_well(&mut self, doing: Doing, attempt: u32, outputs: &Map<String, Value>, at: Timestamp) -> bool {
+        let legal = match (doing, &self.life) {
+            (_, Life::Running { doing: d, .. } | Life::Unknown { doing: d, .. }) => *d == doing,
+            (Doing::Apply, Life::Waiting) => attempt == 0,
+            // A rollback that found nothing to take back.
+            (Doing::Undo, Life::Failed { .. } | Life::Done) => attempt == 0,
+            _ => false,
+        };
+        match doing {
+            Doing::Apply => {
+                self.outputs = outputs.clone();
+                self.done_at = Some(at);
+                self.started_at.get_or_insert(at);
+                self.life = Life::Done;
+            }
+            Doing::Undo => self.life = Life::Undone,
+        }
+        self.asked = None;
+        legal
+    }
+
+    fn end_badly(&mut self, doing: Doing, attempt: u32, reason: &str, unreachable: bool, at: Timestamp) -> bool {
+        let legal = match (doing, &self.life) {
+            (_, Life::Running { doing: d, .. } | Life::Unknown { doing: d, .. }) => *d == doing,
+            (Doing::Apply, Life::Waiting | Life::Failed { .. }) => attempt == 0,
+            (Doing::Undo, Life::Done | Life::Failed { .. } | Life::Stuck { .. }) => attempt == 0,
+            _ => false,
+        };
+        if attempt == 0 {
+            self.tries += 1;
+        }
+        self.life = match doing {
+            Doing::Apply => Life::Failed { reason: reason.to_owned(), unreachable, at },
+            Doing::Undo => Life::Stuck { reason: reason.to_owned() },
+        };
+        self.asked = None;
+        legal
+    }
+
+    fn probed(&mut self, found: Answer, closed: bool) -> bool {
+        match &mut self.life {
+            Life::Unknown { open_until, answer, .. } => {
+                *answer = Some(found);
+                if closed {
+                    *open_until = None;
+                }
+                true
+            }
+            Life::Failed { .. } => {
+                self.surveyed = Some(found);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn again(&mut self) {
+        match &self.life {
+            Life::Failed { .. } => {
+                self.life = Life::Waiting;
+                self.tries = 0;
+                self.approvals.clear();
+            }
+            Life::Stuck { .. } => self.life = Life::Done,
+            Life::Waiting if matches!(self.asked, Some((About::When, _))) => self.forced = true,
+            _ => return,
+        }
+        self.asked = None;
+    }
+
+    fn resolved(&mut self, done: bool, record: &Map<String, Value>, words: &str, at: Timestamp) {
+        let undoing = matches!(self.life, Life::Unknown { doing: Doing::Undo, .. } | Life::Stuck { .. })
+            || (matches!(self.life, Life::Done | Life::Failed { .. }) && matches!(self.asked, Some((About::Manual, _))));
+        match (&self.life, done) {
+            (Life::Skipped { .. } | Life::Undone | Life::Running { .. }, _) => return,
+            (Life::Done, _) if !undoing => return,
+            (_, true) if undoing => self.life = Life::Undone,
+            (_, true) => {
+                self.outputs = record.clone();
+                self.done_at = Some(at);
+                self.by_person = true;
+                self.life = Life::Done;
+            }
+            (_, false) if undoing => self.life = Life::Stuck { reason: format!("said not to be taken back by {words}") },
+            (_, false) => self.life = Life::Failed { reason: format!("said not to be done by {words}"), unreachable: false, at },
+        }
+        self.asked = None;
+    }
+}

@@ -11,15 +11,11 @@ pub fn cell(text: &str) -> String {
     spans(text, true)
 }
 
-/// A text as one code span, whatever it holds.
+/// A text as code inside [`prose`], whatever it holds.
 pub fn code(text: &str) -> String {
     let text = line(text);
-    if text.is_empty() {
-        return String::new();
-    }
     let ticks = "`".repeat(longest_run(&text) + 1);
-    // CommonMark takes one space off each end if there is one at both.
-    let pad = if text.starts_with(['`', ' ']) || text.ends_with(['`', ' ']) { " " } else { "" };
+    let pad = if text.is_empty() || text.contains('`') { " " } else { "" };
     format!("{ticks}{pad}{text}{pad}{ticks}")
 }
 
@@ -84,28 +80,46 @@ fn longest_run(text: &str) -> usize {
     text.split(|c| c != '`').map(str::len).max().unwrap_or(0)
 }
 
+/// As CommonMark reads code: a run of backticks is closed by the next run of the same length, or it is no code.
 fn spans(text: &str, in_table: bool) -> String {
     let text = line(text);
-    let pieces: Vec<&str> = text.split('`').collect();
     let mut out = String::new();
-    for (i, piece) in pieces.iter().enumerate() {
-        let closed = i % 2 == 1 && i + 1 < pieces.len();
-        if closed && !piece.is_empty() {
-            // Two code spans that touch would make one delimiter of two.
-            let gap = if out.ends_with('`') { " " } else { "" };
-            let piece = if in_table { piece.replace('|', "\\|") } else { (*piece).to_owned() };
-            out.push_str(&format!("{gap}`{piece}`"));
-        } else if i % 2 == 1 {
-            out.push_str("\\`");
-            literal(piece, &mut out);
-            if closed {
-                out.push_str("\\`");
+    let mut rest = text.as_str();
+    while let Some(start) = rest.find('`') {
+        literal(&rest[..start], &mut out);
+        let run = ticks(&rest[start..]);
+        let inside = &rest[start + run..];
+        match closing(inside, run) {
+            Some(end) => {
+                let code = &rest[start..start + run + end + run];
+                out.push_str(&if in_table { code.replace('|', "\\|") } else { code.to_owned() });
+                rest = &inside[end + run..];
             }
-        } else {
-            literal(piece, &mut out);
+            None => {
+                out.push_str(&"\\`".repeat(run));
+                rest = inside;
+            }
         }
     }
+    literal(rest, &mut out);
     out
+}
+
+/// Where the next run of exactly `run` backticks begins.
+fn closing(text: &str, run: usize) -> Option<usize> {
+    let mut at = 0;
+    while let Some(found) = text[at..].find('`').map(|i| i + at) {
+        let len = ticks(&text[found..]);
+        if len == run {
+            return Some(found);
+        }
+        at = found + len;
+    }
+    None
+}
+
+fn ticks(text: &str) -> usize {
+    text.len() - text.trim_start_matches('`').len()
 }
 
 fn literal(text: &str, out: &mut String) {
@@ -159,12 +173,12 @@ mod tests {
     }
 
     #[test]
-    fn backticks_never_leave_a_span_open_or_longer_than_it_looks() {
+    fn code_is_read_as_commonmark_reads_it() {
         assert_eq!(prose("a ` b"), "a \\` b");
-        assert_eq!(prose("```\nrm -rf /\n```"), "\\`\\` ` rm -rf / `\\`\\`");
-        assert_eq!(prose("`a``b`"), "`a` `b`");
-        assert_eq!(code("a`b"), "``a`b``");
-        assert_eq!(code("`"), "`` ` ``");
+        assert_eq!(prose("```\nrm -rf /\n```"), "``` rm -rf / ```");
+        assert_eq!(prose("see ```` a```b ```` <i>"), "see ```` a```b ```` &lt;i&gt;");
+        assert_eq!(prose("``` <i>"), "\\`\\`\\` &lt;i&gt;");
+        assert_eq!(prose("`a`` <i>"), "\\`a\\`\\` &lt;i&gt;");
     }
 
     #[test]

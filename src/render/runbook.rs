@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 use handlebars::{Context, Handlebars, Helper, HelperResult, Output, RenderContext, RenderErrorReason};
 use serde::Serialize;
 
-use super::{escape, mermaid, view};
+use super::escape::{self, code};
+use super::{mermaid, view};
 use crate::actions::Manual;
 use crate::actions::units::duration_text;
 use crate::analysis::Checked;
@@ -288,20 +289,20 @@ fn backups(compiled: &Compiled) -> Vec<Copy> {
         for backup in &asset.backups {
             let method = format!("{:?}", backup.method).to_lowercase();
             let when = match (&backup.schedule, backup.continuous_ms) {
-                (Some(cron), _) => format!(", `{cron}` {}", backup.timezone.as_deref().unwrap_or("UTC")),
+                (Some(cron), _) => format!(", {} {}", code(cron), backup.timezone.as_deref().unwrap_or("UTC")),
                 (None, Some(ms)) => format!(", at most {} behind", duration_text(ms)),
                 (None, None) => String::new(),
             };
-            let key = backup.encryption.as_ref().map(|e| format!(", encrypted with `{}`{}", e.key, at(&e.site))).unwrap_or_default();
+            let key = backup.encryption.as_ref().map(|e| format!(", encrypted with {}{}", code(&e.key), at(&e.site))).unwrap_or_default();
             let row = |place: String, keep: &Option<serde_json::Value>| Copy {
                 asset: id.clone(),
-                what: format!("`{}`: {method}{when}", backup.id),
+                what: format!("{}: {method}{when}", code(&backup.id)),
                 place,
                 kept: keep.as_ref().map_or_else(|| "–".to_owned(), kept),
             };
-            out.push(row(format!("`{}`{}{key}", backup.to, at(&backup.site)), &backup.keep));
+            out.push(row(format!("{}{}{key}", code(&backup.to), at(&backup.site)), &backup.keep));
             let copies = backup.copies.iter();
-            out.extend(copies.map(|c| row(format!("`{}`{}", c.to, at(&c.site)), &c.keep)));
+            out.extend(copies.map(|c| row(format!("{}{}", code(&c.to), at(&c.site)), &c.keep)));
         }
     }
     out
@@ -334,4 +335,106 @@ fn no_return(compiled: &Compiled, numbers: &[usize]) -> Option<NoReturn> {
 
 fn listed(ids: &[String]) -> String {
     ids.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A text that tries everything at once.
+    const HOSTILE: &str = "a \" ' ; touch pwned\n# heading\n$(touch pwned) `touch pwned` ```\n<script>x</script> {{scenario}} \u{1b}[31m | [l](javascript:x) %%{init}%%";
+
+    fn step(id: &str, more: Value) -> Value {
+        let mut step = json!({
+            "id": id, "uses": "manual", "with": { "do": HOSTILE }, "phase": "recover", "effect": "manual", "takes_ms": 60000,
+            "retry": { "attempts": 1, "delay_ms": 0, "factor": 1.0, "max_delay_ms": 0 }, "undo": "unneeded",
+            "modes": ["unplanned"], "on_failure": "pause", "when_unreachable": "fail"
+        });
+        for (k, v) in more.as_object().into_iter().flatten() {
+            step[k] = v.clone();
+        }
+        step
+    }
+
+    fn checked() -> Checked {
+        let compiled = json!({
+            "format": 1,
+            "plan": {
+                "name": "shop", "title": HOSTILE, "owner": "sre", "params": { "zone": { "type": "string", "title": HOSTILE } },
+                "secrets": { "pw": { "env": "PW" } }, "sites": { "here": { "title": HOSTILE } }, "tiers": {},
+                "contacts": { "sre": { "title": HOSTILE, "reach": HOSTILE, "phone": "1" } },
+                "assets": { "db": { "kind": "other", "title": HOSTILE, "sites": ["here"],
+                    "connect": { "password": "${secrets.pw}", "zone": "${params.zone}" },
+                    "backups": [{ "id": "nightly", "method": "full", "to": HOSTILE, "keep": { "last": 7 } }] } },
+                "scenarios": []
+            },
+            "scenario": {
+                "id": "loss", "title": HOSTILE, "symptoms": [HOSTILE], "loses": { "assets": ["db"] }, "cause": "outage",
+                "detect_ms": 60000, "decide_ms": 1000, "leaves": ["db"],
+                "steps": [
+                    step("late", json!({ "title": HOSTILE, "assets": ["db"], "at": "here", "contact": "sre", "effect": "once",
+                        "undo": { "none": HOSTILE }, "when": [{ "step": "early", "output": "x", "matcher": HOSTILE }] })),
+                    step("early", json!({ "undo": { "use": { "uses": "manual", "with": { "do": HOSTILE } } }, "modes": ["drill"] })),
+                ]
+            },
+            "mode": "unplanned", "parallel": 16,
+            "waits": [[{ "on": { "join": 0 }, "why": HOSTILE }], []],
+            "joins": [{ "what": HOSTILE, "waits": [{ "on": { "step": 1 }, "why": HOSTILE }] }],
+            "predictions": { "db": { "recovery_ms": 1, "rto_ms": 1, "loss_ms": 2, "rpo_ms": 1, "holds_data": true, "loss_source": HOSTILE } },
+            "predicted_ms": 120000, "point_of_no_return": "late"
+        });
+        Checked::from_json(&compiled.to_string()).unwrap()
+    }
+
+    /// A line without its code, which no reader obeys.
+    fn without_code(line: &str) -> String {
+        let mut line = line.replace("\\`", "");
+        while let Some(start) = line.find('`') {
+            let run: String = line[start..].chars().take_while(|c| *c == '`').collect();
+            let end = line[start + run.len()..].find(&run).expect("code that is opened is closed");
+            line.replace_range(start..start + end + 2 * run.len(), "");
+        }
+        line
+    }
+
+    #[test]
+    fn a_hostile_text_stays_a_text() {
+        let page = render(&checked());
+        let mut fence: Option<String> = None;
+        for line in page.lines() {
+            match &fence {
+                Some(f) if line == f.as_str() => fence = None,
+                Some(_) => {}
+                None if line.starts_with("```") => fence = Some(line.chars().take_while(|c| *c == '`').collect()),
+                None => {
+                    let line = without_code(line);
+                    assert!(!line.contains("<script"), "{line}");
+                    assert!(!line.starts_with("# heading"), "{line}");
+                    assert!(!line.replace("\\]", "").contains("]("), "{line}");
+                    assert!(!line.contains("{{"), "{line}");
+                }
+            }
+            assert!(!line.contains('\u{1b}'), "{line}");
+        }
+        assert_eq!(fence, None, "a fence is left open");
+        assert!(page.contains("| `db` | 1ms | 1ms: kept | 2ms | 1ms: MISSED |"), "{page}");
+    }
+
+    #[test]
+    fn a_step_comes_after_what_it_waits_for_even_if_it_is_written_first() {
+        let page = render(&checked());
+        assert!(
+            page.find("## 1. Do by hand").or(page.find("## 1. Run")).is_some() && page.find("`early`") < page.find("`late` ·"),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn what_a_person_must_set_is_at_the_top() {
+        let page = render(&checked());
+        assert!(page.contains("export SECRET_PW=\"${PW:?is not set}\"  # secret pw"), "{page}");
+        assert!(page.contains("export PARAM_ZONE=…  # parameter zone, a text, a \" ' ; touch pwned # heading"), "{page}");
+    }
 }

@@ -14,6 +14,7 @@ GET  /_control   counters, faults still to come, record sets
 POST /_control   JSON, any of:
   {"pending_seconds": 1.5}  how long changes made from now on stay PENDING
   {"reset": true}           counters to 0, no faults
+  {"settle": true}          all changes made so far are INSYNC now
   {"release": true}         lets held replies go
   and faults, each for the next N calls, as a number N or {"n": N, "seconds": S, "op": "ChangeResourceRecordSets"}:
   "throttle"      400 Throttling, nothing done (of every Route 53 call, unless "op" says which)
@@ -225,10 +226,15 @@ class Stub:
                     self.faults[key] = {"n": int(value.get("n", 1)), **{k: value[k] for k in ("seconds", "op") if k in value}}
                 elif key == "pending_seconds":
                     self.pending = float(value)
-                elif key == "release":
+                elif key == "settle" and value:
+                    now = time.monotonic()
+                    self.changes = {c: (made, min(at, now)) for c, (made, at) in self.changes.items()}
+                    for zone in self.zones.values():
+                        zone.published = [(0.0, zone.records)]
+                elif key == "release" and value:
                     self.released.set()
                     self.released = threading.Event()
-                elif key != "reset":
+                elif key not in ("reset", "settle", "release"):
                     raise ValueError(f"unknown key {key}")
             return self.state()
 

@@ -102,6 +102,7 @@ struct StepView {
     id: String,
     title: String,
     sentence: Option<String>,
+    instruction: Option<String>,
     phase: &'static str,
     place: Option<String>,
     contact: Option<String>,
@@ -170,7 +171,12 @@ fn page(checked: &Checked) -> Page {
 
 fn step_view(compiled: &Compiled, numbers: &[usize], index: usize) -> StepView {
     let step = &compiled.scenario.steps[index];
-    let blocks = blocks(&view::commands(compiled, step, &step.call), "sh");
+    let instruction = view::instruction(step);
+    let mut blocks = blocks(&view::commands(compiled, step, &step.call), "sh");
+    if instruction.is_some() && !step.call.with.contains_key("record") {
+        // A command that only prints what stands above it is no command; one that notes an answer is.
+        blocks.clear();
+    }
     let check: Vec<Block> = step.check.iter().flat_map(|c| self::blocks(&view::commands(compiled, step, c), "sh look")).collect();
     let seen = view::seen(compiled, step, &step.call);
     let worst = view::worst_ms(step).filter(|w| *w > step.takes_ms);
@@ -178,7 +184,8 @@ fn step_view(compiled: &Compiled, numbers: &[usize], index: usize) -> StepView {
         number: numbers[index],
         id: step.id.clone(),
         title: view::title(compiled, step),
-        sentence: step.title.as_ref().map(|_| view::sentence(compiled, step)),
+        sentence: step.title.as_ref().filter(|_| instruction.is_none()).map(|_| view::sentence(compiled, step)),
+        instruction,
         phase: view::phase_word(step.phase),
         place: step.at.as_ref().map(|at| view::site(compiled, at)),
         contact: step.contact.as_ref().map(|c| view::contact(compiled, c)),

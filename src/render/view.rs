@@ -52,6 +52,12 @@ pub fn sentence(compiled: &Compiled, step: &Step) -> String {
     said(compiled, step, &step.call, |a| a.sentence)
 }
 
+/// What a person is told or asked, where the step is a person's work; each `${…}` as the variable that stands for it.
+pub fn instruction(step: &Step) -> Option<String> {
+    let text = ["do", "ask"].iter().find_map(|field| step.call.with.get(*field)).and_then(Value::as_str);
+    text.filter(|_| step.effect == Effect::Manual).map(filled)
+}
+
 /// What must be seen after an action of a step.
 pub fn seen(compiled: &Compiled, step: &Step, call: &ActionUse) -> String {
     said(compiled, step, call, |a| a.seen)

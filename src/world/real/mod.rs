@@ -1,1 +1,100 @@
 //! The real outside, one file a service. Only here is the environment read, the time asked, the network used.
+
+mod absent;
+mod clock;
+mod exits;
+mod files;
+mod http;
+mod process;
+mod secrets;
+mod sqlite;
+pub mod supervisor;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Fault, World};
+
+/// What the real outside must be told.
+#[derive(Debug, Clone)]
+pub struct RealSettings {
+    /// Where the exits of this run's commands are left, beside its journal; made if it is not there. Each run has its
+    /// own, and a later driver of the run on this machine is given the same.
+    pub state: PathBuf,
+    /// The plan's directory. In it stand relative paths of secrets and programs, and commands without a directory run.
+    pub plan_dir: PathBuf,
+    /// Another address than AWS's own, where the plan names none.
+    pub aws_endpoint: Option<String>,
+    /// The program whose hidden `supervise` is started; `/proc/self/exe`, this one, but in tests.
+    pub program: PathBuf,
+}
+
+impl RealSettings {
+    /// Settings of a run with this program as supervisor and AWS where it is.
+    pub fn new(state: impl Into<PathBuf>, plan_dir: impl Into<PathBuf>) -> Self {
+        // Not its path: that may hold another version by now.
+        let program = PathBuf::from("/proc/self/exe");
+        RealSettings { state: state.into(), plan_dir: plan_dir.into(), aws_endpoint: None, program }
+    }
+}
+
+/// The outside as it is. Nothing is touched, made or started before the first call.
+pub fn world(settings: RealSettings) -> World {
+    let RealSettings { state, plan_dir, aws_endpoint: _, program } = settings;
+    World {
+        clock: Arc::new(clock::Real),
+        process: Arc::new(process::Real { state, plan_dir: plan_dir.clone(), program, supervisor: Default::default() }),
+        http: Arc::new(http::Real),
+        objects: Arc::new(absent::Absent("aws")),
+        dns: Arc::new(absent::Absent("aws")),
+        postgres: Arc::new(absent::Absent("postgres")),
+        sqlite: Arc::new(sqlite::Real),
+        files: Arc::new(files::Real),
+        secrets: Arc::new(secrets::Real { plan_dir }),
+    }
+}
+
+/// The optional services, by Cargo feature, and whether this build holds them.
+pub fn features() -> &'static [(&'static str, bool)] {
+    &[("aws", cfg!(feature = "aws")), ("postgres", cfg!(feature = "postgres"))]
+}
+
+/// This machine's name, as its journal entries give it.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The most rows that one statement may give.
+const ROWS_MAX: usize = 100_000;
+
+/// Waits for blocking work on a thread of its own, so that the driver's loop goes on meanwhile.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(answer) => answer,
+        Err(e) => Err(Fault::lost(format!("the work on a file was cut short: {e}"))),
+    }
+}
+
+/// The directory that a path stands in; `.` for a bare name.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes what was done in a directory outlast a power cut: a name that was created, renamed or removed.
+fn sync_dir(dir: &Path) -> std::io::Result<()> {
+    std::fs::File::open(dir)?.sync_all()
+}
+
+/// A name beside a path that nothing else has, for what is renamed to it once it is whole.
+fn temporary_beside(path: &Path) -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let n = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    parent(path).join(format!(".{name}.drplan-{}-{n}", std::process::id()))
+}
+
+/// Bytes in hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,348 @@
+//! The supervisor: a process of its own that starts a run's commands, outlives their driver, and leaves how each one
+//! ended on the disk. It does not know plans, steps or runs, and gets every command, its environment and its secrets
+//! through its standard input only, so that no list of processes shows them.
+//!
+//! For each request: it claims the ticket on the disk, sees that it is not too late, starts the command in a group of
+//! its own, keeps what it says without the secrets, ends it when its time is up, writes its end to the disk and only
+//! then tells the driver. When the driver is gone it starts nothing more, waits for what runs, and ends. It has a
+//! session of its own: no terminal's hang-up or Ctrl-C reaches it or its commands.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::process::{ExitCode, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group, setsid, test_kill_process_group};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::pipe;
+use tokio::process::{Child, Command as Starting};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::clock::since_boot;
+use super::exits::{self, Claim, End, Exits, Started};
+use crate::world::strike::{Stream, Striker};
+use crate::world::{Command, Exit};
+
+/// Between TERM and KILL.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long after its end what a command said is still awaited: something that it left behind may hold its pipes.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What the driver sends, one line each.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Request {
+    /// The command; its program and directory are as the driver sees them.
+    pub(super) command: Command,
+    /// By the boot's clock, in milliseconds: later than this it must not start.
+    pub(super) not_after_ms: u64,
+}
+
+/// What the supervisor says, one line each.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Said {
+    /// It holds its lock and takes requests.
+    Ready,
+    /// What became of a command; it is on the disk.
+    End {
+        /// Which.
+        ticket: String,
+        /// How.
+        end: End,
+    },
+}
+
+/// What the hidden entry `drplan supervise DIR` does; `args` is what stands after `supervise`. Standard input and
+/// output are pipes from and to the driver.
+pub fn main(args: &[String]) -> ExitCode {
+    let [dir] = args else {
+        return ExitCode::from(2);
+    };
+    // It fails only for the leader of a group, who has no terminal to lose that its driver has.
+    let _ = setsid();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.and_then(|runtime| runtime.block_on(serve(Path::new(dir)))) {
+        Ok(()) => ExitCode::SUCCESS,
+        // There is nobody to tell: the driver sees the pipe close, a later one the lock.
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+async fn serve(dir: &Path) -> io::Result<()> {
+    deaf()?;
+    let exits = Exits::open(dir)?;
+    let pid = i32::try_from(std::process::id()).map_err(io::Error::other)?;
+    let me = exits::process(pid)?.ok_or_else(|| io::Error::other("no process of this number"))?;
+    let name = format!("supervisor-{}-{}.lock", me.pid, me.start);
+    let held = exits.lock(&name)?;
+    let claim = Arc::new(Claim::Supervisor { machine: exits::machine_id()?, boot: exits::boot_id()?, lock: name.clone() });
+
+    let requests = pipe::Receiver::from_owned_fd(io::stdin().as_fd().try_clone_to_owned()?)?;
+    let (say, said) = mpsc::unbounded_channel();
+    let telling = tokio::spawn(tell(io::stdout().as_fd().try_clone_to_owned()?, said));
+    // The receiving end lives as long as the task; a driver that is gone is no reason to stop.
+    let _ = say.send(Said::Ready);
+
+    let mut running = JoinSet::new();
+    let mut lines = BufReader::new(requests).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let Ok(Request { command, not_after_ms }) = serde_json::from_str(&line) else {
+            break;
+        };
+        let (exits, claim, say) = (exits.clone(), claim.clone(), say.clone());
+        running.spawn(async move {
+            let ticket = command.ticket.clone();
+            let end = carry_out(exits, claim, command, not_after_ms).await;
+            let _ = say.send(Said::End { ticket, end });
+        });
+    }
+    while running.join_next().await.is_some() {}
+    drop(say);
+    // Not longer than a driver that does not read takes to go: all is on the disk.
+    let _ = timeout(LAST_WORDS, telling).await;
+    exits.unlock(&name)?;
+    drop(held);
+    Ok(())
+}
+
+/// Catches the signals that a terminal or a shutdown sends, and lets them pass. Commands get them as ever.
+fn deaf() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    for kind in [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit()] {
+        // Once caught, a signal keeps being caught, whether somebody listens or not.
+        drop(signal(kind)?);
+    }
+    Ok(())
+}
+
+async fn tell(to: OwnedFd, mut said: mpsc::UnboundedReceiver<Said>) {
+    let Ok(mut to) = pipe::Sender::from_owned_fd(to) else {
+        return;
+    };
+    while let Some(what) = said.recv().await {
+        let Ok(mut line) = serde_json::to_vec(&what) else {
+            continue;
+        };
+        line.push(b'\n');
+        if to.write_all(&line).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn carry_out(exits: Exits, claim: Arc<Claim>, command: Command, not_after_ms: u64) -> End {
+    let ticket = command.ticket.clone();
+    let claimed = on_disk(&exits, &ticket, move |exits, ticket| exits.claim(ticket, &claim)).await;
+    match claimed {
+        Err(e) => return End::NotStarted(format!("its start could not be written to the disk, so it was not started: {e}")),
+        Ok(false) => return End::NotStarted("another driver took it over before it was started".to_owned()),
+        Ok(true) => {}
+    }
+    let end = if since_boot().as_millis() > u128::from(not_after_ms) {
+        End::NotStarted("it was too late to start it".to_owned())
+    } else {
+        run(&exits, command).await
+    };
+    let last = end.clone();
+    // Where the disk refuses, the driver still hears it; a later one finds that nobody can tell.
+    let _ = on_disk(&exits, &ticket, move |exits, ticket| exits.ended(ticket, &last)).await;
+    end
+}
+
+async fn on_disk<T: Send + 'static>(
+    exits: &Exits,
+    ticket: &str,
+    work: impl FnOnce(&Exits, &str) -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let (exits, ticket) = (exits.clone(), ticket.to_owned());
+    tokio::task::spawn_blocking(move || work(&exits, &ticket)).await.map_err(io::Error::other)?
+}
+
+async fn run(exits: &Exits, command: Command) -> End {
+    let mut child = match start(&command) {
+        Ok(child) => child,
+        Err(why) => return End::NotStarted(why),
+    };
+    let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) else {
+        return End::NotStarted("it has no process number".to_owned());
+    };
+    if let Ok(Some(process)) = exits::process(group.as_raw_nonzero().get()) {
+        record(exits, &command.ticket, process).await;
+    }
+    if let (Some(mut pipe), Some(text)) = (child.stdin.take(), command.stdin.clone()) {
+        // A command need not read what it is given.
+        tokio::spawn(async move {
+            let _ = pipe.write_all(text.as_bytes()).await;
+        });
+    }
+    let striker = Arc::new(Striker::new(&command.secrets));
+    let (stop, stopped) = watch::channel(());
+    let out = child.stdout.take().map(|pipe| tokio::spawn(keep(pipe, striker.clone(), command.keep_bytes, stopped.clone())));
+    let err = child.stderr.take().map(|pipe| tokio::spawn(keep(pipe, striker, command.keep_bytes, stopped)));
+
+    let (status, timed_out) = wait(&mut child, group, command.timeout_ms.map(Duration::from_millis)).await;
+    tokio::spawn(async move {
+        sleep(LAST_WORDS).await;
+        drop(stop);
+    });
+    let (out, err) = (kept(out).await, kept(err).await);
+    let (code, signal) = match status {
+        Ok(status) => (status.code(), std::os::unix::process::ExitStatusExt::signal(&status)),
+        Err(_) => (None, None),
+    };
+    End::Ended(Exit { code, signal, timed_out, truncated: out.truncated || err.truncated, stdout: out.text, stderr: err.text })
+}
+
+async fn record(exits: &Exits, ticket: &str, process: Started) {
+    // Without it a later driver cannot tell whether the command is gone, and says so.
+    let _ = on_disk(exits, ticket, move |exits, ticket| exits.runs(ticket, process)).await;
+}
+
+fn start(command: &Command) -> Result<Child, String> {
+    let program = command.argv.first().ok_or("the command is empty")?;
+    let mut starting = Starting::new(program);
+    starting
+        .args(&command.argv[1..])
+        .envs(&command.env)
+        .env(exits::MARK, &command.ticket)
+        .stdin(if command.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    if let Some(dir) = &command.cwd {
+        if !Path::new(dir).is_dir() {
+            return Err(format!("cannot start `{program}`: the directory {dir} is not there"));
+        }
+        starting.current_dir(dir);
+    }
+    starting.spawn().map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => format!("cannot start `{program}`: there is no such program, or not the interpreter that it names"),
+        io::ErrorKind::PermissionDenied => format!("cannot start `{program}`: it may not be executed"),
+        _ => format!("cannot start `{program}`: {e}"),
+    })
+}
+
+/// Waits for its end; makes it end when its time is up, with all of its group.
+async fn wait(child: &mut Child, group: Pid, limit: Option<Duration>) -> (io::Result<ExitStatus>, bool) {
+    let Some(limit) = limit else {
+        return (child.wait().await, false);
+    };
+    if let Ok(status) = timeout(limit, child.wait()).await {
+        return (status, false);
+    }
+    // It may end in this very moment; then there is nobody to signal.
+    let _ = kill_process_group(group, Signal::TERM);
+    let _ = timeout(GRACE, async {
+        let _ = child.wait().await;
+        while test_kill_process_group(group).is_ok() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let _ = kill_process_group(group, Signal::KILL);
+    (child.wait().await, true)
+}
+
+/// What is kept of one output.
+#[derive(Default)]
+struct Kept {
+    text: String,
+    truncated: bool,
+}
+
+async fn kept(reading: Option<tokio::task::JoinHandle<Kept>>) -> Kept {
+    match reading {
+        // A task that was cut short did not see all of it.
+        Some(reading) => reading.await.unwrap_or(Kept { truncated: true, ..Kept::default() }),
+        None => Kept::default(),
+    }
+}
+
+/// Reads until the end, or until told to stop; then somebody else still holds the pipe, and what it says later is
+/// read and dropped, so that it does not die of a closed pipe.
+async fn keep(
+    mut pipe: impl AsyncRead + Unpin + Send + 'static,
+    striker: Arc<Striker>,
+    limit: usize,
+    mut stopped: watch::Receiver<()>,
+) -> Kept {
+    let mut ends = Ends::new(limit);
+    let mut stream: Stream<'_> = striker.stream();
+    let mut chunk = vec![0; 1 << 16];
+    let whole = loop {
+        tokio::select! {
+            biased;
+            read = pipe.read(&mut chunk) => match read {
+                Ok(0) => break true,
+                Ok(n) => ends.push(&stream.push(&chunk[..n])),
+                Err(_) => break false,
+            },
+            _ = stopped.changed() => break false,
+        }
+    };
+    ends.push(&stream.end());
+    if !whole {
+        tokio::spawn(async move { while pipe.read(&mut chunk).await.is_ok_and(|n| n > 0) {} });
+    }
+    let mut kept = ends.kept();
+    kept.truncated |= !whole;
+    kept
+}
+
+/// The first half and the last half of what is kept; what stood between is counted.
+struct Ends {
+    half: usize,
+    first: Vec<u8>,
+    last: VecDeque<u8>,
+    dropped: u64,
+}
+
+impl Ends {
+    fn new(limit: usize) -> Self {
+        Ends { half: limit / 2, first: Vec::new(), last: VecDeque::new(), dropped: 0 }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let (first, rest) = bytes.split_at(bytes.len().min(self.half - self.first.len()));
+        self.first.extend_from_slice(first);
+        self.last.extend(rest);
+        let over = self.last.len().saturating_sub(self.half);
+        self.last.drain(..over);
+        self.dropped += over as u64;
+    }
+
+    fn kept(mut self) -> Kept {
+        let last = self.last.make_contiguous();
+        if self.dropped == 0 {
+            self.first.extend_from_slice(last);
+            return Kept { text: String::from_utf8_lossy(&self.first).into_owned(), truncated: false };
+        }
+        let (first, last) = (String::from_utf8_lossy(&self.first), String::from_utf8_lossy(last));
+        Kept { text: format!("{first}\n[{} bytes left out]\n{last}", self.dropped), truncated: true }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_of_a_long_output_are_kept_and_the_rest_is_counted() {
+        let mut ends = Ends::new(8);
+        for chunk in ["ab", "cde", "fghijkl", "m"] {
+            ends.push(chunk.as_bytes());
+        }
+        let kept = ends.kept();
+        assert_eq!((kept.text.as_str(), kept.truncated), ("abcd\n[5 bytes left out]\njklm", true));
+        let mut ends = Ends::new(8);
+        ends.push(b"abcdefgh");
+        let kept = ends.kept();
+        assert_eq!((kept.text.as_str(), kept.truncated), ("abcdefgh", false));
+    }
+}

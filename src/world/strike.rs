@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 
 /// What stands where a secret stood.
 pub const MARK: &str = "[secret]";
@@ -201,8 +201,9 @@ fn escaped(c: char, upper: bool) -> String {
 /// text, and the whole of it standing alone.
 fn base64(secret: &[u8]) -> Vec<Vec<u8>> {
     let mut forms = Vec::new();
-    for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+    for (engine, padded) in [(&STANDARD_NO_PAD, &STANDARD), (&URL_SAFE_NO_PAD, &URL_SAFE)] {
         forms.push(engine.encode(secret).into_bytes());
+        forms.push(padded.encode(secret).into_bytes());
         for before in 0..3 {
             let mut text = vec![0; before];
             text.extend_from_slice(secret);

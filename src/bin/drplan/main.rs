@@ -40,6 +40,10 @@ impl Command {
 }
 
 fn main() -> ExitCode {
+    // Not a command that a person types: this program as the process that outlives a driver.
+    if std::env::args_os().nth(1).is_some_and(|word| word == "supervise") {
+        return drplan::world::real::supervisor::main(std::env::args_os().skip(2));
+    }
     std::panic::set_hook(Box::new(|panic| output::say(&confession(panic))));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

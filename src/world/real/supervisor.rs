@@ -8,6 +8,7 @@
 //! session of its own: no terminal's hang-up or Ctrl-C reaches it or its commands.
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -60,14 +61,14 @@ pub(super) enum Said {
 
 /// What the hidden entry `drplan supervise DIR` does; `args` is what stands after `supervise`. Standard input and
 /// output are pipes from and to the driver.
-pub fn main(args: &[String]) -> ExitCode {
-    let [dir] = args else {
+pub fn main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
+    let (Some(dir), None) = (args.next(), args.next()) else {
         return ExitCode::from(2);
     };
     // It fails only for the leader of a group, who has no terminal to lose that its driver has.
     let _ = setsid();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.and_then(|runtime| runtime.block_on(serve(Path::new(dir)))) {
+    match runtime.and_then(|runtime| runtime.block_on(serve(Path::new(&dir)))) {
         Ok(()) => ExitCode::SUCCESS,
         // There is nobody to tell: the driver sees the pipe close, a later one the lock.
         Err(_) => ExitCode::FAILURE,

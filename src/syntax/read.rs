@@ -1,0 +1,343 @@
+//! Parser events to a tree. It does not know what a broken text looks like to a person: that is `fault`.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use granit_parser::{Event, Options, Parser, ScalarStyle, StructureStyle, Tag};
+
+use super::{Entry, MAX_ALIASED, MAX_BYTES, MAX_DEPTH, Node, Scalar, Value, fault};
+use crate::diagnostic::Diagnostic;
+use crate::source::{SourceId, Span};
+
+/// Reads the one document of a text. Without a tree there is at least one finding.
+pub fn read<'a>(source: SourceId, text: &'a str, findings: &mut Vec<Diagnostic>) -> Option<Node<'a>> {
+    let start = Span { source, start: 0, end: 0 };
+    if text.len() > MAX_BYTES {
+        findings.push(Diagnostic::deny("yaml", "the text is longer than 64 MiB", start, "a plan may hold at most 64 MiB"));
+        return None;
+    }
+    let mut reader = Reader { source, text, findings, open: Vec::new(), anchors: HashMap::new(), aliased: 0, aliased_bytes: 0, root: None };
+    let complete = reader.events();
+    let root = reader.root.take();
+    match root {
+        _ if !complete => None,
+        Some(node) if !node.is_null() => Some(node),
+        _ => {
+            findings.push(
+                Diagnostic::deny("yaml", "the plan is empty", start, "nothing stands here")
+                    .help("begin with `drplan: v1`, `name: …` and `scenarios:`; `drplan init` writes a first plan"),
+            );
+            None
+        }
+    }
+}
+
+struct Reader<'a, 'f> {
+    source: SourceId,
+    text: &'a str,
+    findings: &'f mut Vec<Diagnostic>,
+    open: Vec<Open<'a>>,
+    anchors: HashMap<usize, Anchor<'a>>,
+    aliased: usize,
+    aliased_bytes: usize,
+    root: Option<Node<'a>>,
+}
+
+/// A collection that is not closed yet.
+struct Open<'a> {
+    span: Span,
+    flow: bool,
+    anchor: usize,
+    content: Content<'a>,
+    /// Of what closed inside: how many nodes, how deep, how many bytes.
+    size: Size,
+}
+
+enum Content<'a> {
+    List(Vec<Node<'a>>),
+    Map { entries: Vec<Entry<'a>>, seen: Option<HashSet<Cow<'a, str>>>, key: Option<Key<'a>> },
+}
+
+/// A key whose value has not come yet; without a text if the key itself is a finding.
+struct Key<'a> {
+    text: Option<Cow<'a, str>>,
+    at: Span,
+}
+
+struct Anchor<'a> {
+    node: Rc<Node<'a>>,
+    size: Size,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Size {
+    nodes: usize,
+    depth: usize,
+    bytes: usize,
+}
+
+impl Size {
+    fn add(&mut self, inner: Size) {
+        self.nodes += inner.nodes;
+        self.bytes += inner.bytes;
+        self.depth = self.depth.max(inner.depth);
+    }
+}
+
+/// From so many keys on, duplicates are found by a set.
+const MANY_KEYS: usize = 24;
+
+impl<'a> Reader<'a, '_> {
+    /// True if the whole text could be read.
+    fn events(&mut self) -> bool {
+        let mut options = Options::default();
+        options.set_emit_comments(false);
+        options.emit_unresolved_aliases = true;
+        let mut documents = 0;
+        for event in Parser::new_from_str_with_options(self.text, options) {
+            let (event, span) = match event {
+                Ok(pair) => pair,
+                Err(error) => {
+                    let open: Vec<Span> = self.open.iter().filter(|o| o.flow).map(|o| o.span).collect();
+                    self.findings.push(fault::finding(self.source, self.text, &error, &open));
+                    return false;
+                }
+            };
+            let range = span.byte_range().unwrap_or(0..0);
+            let at = Span { source: self.source, start: range.start as u32, end: range.end as u32 };
+            match event {
+                Event::DocumentStart(..) => {
+                    documents += 1;
+                    if documents == 2 {
+                        let found = Diagnostic::deny("yaml", "a plan is one document", at, "a second document begins here");
+                        self.findings.push(found.help("put the second document into a file of its own"));
+                        return self.root.is_some();
+                    }
+                }
+                Event::Scalar(text, style, anchor, tag) => {
+                    let str_tag = self.tag(tag.as_deref(), at);
+                    let plain = matches!(style, ScalarStyle::Plain) && !str_tag;
+                    let size = Size { nodes: 1, depth: 0, bytes: text.len() };
+                    self.close(Node { span: at, value: Value::Scalar(Scalar { text, plain }) }, anchor, size);
+                }
+                Event::SequenceStart(style, anchor, tag) => {
+                    self.tag(tag.as_deref(), at);
+                    if !self.push(at, style, anchor, Content::List(Vec::new())) {
+                        return false;
+                    }
+                }
+                Event::MappingStart(style, anchor, tag) => {
+                    self.tag(tag.as_deref(), at);
+                    let content = Content::Map { entries: Vec::new(), seen: None, key: None };
+                    if !self.push(at, style, anchor, content) {
+                        return false;
+                    }
+                }
+                Event::SequenceEnd | Event::MappingEnd => self.pop(at),
+                Event::Alias(id) => {
+                    if !self.alias(id, at) {
+                        return false;
+                    }
+                }
+                Event::UnresolvedAlias(name) => {
+                    self.findings.push(fault::unknown_alias(self.source, self.text, &name, at));
+                    return false;
+                }
+                _ => {}
+            }
+        }
+        true
+    }
+
+    fn push(&mut self, span: Span, style: StructureStyle, anchor: usize, content: Content<'a>) -> bool {
+        if self.open.len() >= MAX_DEPTH {
+            self.findings.push(Diagnostic::deny("yaml", "nested too deeply", span, format!("this is level {}", MAX_DEPTH + 1)));
+            return false;
+        }
+        let flow = matches!(style, StructureStyle::Flow);
+        self.open.push(Open { span, flow, anchor, content, size: Size { nodes: 1, ..Size::default() } });
+        true
+    }
+
+    fn pop(&mut self, end: Span) {
+        let Some(open) = self.open.pop() else { return };
+        let mut span = open.span;
+        let inner = match &open.content {
+            Content::List(items) => items.last().map(|n| n.span),
+            Content::Map { entries, .. } => entries.last().map(|e| if e.value.span.start < e.at.start { e.at } else { e.value.span }),
+        };
+        span.end = span.end.max(if open.flow { end.end } else { inner.map_or(span.end, |s| s.end) });
+        let value = match open.content {
+            Content::List(items) => Value::List(items),
+            Content::Map { entries, .. } => Value::Map(entries),
+        };
+        let size = Size { depth: open.size.depth + 1, ..open.size };
+        self.close(Node { span, value }, open.anchor, size);
+    }
+
+    /// A node is whole: it becomes the root, an item, a key or a key's value.
+    fn close(&mut self, node: Node<'a>, anchor: usize, size: Size) {
+        let node = if anchor == 0 {
+            node
+        } else {
+            let span = node.span;
+            let node = Rc::new(node);
+            self.anchors.insert(anchor, Anchor { node: node.clone(), size });
+            Node { span, value: Value::Shared(node) }
+        };
+        let Some(open) = self.open.last_mut() else {
+            self.root.get_or_insert(node);
+            return;
+        };
+        open.size.add(size);
+        match &mut open.content {
+            Content::List(items) => items.push(node),
+            Content::Map { key: key @ None, .. } => *key = Some(key_of(&node, self.findings)),
+            Content::Map { entries, seen, key } => {
+                let Some(Key { text: Some(text), at }) = key.take() else { return };
+                if entries.len() == MANY_KEYS {
+                    *seen = Some(entries.iter().map(|e| e.key.clone()).collect());
+                }
+                let known = match seen {
+                    Some(seen) => !seen.insert(text.clone()),
+                    None => entries.iter().any(|e| e.key == text),
+                };
+                if known {
+                    let first = entries.iter().find(|e| e.key == text).map_or(at, |e| e.at);
+                    let found = Diagnostic::deny("duplicate-key", format!("`{text}` stands twice"), at, "again here");
+                    self.findings.push(found.also(first, "first here").help(format!("keep one of the two `{text}`")));
+                } else {
+                    entries.push(Entry { key: text, at, value: node });
+                }
+            }
+        }
+    }
+
+    fn alias(&mut self, id: usize, at: Span) -> bool {
+        let Some(anchor) = self.anchors.get(&id) else {
+            let found = Diagnostic::deny("yaml", "an alias inside its own anchor", at, "this would hold itself");
+            self.findings.push(found.help("write the value out"));
+            return false;
+        };
+        let (node, size) = (anchor.node.clone(), anchor.size);
+        self.aliased += size.nodes;
+        self.aliased_bytes += size.bytes;
+        let problem = if self.open.len() + size.depth > MAX_DEPTH {
+            Some(format!("with it the plan is nested deeper than {MAX_DEPTH}"))
+        } else if self.aliased > MAX_ALIASED {
+            Some(format!("the aliases up to here stand for more than {MAX_ALIASED} values"))
+        } else if self.aliased_bytes > MAX_BYTES {
+            Some("the aliases up to here stand for more than 64 MiB".to_owned())
+        } else {
+            None
+        };
+        if let Some(problem) = problem {
+            self.findings.push(Diagnostic::deny("yaml", "aliases grow out of bounds", at, problem));
+            return false;
+        }
+        self.close(Node { span: node.span, value: Value::Shared(node) }, 0, size);
+        true
+    }
+
+    /// Reports a tag that is not of the core schema; true for `!!str`.
+    fn tag(&mut self, tag: Option<&Tag>, at: Span) -> bool {
+        let Some(tag) = tag else { return false };
+        match tag.core_suffix() {
+            Some("str") => return true,
+            Some("map" | "seq") => {}
+            _ => self.findings.push(
+                Diagnostic::deny("yaml", format!("the tag `{}` has no meaning here", tag.original()), at, "this value has a tag")
+                    .help("leave the tag out; put a text that looks like a number into quotes"),
+            ),
+        }
+        false
+    }
+}
+
+fn key_of<'a>(node: &Node<'a>, findings: &mut Vec<Diagnostic>) -> Key<'a> {
+    let at = node.span;
+    match node.scalar() {
+        Some(s) if s.plain && s.text == "<<" => {
+            let found = Diagnostic::deny("yaml", "merge keys are not read", at, "`<<` would join another map in");
+            findings.push(found.help("write the keys out, or give the whole value an alias: `key: *name`"));
+            Key { text: None, at }
+        }
+        Some(s) => Key { text: Some(s.text.clone()), at },
+        None => {
+            findings.push(Diagnostic::deny("yaml", "a key is a single word", at, format!("this key is {}", node.kind())));
+            Key { text: None, at }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Sources;
+
+    fn found(text: &str) -> Vec<String> {
+        let mut sources = Sources::default();
+        let id = sources.add("p", text);
+        let mut findings = Vec::new();
+        let text = sources.get(id).text.clone();
+        read(id, &text, &mut findings);
+        let line = |d: &Diagnostic| {
+            let (line, col) = sources.get(id).line_col(d.span().start);
+            format!("{line}:{col} {} | {}", d.headline, d.help.as_deref().unwrap_or(""))
+        };
+        findings.iter().map(line).collect()
+    }
+
+    #[test]
+    fn mistakes_have_names_and_places() {
+        for (text, wanted) in [
+            ("", "1:1 the plan is empty"),
+            ("# only a comment\n", "1:1 the plan is empty"),
+            ("a: \"x\nb: 1\n", "1:4 a quote is never closed"),
+            ("a: 'it''s' # don't\nb: [ \"x, 1 ]\n", "2:6 a quote is never closed"),
+            ("a:\n\tb: 1\n", "2:1 a tab where only spaces may stand"),
+            ("a: 1\nb: 2\na: 3\n", "3:1 `a` stands twice"),
+            ("a: { zone: ${params.zone} }\n", "1:12 `${…}` inside"),
+            ("a: [x, ${params.zone}/b]\n", "1:8 `${…}` inside"),
+            ("schedule: * * * * *\n", "1:11 a text that begins with `*`"),
+            ("schedule: */5 * * * *\n", "1:11 a text that begins with `*`"),
+            ("a: *nope\n", "1:4 no anchor `&nope`"),
+            ("title: Lost: all of it\n", "1:12 a text with `: ` in it needs quotes"),
+            ("a: { b: 1\nc: 2\n", "1:4 `{` is never closed"),
+            ("base: &b { x: 1 }\nc:\n  <<: *b\n", "3:3 merge keys"),
+            ("a: !secret x\n", "1:12 the tag `!secret`"),
+            ("a: 1\n---\nb: 2\n", "2:1 a plan is one document"),
+            ("a: &x [*x]\n", "1:8 an alias inside its own anchor"),
+        ] {
+            let got = found(text);
+            assert_eq!(got.len(), 1, "{text:?}: {got:?}");
+            assert!(got[0].starts_with(wanted), "{text:?}: {got:?}");
+        }
+    }
+
+    #[test]
+    fn the_quoted_line_is_shown() {
+        assert!(found("a: { zone: ${params.zone} }\n")[0].ends_with("`a: { zone: \"${params.zone}\" }`"));
+        assert!(found("s: */5 * * * * # x\n")[0].ends_with("`s: \"*/5 * * * *\"`"));
+        assert!(found("t: Lost: all of it\n")[0].ends_with("`t: \"Lost: all of it\"`"));
+    }
+
+    #[test]
+    fn aliases_are_bounded() {
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for i in 1..9 {
+            let inner = vec![format!("*a{}", i - 1); 10].join(", ");
+            bomb.push_str(&format!("a{i}: &a{i} [{inner}]\n"));
+        }
+        assert_eq!(found(&bomb).len(), 1);
+        assert!(found(&bomb)[0].contains("out of bounds"));
+        let mut deep = "a0: &a0 [x]\n".to_owned();
+        for i in 1..80 {
+            deep.push_str(&format!("a{i}: &a{i} [*a{}]\n", i - 1));
+        }
+        assert!(found(&deep)[0].contains("out of bounds"));
+        assert!(found(&format!("{}x{}", "[".repeat(70), "]".repeat(70)))[0].contains("nested too deeply"));
+        assert_eq!(found("a: &x { y: 1 }\nb: *x\n"), Vec::<String>::new());
+    }
+}

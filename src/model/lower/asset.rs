@@ -1,0 +1,227 @@
+//! The section `assets`: what must be recovered, its replicas, backups and sources.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::{HERE, Lower, action, read};
+use crate::actions::{AssetKind, connect_fields};
+use crate::diagnostic::Diagnostic;
+use crate::model::places::Keys;
+use crate::model::scope::Spot;
+use crate::model::shapes::Shapes;
+use crate::model::{Asset, Backup, Copy, Dependency, Encryption, Immutable, Rebuild, Replica, vocabulary as words};
+use crate::syntax::{Entry, Node};
+
+impl<'t> Lower<'_, 't> {
+    /// Reads one asset into the plan; without a readable kind it is left out.
+    pub(super) fn asset(&mut self, entry: &Entry<'t>) {
+        let node = &entry.value;
+        let id = entry.key.to_string();
+        self.places.assets.insert(id.clone(), Keys::of(entry.at, node, words::ASSET));
+        let kind = read::word::<AssetKind>(node, "kind");
+        let own = node.get("connect");
+        let connect = own.map_or_else(Map::new, |c| self.connect(c, kind, false));
+        let tier = node.get("tier").filter(|t| t.scalar().is_none_or(|s| s.text != "none"));
+        let tier = tier.and_then(|t| self.known(t, "tier", |n| &n.tiers));
+        let sites = self.sites_of(entry);
+        let depends_on = self.depends_on(node);
+        let replicas = self.replicas(node, kind, &connect);
+        let backups = self.backups(node);
+        let rebuild = node.get("rebuild").and_then(|r| {
+            let from = self.name_in(r, "from", "asset", |n| &n.assets)?;
+            Some(Rebuild { from, within_ms: self.kept(r, "within")?, takes_ms: self.duration(r, "takes")? })
+        });
+        let Some(kind) = kind else { return };
+        let asset = Asset {
+            kind,
+            title: self.text(node, "title"),
+            tier,
+            sites,
+            size_bytes: self.size(node, "size"),
+            connect: connect.into_iter().collect(),
+            depends_on,
+            replicas,
+            backups,
+            rebuild,
+            keep_ms: self.kept(node, "keep"),
+        };
+        self.plan.assets.insert(id, asset);
+    }
+
+    fn connect(&mut self, node: &Node<'_>, kind: Option<AssetKind>, partial: bool) -> Map<String, Value> {
+        let fields = kind.map_or(&[][..], connect_fields);
+        if kind.is_some() {
+            let mut shapes = Shapes { scope: &self.scope, spot: Spot::Connect, findings: self.findings, refs: Vec::new() };
+            match fields {
+                // A kind that no action connects to: its keys are for people.
+                [] => shapes.value("connect", node, &crate::actions::Type::Map(&crate::actions::Type::Any)),
+                _ => shapes.record("connect", node, fields, partial),
+            }
+        }
+        action::record(&self.scope, node, fields, Spot::Connect)
+    }
+
+    fn sites_of(&mut self, entry: &Entry<'t>) -> Vec<String> {
+        if entry.value.get("site").is_some() {
+            return self.names_in(&entry.value, "site", "site", |n| &n.sites);
+        }
+        let all: Vec<&str> = self.names.sites.iter().copied().collect();
+        match all.as_slice() {
+            [only] => vec![(*only).to_owned()],
+            [] => vec![HERE.to_owned()],
+            _ => {
+                let found = Diagnostic::deny("missing-key", format!("asset `{}` says not where it stands", entry.key), entry.at, "`site` must stand here");
+                self.findings.push(found.help(format!("add `site: {}`", all[0])));
+                Vec::new()
+            }
+        }
+    }
+
+    fn depends_on(&mut self, node: &Node<'_>) -> Vec<Dependency> {
+        let items = node.get("depends_on").and_then(Node::list).unwrap_or(&[]);
+        let one = |lower: &mut Self, item: &Node<'_>| {
+            let name = item.get("asset").unwrap_or(item);
+            let asset = lower.known(name, "asset", |n| &n.assets)?;
+            let weak = item.get("strength").and_then(read::raw).is_some_and(|s| s == "weak");
+            Some(Dependency { asset, weak })
+        };
+        items.iter().filter_map(|item| one(self, item)).collect()
+    }
+
+    fn replicas(&mut self, node: &Node<'_>, kind: Option<AssetKind>, connect: &Map<String, Value>) -> Vec<Replica> {
+        let items = node.get("replicas").and_then(Node::list).unwrap_or(&[]);
+        let one = |lower: &mut Self, item: &Node<'_>| {
+            let own = item.get("connect").map_or_else(Map::new, |c| lower.connect(c, kind, true));
+            let mut whole: BTreeMap<String, Value> = connect.clone().into_iter().collect();
+            whole.extend(own);
+            let site = lower.name_in(item, "site", "site", |n| &n.sites)?;
+            Some(Replica { site, mode: read::word(item, "mode")?, max_lag_ms: lower.duration(item, "max_lag"), connect: whole })
+        };
+        items.iter().filter_map(|item| one(self, item)).collect()
+    }
+
+    fn backups(&mut self, node: &Node<'_>) -> Vec<Backup> {
+        let items = node.get("backups").and_then(Node::list).unwrap_or(&[]);
+        let ids: Vec<String> = items.iter().filter_map(|i| read::raw(i.get("id")?)).collect();
+        let mut seen: BTreeMap<String, crate::source::Span> = BTreeMap::new();
+        for item in items {
+            if let Some(id) = item.get("id")
+                && let Some(name) = read::raw(id)
+                && let Some(first) = seen.insert(name.clone(), id.span)
+            {
+                let found = Diagnostic::deny("duplicate-id", format!("two backups are called `{name}`"), id.span, "again here");
+                self.findings.push(found.also(first, "first here").help("give one of them another id"));
+            }
+        }
+        items.iter().filter_map(|item| self.backup(item, &ids)).collect()
+    }
+
+    fn backup(&mut self, node: &Node<'_>, ids: &[String]) -> Option<Backup> {
+        let site = self.name_in(node, "site", "site", |n| &n.sites);
+        let base = node.get("base").and_then(|b| {
+            let name = read::raw(b)?;
+            if !ids.contains(&name) {
+                let known: Vec<&str> = ids.iter().map(String::as_str).collect();
+                self.unknown("backup", &name, b.span, &known);
+                return None;
+            }
+            Some(name)
+        });
+        let encryption = node.get("encryption").and_then(|e| {
+            let site = self.name_in(e, "site", "site", |n| &n.sites);
+            Some(Encryption { key: self.text(e, "key")?, site })
+        });
+        let immutable = node.get("immutable").and_then(|i| {
+            Some(Immutable { mode: read::raw(i.get("mode")?)?, for_ms: self.kept(i, "for")? })
+        });
+        let copies = node.get("copies").and_then(Node::list).unwrap_or(&[]);
+        let copies = copies.iter().filter_map(|c| {
+            let site = self.name_in(c, "site", "site", |n| &n.sites);
+            Some(Copy { to: self.text(c, "to")?, site, after_ms: self.duration(c, "after"), keep: self.keep(c) })
+        });
+        let copies = copies.collect();
+        self.schedule(node);
+        Some(Backup {
+            id: read::raw(node.get("id")?)?,
+            method: read::word(node, "method")?,
+            base,
+            schedule: self.text(node, "schedule"),
+            timezone: self.text(node, "timezone"),
+            continuous_ms: self.duration(node, "continuous"),
+            takes_ms: self.duration(node, "takes"),
+            to: self.text(node, "to")?,
+            site,
+            keep: self.keep(node),
+            encryption,
+            immutable,
+            copies,
+        })
+    }
+
+    fn keep(&self, node: &Node<'_>) -> Option<Value> {
+        Some(self.scope.json(node.get("keep")?, Spot::Plan))
+    }
+
+    fn schedule(&mut self, node: &Node<'_>) {
+        if let (Some(at), Some(line)) = (node.get("schedule"), self.text(node, "schedule"))
+            && let Err(problem) = line.parse::<croner::Cron>()
+        {
+            let _ = problem;
+            let found = Diagnostic::deny("bad-schedule", format!("`{line}` is not a cron line"), at.span, "five fields: minute, hour, day, month, weekday");
+            self.findings.push(found.help("write it like `\"0 2 * * *\"` (every day at two)"));
+        }
+        if let (Some(at), Some(zone)) = (node.get("timezone"), self.text(node, "timezone"))
+            && jiff::tz::TimeZone::get(&zone).is_err()
+        {
+            let found = Diagnostic::deny("bad-schedule", format!("no time zone `{zone}`"), at.span, "not a name of the time zone database");
+            self.findings.push(found.help("write it like `Europe/Berlin`"));
+        }
+    }
+
+    /// Assets that stand on themselves.
+    pub(super) fn asset_circles(&mut self) {
+        for id in self.plan.assets.keys() {
+            let below = |id: &str| -> Vec<String> {
+                let asset = self.plan.assets.get(id);
+                let depends = asset.into_iter().flat_map(|a| a.depends_on.iter().map(|d| d.asset.clone()));
+                depends.chain(asset.and_then(|a| a.rebuild.as_ref()).map(|r| r.from.clone())).collect()
+            };
+            let Some(path) = way_back(id, &below) else { continue };
+            // One finding for a circle: at its first asset by name.
+            if path.iter().any(|other| other < id) {
+                continue;
+            }
+            let keys = &self.places.assets[id];
+            let at = if keys.has("depends_on") { keys.value("depends_on") } else { keys.value("rebuild") };
+            let chain: Vec<String> = path.iter().map(|p| format!("`{p}`")).collect();
+            let found = Diagnostic::deny("cycle", format!("asset `{id}` stands on itself"), at, format!("{} → `{id}`", chain.join(" → ")));
+            self.findings.push(found.help("leave one of these dependencies out"));
+        }
+    }
+}
+
+/// The shortest way from a name back to itself.
+fn way_back(id: &str, next: &dyn Fn(&str) -> Vec<String>) -> Option<Vec<String>> {
+    let mut from: BTreeMap<String, String> = BTreeMap::new();
+    let mut open = std::collections::VecDeque::from([id.to_owned()]);
+    while let Some(at) = open.pop_front() {
+        for other in next(&at) {
+            if other == id {
+                let mut path = vec![at.clone()];
+                let mut back = at;
+                while let Some(before) = from.get(&back) {
+                    path.push(before.clone());
+                    back = before.clone();
+                }
+                path.reverse();
+                return Some(path);
+            }
+            if !from.contains_key(&other) && other != id {
+                from.insert(other.clone(), at.clone());
+                open.push_back(other);
+            }
+        }
+    }
+    None
+}

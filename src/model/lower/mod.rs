@@ -1,0 +1,212 @@
+//! A validated tree to a plan: names resolved, units read, parameters filled in, defaults spelled out. A value that
+//! `shapes` refused is left out in silence here, so that one mistake is one finding.
+
+pub mod action;
+mod asset;
+mod params;
+mod read;
+mod scenario;
+mod step;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::places::{Keys, Places};
+use super::scope::{Scope, Spot, list};
+use super::shapes::Shapes;
+use super::vocabulary as words;
+use super::{Contact, Plan, Secret, SecretSource, Site, Tier};
+use crate::actions::Type;
+use crate::diagnostic::{Diagnostic, Level, nearest};
+use crate::source::Span;
+use crate::syntax::{Entry, Node};
+
+/// A parameter from the command line: its text and where that stands.
+pub type Given = BTreeMap<String, (String, Span)>;
+
+/// The site of plans that name none.
+pub const HERE: &str = "here";
+
+/// A plan and where its words stand. What is broken in it is left out.
+#[derive(Debug, Clone, Default)]
+pub struct Lowered {
+    /// The plan.
+    pub plan: Plan,
+    /// Its places.
+    pub places: Places,
+    /// True if something outside the scenarios was refused.
+    pub broken: bool,
+    /// For each scenario, whether something in it was refused.
+    pub broken_scenarios: Vec<bool>,
+}
+
+/// Reads a plan from its tree.
+pub fn lower(root: &Node<'_>, text: &str, given: &Given, findings: &mut Vec<Diagnostic>) -> Lowered {
+    if root.map().is_none() {
+        let found = Diagnostic::deny("wrong-type", "a plan is a map of keys", root.head(), format!("this is {}", root.kind()));
+        findings.push(found.help("begin with `drplan: v1`"));
+        return Lowered { broken: true, ..Lowered::default() };
+    }
+    let mut scope = Scope { text, sites: root.get("sites"), assets: root.get("assets"), ..Scope::default() };
+    scope.params = params::params(root.get("params"), given, text, findings);
+    scope.secrets = names(root.get("secrets"));
+    let mut lower = Lower { names: Names::of(root), scope, findings, plan: Plan::default(), places: Places::default() };
+    lower.top(root);
+    let broken = lower.findings.iter().any(|f| f.level == Level::Deny);
+    let broken_scenarios = lower.scenarios(root);
+    Lowered { plan: lower.plan, places: lower.places, broken, broken_scenarios }
+}
+
+/// Names of the plan's parts, also of those that are broken.
+struct Names<'t> {
+    sites: BTreeSet<&'t str>,
+    tiers: BTreeSet<&'t str>,
+    contacts: BTreeSet<&'t str>,
+    assets: BTreeSet<&'t str>,
+    scenarios: BTreeSet<&'t str>,
+}
+
+impl<'t> Names<'t> {
+    fn of(root: &'t Node<'t>) -> Names<'t> {
+        let mut sites = names(root.get("sites"));
+        if root.get("sites").is_none() {
+            sites.insert(HERE);
+        }
+        Names {
+            sites,
+            tiers: names(root.get("tiers")),
+            contacts: names(root.get("contacts")),
+            assets: names(root.get("assets")),
+            scenarios: names(root.get("scenarios")),
+        }
+    }
+}
+
+fn names<'t>(section: Option<&'t Node<'t>>) -> BTreeSet<&'t str> {
+    entries(section).iter().map(|e| e.key.as_ref()).collect()
+}
+
+fn entries<'t>(section: Option<&'t Node<'t>>) -> &'t [Entry<'t>] {
+    section.and_then(Node::map).unwrap_or(&[])
+}
+
+struct Lower<'f, 't> {
+    names: Names<'t>,
+    scope: Scope<'t>,
+    findings: &'f mut Vec<Diagnostic>,
+    plan: Plan,
+    places: Places,
+}
+
+impl<'t> Lower<'_, 't> {
+    /// Checks one value against the vocabulary.
+    fn shape(&mut self, key: &str, node: &Node<'_>, kind: &Type, spot: Spot<'_>) {
+        Shapes { scope: &self.scope, spot, findings: self.findings, refs: Vec::new() }.value(key, node, kind);
+    }
+
+    fn top(&mut self, root: &'t Node<'t>) {
+        let mut shapes = Shapes { scope: &self.scope, spot: Spot::Plan, findings: self.findings, refs: Vec::new() };
+        // `params` were checked by themselves, scenarios are checked one by one.
+        const TOP: &[crate::actions::Field] = &{
+            let mut top = [words::PLAN[0]; words::PLAN.len()];
+            let mut i = 0;
+            while i < top.len() {
+                top[i] = words::PLAN[i];
+                if matches!(top[i].name.as_bytes(), b"params" | b"scenarios") {
+                    top[i].kind = Type::Any;
+                }
+                i += 1;
+            }
+            top
+        };
+        shapes.record("the plan", root, TOP, false);
+        self.places.plan = Keys::of(root.head(), root, words::PLAN);
+        self.plan.name = root.get("name").and_then(read::raw).unwrap_or_default();
+        self.plan.title = self.text(root, "title");
+        self.plan.owner = self.name_in(root, "owner", "contact", |n| &n.contacts);
+        self.plan.params = self.scope.params.clone();
+        for entry in entries(root.get("secrets")) {
+            if let Some(secret) = self.secret(entry) {
+                self.plan.secrets.insert(entry.key.to_string(), secret);
+            }
+        }
+        for entry in entries(root.get("sites")) {
+            let site = Site {
+                title: self.text(&entry.value, "title"),
+                kind: entry.value.get("kind").and_then(read::raw),
+                within: self.names_in(&entry.value, "within", "site", |n| &n.sites),
+            };
+            self.plan.sites.insert(entry.key.to_string(), site);
+            self.places.sites.insert(entry.key.to_string(), Keys::of(entry.at, &entry.value, words::SITE));
+        }
+        if root.get("sites").is_none() {
+            self.plan.sites.insert(HERE.to_owned(), Site::default());
+        }
+        self.circles();
+        for entry in entries(root.get("tiers")) {
+            let tier = self.tier(&entry.value);
+            self.plan.tiers.insert(entry.key.to_string(), tier);
+            self.places.tiers.insert(entry.key.to_string(), Keys::of(entry.at, &entry.value, words::TIER));
+        }
+        for entry in entries(root.get("contacts")) {
+            let field = |key| self.text(&entry.value, key);
+            let contact = Contact { title: field("title"), reach: field("reach"), phone: field("phone") };
+            self.plan.contacts.insert(entry.key.to_string(), contact);
+        }
+        for entry in entries(root.get("assets")) {
+            self.asset(entry);
+        }
+        self.asset_circles();
+    }
+
+    fn tier(&self, node: &Node<'_>) -> Tier {
+        Tier { rto_ms: self.duration(node, "rto"), rpo_ms: self.duration(node, "rpo") }
+    }
+
+    fn secret(&mut self, entry: &Entry<'t>) -> Option<Secret> {
+        let node = &entry.value;
+        let site = self.name_in(node, "site", "site", |n| &n.sites);
+        let sources: Vec<&str> = ["env", "file", "command"].into_iter().filter(|k| node.get(k).is_some()).collect();
+        node.map()?;
+        let [source] = sources.as_slice() else {
+            let name = &entry.key;
+            let found = Diagnostic::deny("missing-key", format!("secret `{name}` needs exactly one source"), entry.at, format!("{} are given", sources.len()));
+            self.findings.push(found.help("give one of `env: NAME`, `file: PATH`, `command: [PROGRAM, …]`"));
+            return None;
+        };
+        let source = match *source {
+            "env" => SecretSource::Env(self.text(node, "env")?),
+            "file" => SecretSource::File(self.text(node, "file")?),
+            _ => SecretSource::Command(node.get("command")?.list()?.iter().filter_map(|n| self.text_of(n)).collect()),
+        };
+        Some(Secret { source, site })
+    }
+
+    /// A site within itself.
+    fn circles(&mut self) {
+        for (id, keys) in &self.places.sites {
+            let mut seen = BTreeSet::new();
+            let mut open: Vec<&str> = self.plan.sites[id].within.iter().map(String::as_str).collect();
+            while let Some(outer) = open.pop() {
+                if seen.insert(outer) {
+                    open.extend(self.plan.sites.get(outer).into_iter().flat_map(|s| s.within.iter().map(String::as_str)));
+                }
+            }
+            if seen.contains(id.as_str()) {
+                let found = Diagnostic::deny("cycle", format!("site `{id}` lies within itself"), keys.value("within"), "this leads back to it");
+                self.findings.push(found.help("leave one `within` out"));
+                return;
+            }
+        }
+    }
+
+    /// Reports a name that is not known.
+    fn unknown(&mut self, what: &str, name: &str, at: Span, known: &[&str]) {
+        let section = format!("{what}s");
+        let found = Diagnostic::deny("unknown-name", format!("no {what} `{name}`"), at, format!("not one of the plan's {section}"));
+        self.findings.push(match nearest(name, known.iter().copied()) {
+            Some(near) => found.help(format!("write `{near}`")),
+            None if known.is_empty() => found.help(format!("declare it under `{section}`")),
+            None => found.help(format!("known {section}: {}", list(known))),
+        });
+    }
+}

@@ -1,0 +1,111 @@
+//! The section `params`, with the values that were given or are the default.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Given, entries, read};
+use crate::actions::{Type, matcher, template, units};
+use crate::diagnostic::{Diagnostic, nearest};
+use crate::model::scope::{Scope, Spot, list};
+use crate::model::shapes::Shapes;
+use crate::model::vocabulary as words;
+use crate::model::{Param, ParamKind};
+use crate::source::Span;
+use crate::syntax::Node;
+
+/// Reads the section; every given value must belong to a parameter.
+pub fn params(section: Option<&Node<'_>>, given: &Given, text: &str, findings: &mut Vec<Diagnostic>) -> BTreeMap<String, Param> {
+    let scope = Scope { text, ..Scope::default() };
+    if let Some(node) = section {
+        let mut shapes = Shapes { scope: &scope, spot: Spot::Plan, findings, refs: Vec::new() };
+        shapes.value("params", node, &Type::Map(&Type::Record(words::PARAM)));
+    }
+    let mut all = BTreeMap::new();
+    for entry in entries(section) {
+        let node = &entry.value;
+        let kind = read::word(node, "type").unwrap_or(ParamKind::String);
+        let title = node.get("title").and_then(read::raw);
+        let mut value = None;
+        if let Some(default) = node.get("default") {
+            let before = findings.len();
+            Shapes { scope: &scope, spot: Spot::Plan, findings, refs: Vec::new() }.value("default", default, &type_of(kind));
+            if findings.len() == before {
+                value = Some(scope.json(default, Spot::Plan)).filter(|v| !v.is_null());
+                fits(&entry.key, value.as_ref(), node, default.span, findings);
+            }
+        }
+        if let Some((text, at)) = given.get(entry.key.as_ref()) {
+            match parse(text, kind) {
+                Ok(parsed) => {
+                    fits(&entry.key, Some(&parsed), node, *at, findings);
+                    value = Some(parsed);
+                }
+                Err(help) => {
+                    let found = Diagnostic::deny("bad-param", format!("`{text}` does not fit parameter `{}`", entry.key), *at, "given here");
+                    findings.push(found.also(entry.at, "declared here").help(help));
+                }
+            }
+        }
+        all.insert(entry.key.to_string(), Param { kind, title, value });
+    }
+    for (name, (_, at)) in given.iter().filter(|(name, _)| !all.contains_key(*name)) {
+        let names: Vec<&str> = all.keys().map(String::as_str).collect();
+        let found = Diagnostic::deny("bad-param", format!("the plan has no parameter `{name}`"), *at, "given here");
+        findings.push(match nearest(name, names.iter().copied()) {
+            Some(near) => found.help(format!("write `-p {near}=…`")),
+            None if names.is_empty() => found.help("leave it out: the plan has no parameters"),
+            None => found.help(format!("the plan's parameters: {}", list(&names))),
+        });
+    }
+    all
+}
+
+fn type_of(kind: ParamKind) -> Type {
+    match kind {
+        ParamKind::String => Type::Text,
+        ParamKind::Int => Type::Int,
+        ParamKind::Bool => Type::Bool,
+        ParamKind::Duration => Type::Duration,
+        ParamKind::Size => Type::Size,
+        ParamKind::Time => Type::Time,
+        ParamKind::Url => Type::Url,
+    }
+}
+
+/// A value from the command line; the error says what to type.
+fn parse(text: &str, kind: ParamKind) -> Result<Value, String> {
+    let same = || Value::String(text.to_owned());
+    match kind {
+        ParamKind::String => Ok(same()),
+        ParamKind::Int => text.parse::<i64>().map(Value::from).map_err(|_| "give a whole number".to_owned()),
+        ParamKind::Bool => text.parse::<bool>().map(Value::from).map_err(|_| "give `true` or `false`".to_owned()),
+        ParamKind::Duration => units::duration_ms(text).map(|_| same()).map_err(|p| p.help),
+        ParamKind::Size => units::size_bytes(text).map(|_| same()).map_err(|p| p.help),
+        ParamKind::Time => units::time(text).map(|_| same()).map_err(|p| p.help),
+        ParamKind::Url if text.contains("://") => Ok(same()),
+        ParamKind::Url => Err(format!("begin it with its scheme: `https://{text}`")),
+    }
+}
+
+/// A value against `pattern` and `enum`.
+fn fits(name: &str, value: Option<&Value>, node: &Node<'_>, at: Span, findings: &mut Vec<Diagnostic>) {
+    let Some(value) = value else { return };
+    let text = template::plain(value);
+    if let Some(pattern) = node.get("pattern")
+        && let Some(Ok(regex)) = pattern.scalar().map(|s| regex::Regex::new(&s.text))
+        && !regex.is_match(&text)
+    {
+        let found = Diagnostic::deny("bad-param", format!("`{text}` does not fit parameter `{name}`"), at, "does not match the pattern");
+        findings.push(found.also(pattern.span, "the pattern").help(format!("give a text that matches `{}`", pattern.scalar().map_or("", |s| &s.text))));
+    }
+    if let Some(allowed) = node.get("enum").and_then(Node::list) {
+        let scope = Scope::default();
+        let values: Vec<Value> = allowed.iter().map(|n| scope.json(n, Spot::Plan)).collect();
+        if !values.iter().any(|v| matcher::fits(v, Some(value)) || template::plain(v) == text) {
+            let names: Vec<String> = values.iter().map(template::plain).collect();
+            let found = Diagnostic::deny("bad-param", format!("`{text}` does not fit parameter `{name}`"), at, "not one of `enum`");
+            findings.push(found.help(format!("give one of {}", list(&names.iter().map(String::as_str).collect::<Vec<_>>()))));
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What a `${…}` stands for while a plan is read: a value that is known now, or one that only a run can know. It does
+//! not check where it stands.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde_json::Value;
+
+use super::Param;
+use crate::actions::template::{Part, parts, plain, references};
+use crate::diagnostic::nearest;
+use crate::syntax::{Core, Node};
+
+/// Every name that a reference may begin with, as a help.
+pub const FORMS: &str = "a reference is `params.X`, `secrets.X`, `sites.X.title`, `assets.X.connect.K`, `steps.X.K`, `run.id`, \
+                         `run.started_at` or `run.mode`";
+
+/// Names that are known while one plan is read.
+#[derive(Debug, Default)]
+pub struct Scope<'t> {
+    /// The text that is read.
+    pub text: &'t str,
+    /// Parameters with their values.
+    pub params: BTreeMap<String, Param>,
+    /// Names of secrets.
+    pub secrets: BTreeSet<&'t str>,
+    /// The section `sites`.
+    pub sites: Option<&'t Node<'t>>,
+    /// The section `assets`.
+    pub assets: Option<&'t Node<'t>>,
+}
+
+/// The steps of the scenario that is read, by name.
+pub type Steps<'t> = HashMap<&'t str, StepHead<'t>>;
+
+/// What must be known of a step before it is read.
+#[derive(Debug, Clone, Default)]
+pub struct StepHead<'t> {
+    /// Its outputs; none: its action is not known, so any name may be right.
+    pub outputs: Option<Vec<&'t str>>,
+}
+
+/// Where a reference stands.
+#[derive(Debug, Clone, Copy)]
+pub enum Spot<'c> {
+    /// A text of the plan itself.
+    Plan,
+    /// The `connect` of an asset.
+    Connect,
+    /// A field of an action in a step.
+    Step {
+        /// The step's own name.
+        own: &'c str,
+        /// All steps of the scenario.
+        steps: &'c Steps<'c>,
+    },
+}
+
+/// What a reference stands for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Meaning {
+    /// This value; texts in it with `$${` for `${`.
+    Value(Value),
+    /// A value that only a run knows, or a parameter that was not given.
+    Later,
+    /// An output of a step that must run before.
+    Output(String, String),
+}
+
+/// Why a reference stands for nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unknown {
+    /// The rule.
+    pub rule: &'static str,
+    /// Headline.
+    pub what: String,
+    /// What is wrong here.
+    pub label: String,
+    /// What to type.
+    pub help: String,
+}
+
+impl<'t> Scope<'t> {
+    /// What a path stands for at a spot. Whether a secret may stand there is the caller's question.
+    pub fn meaning(&self, path: &str, spot: Spot<'_>) -> Result<Meaning, Unknown> {
+        let words: Vec<&str> = path.split('.').collect();
+        match words.as_slice() {
+            ["params", name] => match self.params.get(*name) {
+                Some(Param { value: Some(value), .. }) => Ok(Meaning::Value(escaped(value))),
+                Some(_) => Ok(Meaning::Later),
+                None => Err(unknown("parameter", path, name, self.params.keys().map(String::as_str), "params")),
+            },
+            ["secrets", name] if self.secrets.contains(name) => Ok(Meaning::Later),
+            ["secrets", name] => Err(unknown("secret", path, name, self.secrets.iter().copied(), "secrets")),
+            ["sites", name, "title"] => self.site_title(path, name),
+            ["assets", name, "connect", key] => match spot {
+                Spot::Connect => Err(misplaced(path, "one asset's `connect` cannot be made of another's", "use a parameter for both")),
+                _ => self.connect(path, name, key, spot),
+            },
+            ["assets", _, "recovered_at"] => Err(Unknown {
+                rule: "not-in-this-version",
+                what: format!("`{path}` is not in this version"),
+                label: "this word of the language is known, and not built yet".to_owned(),
+                help: "write what you know, or leave it out".to_owned(),
+            }),
+            ["steps", step, output] => match spot {
+                Spot::Step { own, steps } => step_output(path, step, output, own, steps),
+                _ => Err(misplaced(path, "an output of a step is known only in the steps of its scenario", "use a parameter here")),
+            },
+            ["run", "id" | "started_at" | "mode"] => match spot {
+                Spot::Step { .. } => Ok(Meaning::Later),
+                _ => Err(misplaced(path, "a run is known only in `with`", "leave it out here")),
+            },
+            ["steps", _] => Err(Unknown {
+                rule: "bad-reference",
+                what: format!("`{path}` names no output"),
+                label: "a step by itself is no value".to_owned(),
+                help: format!("write `{path}.OUTPUT`"),
+            }),
+            _ => Err(Unknown {
+                rule: "bad-reference",
+                what: format!("`{path}` is not a reference"),
+                label: "nothing is known by this path".to_owned(),
+                help: FORMS.to_owned(),
+            }),
+        }
+    }
+
+    /// A text with every known value in it; the rest stays `${…}`, and `$${` stays as it is.
+    pub fn fill(&self, text: &str, spot: Spot<'_>) -> Value {
+        if !text.contains("${") {
+            return Value::String(text.to_owned());
+        }
+        let pieces = parts(text);
+        if let [(_, Part::Ref(path))] = pieces.as_slice()
+            && let Ok(Meaning::Value(value)) = self.meaning(path, spot)
+        {
+            return value;
+        }
+        let mut out = String::new();
+        for (_, piece) in pieces {
+            match piece {
+                Part::Text(text) => out.push_str(&text.replace("${", "$${")),
+                Part::Unclosed(text) => out.push_str(text),
+                Part::Ref(path) => match self.meaning(path, spot) {
+                    Ok(Meaning::Value(value)) => out.push_str(&plain(&value)),
+                    _ => out.push_str(&format!("${{{path}}}")),
+                },
+            }
+        }
+        Value::String(out)
+    }
+
+    /// A text for people: filled, `$${` read as `${`.
+    pub fn words(&self, text: &str) -> String {
+        plain(&crate::actions::template::fill(&self.fill(text, Spot::Plan), &|_| None))
+    }
+
+    /// A node as JSON: filled, scalars by the core schema.
+    pub fn json(&self, node: &Node<'_>, spot: Spot<'_>) -> Value {
+        if let Some(items) = node.list() {
+            return Value::Array(items.iter().map(|n| self.json(n, spot)).collect());
+        }
+        if let Some(entries) = node.map() {
+            return Value::Object(entries.iter().map(|e| (e.key.to_string(), self.json(&e.value, spot))).collect());
+        }
+        let Some(scalar) = node.scalar() else { return Value::Null };
+        match scalar.core() {
+            Core::Null => Value::Null,
+            Core::Bool(b) => Value::Bool(b),
+            Core::Int(i) => Value::from(i),
+            Core::Float(f) => Value::from(f),
+            Core::Text => self.fill(&scalar.text, spot),
+        }
+    }
+
+    fn site_title(&self, path: &str, name: &str) -> Result<Meaning, Unknown> {
+        let names = self.sites.and_then(Node::map).unwrap_or(&[]).iter().map(|e| e.key.as_ref());
+        let Some(site) = self.sites.and_then(|s| s.get(name)) else {
+            return Err(unknown("site", path, name, names, "sites"));
+        };
+        let title = site.get("title").and_then(Node::scalar).map_or(name, |s| s.text.as_ref());
+        Ok(Meaning::Value(self.fill(title, Spot::Connect)))
+    }
+
+    fn connect(&self, path: &str, name: &str, key: &str, spot: Spot<'_>) -> Result<Meaning, Unknown> {
+        let names = self.assets.and_then(Node::map).unwrap_or(&[]).iter().map(|e| e.key.as_ref());
+        let Some(asset) = self.assets.and_then(|s| s.get(name)) else {
+            return Err(unknown("asset", path, name, names, "assets"));
+        };
+        let connect = asset.get("connect");
+        let Some(node) = connect.and_then(|c| c.get(key)) else {
+            let keys = connect.and_then(Node::map).unwrap_or(&[]).iter().map(|e| e.key.as_ref());
+            return Err(unknown("key", path, key, keys, &format!("the `connect` of `{name}`")));
+        };
+        let value = self.json(node, Spot::Connect);
+        let secret = references(&value).iter().any(|r| r.starts_with("secrets."));
+        match (secret, spot) {
+            (true, Spot::Plan) => Err(misplaced(path, "it holds a secret", "leave it out here")),
+            _ => Ok(Meaning::Value(value)),
+        }
+    }
+}
+
+fn step_output(path: &str, step: &str, output: &str, own: &str, steps: &Steps<'_>) -> Result<Meaning, Unknown> {
+    let Some(head) = steps.get(step) else {
+        return Err(unknown("step", path, step, steps.keys().copied(), "this scenario"));
+    };
+    if step == own {
+        return Err(misplaced(path, "a step cannot use its own output", "use the output of a step before it"));
+    }
+    match &head.outputs {
+        Some(known) if !known.contains(&output) => {
+            let found = unknown("output", path, output, known.iter().copied(), &format!("the outputs of `{step}`"));
+            Err(if known.is_empty() { Unknown { help: format!("`{step}` has no outputs"), ..found } } else { found })
+        }
+        _ => Ok(Meaning::Output(step.to_owned(), output.to_owned())),
+    }
+}
+
+fn unknown<'n>(what: &str, path: &str, name: &str, known: impl Iterator<Item = &'n str> + Clone, section: &str) -> Unknown {
+    let mut all: Vec<&str> = known.clone().collect();
+    all.sort_unstable();
+    let help = match nearest(name, known) {
+        Some(near) => format!("write `{}`", replace_word(path, name, near)),
+        None if all.is_empty() => format!("nothing stands in {section}; declare it there"),
+        None => format!("known in {section}: {}", list(&all)),
+    };
+    Unknown { rule: "bad-reference", what: format!("no {what} `{name}`"), label: format!("`{name}` is not in {section}"), help }
+}
+
+/// At most a dozen names.
+pub fn list(names: &[&str]) -> String {
+    let shown: Vec<String> = names.iter().take(12).map(|n| format!("`{n}`")).collect();
+    let more = names.len().saturating_sub(12);
+    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+}
+
+fn replace_word(path: &str, name: &str, near: &str) -> String {
+    path.split('.').map(|w| if w == name { near } else { w }).collect::<Vec<_>>().join(".")
+}
+
+fn misplaced(path: &str, label: &str, help: &str) -> Unknown {
+    Unknown { rule: "bad-reference", what: format!("`{path}` cannot stand here"), label: label.to_owned(), help: help.to_owned() }
+}
+
+fn escaped(value: &Value) -> Value {
+    match value {
+        Value::String(s) => Value::String(s.replace("${", "$${")),
+        other => other.clone(),
+    }
+}

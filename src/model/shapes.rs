@@ -1,0 +1,421 @@
+//! The one validator: a tree against the vocabulary. It reports every value that is not what its key holds; it makes
+//! nothing of the tree, and knows no rule between two values.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::places::StepRef;
+use super::scope::{Meaning, Scope, Spot, list};
+use crate::actions::template::{Part, parts, references};
+use crate::actions::{Field, Type, matcher, units};
+use crate::diagnostic::{Diagnostic, nearest};
+use crate::source::Span;
+use crate::syntax::{Core, Entry, Node, Scalar};
+
+/// Longest name.
+const ID_LENGTH: usize = 64;
+
+/// One pass over one part of a plan.
+pub struct Shapes<'c, 't> {
+    /// Names that references may use.
+    pub scope: &'c Scope<'t>,
+    /// Where the part stands.
+    pub spot: Spot<'c>,
+    /// What was found.
+    pub findings: &'c mut Vec<Diagnostic>,
+    /// References to outputs of steps, in order.
+    pub refs: Vec<StepRef>,
+}
+
+/// A scalar without its places.
+enum Lit<'v> {
+    Null,
+    Bool,
+    Int,
+    Float,
+    Text(&'v str),
+    Other,
+}
+
+/// A value that is not what was wanted.
+struct Wrong {
+    rule: &'static str,
+    headline: String,
+    label: String,
+    help: Option<String>,
+}
+
+impl Shapes<'_, '_> {
+    /// Checks a value of a key.
+    pub fn value(&mut self, key: &str, node: &Node<'_>, kind: &Type) {
+        match kind {
+            Type::NotYet => self.not_yet(key, node.head()),
+            Type::Either(kinds) => match kinds.iter().find(|k| goes_with(k, node)) {
+                Some(kind) => self.value(key, node, kind),
+                None => self.wrong_kind(key, node, kind),
+            },
+            Type::List(item) => match node.list() {
+                Some(items) => items.iter().for_each(|n| self.value(key, n, item)),
+                None => self.wrong_kind(key, node, kind),
+            },
+            Type::Map(item) | Type::ById(item) => match node.map() {
+                Some(entries) => entries.iter().for_each(|e| self.named(e, kind, item)),
+                None => self.wrong_kind(key, node, kind),
+            },
+            Type::Record(fields) => self.record(key, node, fields, false),
+            Type::Call => self.call(key, node),
+            Type::Matchers => match node.map() {
+                Some(entries) => entries.iter().for_each(|e| self.value(&e.key, &e.value, &Type::Matcher)),
+                None => self.wrong_kind(key, node, kind),
+            },
+            Type::Matcher => self.matcher(key, node),
+            Type::Keep if node.map().is_some() => self.record(key, node, KEEP, false),
+            Type::Any => self.any(node),
+            _ => match node.scalar() {
+                Some(scalar) => self.scalar(key, node, scalar, kind),
+                None => self.wrong_kind(key, node, kind),
+            },
+        }
+    }
+
+    /// Checks a map against its fields; `partial`: none is required.
+    pub fn record(&mut self, key: &str, node: &Node<'_>, fields: &[Field], partial: bool) {
+        let Some(entries) = node.map() else { return self.wrong_kind(key, node, &Type::Record(&[])) };
+        for entry in entries {
+            match fields.iter().find(|f| f.name == entry.key) {
+                Some(field) if matches!(field.kind, Type::NotYet) => self.not_yet(field.name, entry.at),
+                Some(field) if entry.value.is_null() && !matches!(field.kind, Type::Any | Type::Matcher) => self.empty(entry),
+                Some(field) => self.value(field.name, &entry.value, &field.kind),
+                None => self.unknown_key(key, entry, entries, fields),
+            }
+        }
+        let given = |name: &str| entries.iter().any(|e| e.key == name);
+        for field in fields.iter().filter(|f| f.required && !partial && !given(f.name)) {
+            // A misspelt key was reported once already.
+            if entries.iter().any(|e| nearest(&e.key, [field.name]).is_some() && !fields.iter().any(|f| f.name == e.key)) {
+                continue;
+            }
+            let name = field.name;
+            let found = Diagnostic::deny("missing-key", format!("`{name}` is missing in `{key}`"), node.head(), format!("`{name}` must stand here"));
+            let sentence = field.doc.trim_end_matches('.');
+            self.findings.push(found.help(format!("add `{name}: …` ({}{})", sentence[..1].to_lowercase(), &sentence[1..])));
+        }
+    }
+
+    /// Reports a word of the language that is not built.
+    pub fn not_yet(&mut self, key: &str, at: Span) {
+        let found = Diagnostic::deny("not-in-this-version", format!("`{key}` is not in this version"), at, "known, and not built yet");
+        self.findings.push(found.help(format!("leave `{key}` out")));
+    }
+
+    fn named(&mut self, entry: &Entry<'_>, kind: &Type, item: &Type) {
+        if matches!(kind, Type::ById(_)) {
+            self.id(&entry.key, entry.at, false);
+        }
+        if entry.value.is_null() && !matches!(item, Type::Any | Type::Matcher) {
+            // `eu-west-1:` alone is a site without keys, unless some key is required.
+            return match item {
+                Type::Record(fields) if fields.iter().all(|f| !f.required) => {}
+                _ => self.empty(entry),
+            };
+        }
+        self.value(&entry.key, &entry.value, item);
+    }
+
+    fn empty(&mut self, entry: &Entry<'_>) {
+        let found = Diagnostic::deny("wrong-type", format!("`{}` has no value", entry.key), entry.at, "nothing stands after this key");
+        self.findings.push(found.help(format!("give `{}` a value, or leave it out", entry.key)));
+    }
+
+    fn unknown_key(&mut self, key: &str, entry: &Entry<'_>, entries: &[Entry<'_>], fields: &[Field]) {
+        let open = || fields.iter().map(|f| f.name).filter(|n| !entries.iter().any(|e| e.key == *n));
+        let found = Diagnostic::deny("unknown-key", format!("unknown key `{}` in `{key}`", entry.key), entry.at, "not a word of the language here");
+        let built: Vec<&str> = fields.iter().filter(|f| !matches!(f.kind, Type::NotYet)).map(|f| f.name).collect();
+        self.findings.push(match nearest(&entry.key, open()) {
+            Some(near) => found.help(format!("write `{near}`")),
+            None if built.is_empty() => found.help("leave it out: no key is known here"),
+            None => found.help(format!("known here: {}", list(&built))),
+        });
+    }
+
+    fn call(&mut self, key: &str, node: &Node<'_>) {
+        const CALL: &[Field] = super::vocabulary::CHECK;
+        self.record(key, node, CALL, false);
+        super::lower::action::fields_of(self, node, true);
+    }
+
+    fn matcher(&mut self, key: &str, node: &Node<'_>) {
+        self.any(node);
+        let value = self.scope.json(node, self.spot);
+        if let Some(problem) = matcher::problem(&value) {
+            let found = Diagnostic::deny("wrong-type", format!("`{key}`: {problem}"), node.head(), "not a matcher");
+            let known = node.map().and_then(|m| m.first()).and_then(|e| nearest(&e.key, matcher::WORDS.iter().copied()));
+            self.findings.push(match known {
+                Some(near) => found.help(format!("write `{{ {near}: … }}`")),
+                None => found.help("write a plain value, or one of `{ not: … }`, `{ at_least: … }`, `{ at_most: … }`, `{ matches: … }`, `{ contains: … }`, `{ one_of: [ … ] }`, `{ present: true }`"),
+            });
+        }
+    }
+
+    /// Only the references in it.
+    fn any(&mut self, node: &Node<'_>) {
+        match (node.list(), node.map(), node.scalar()) {
+            (Some(items), ..) => items.iter().for_each(|n| self.any(n)),
+            (_, Some(entries), _) => entries.iter().for_each(|e| self.any(&e.value)),
+            (.., Some(scalar)) if scalar.text.contains("${") => {
+                self.references(node, scalar, false);
+            }
+            _ => {}
+        }
+    }
+
+    fn scalar(&mut self, key: &str, node: &Node<'_>, scalar: &Scalar<'_>, kind: &Type) {
+        let id = matches!(kind, Type::Id | Type::Name);
+        if scalar.text.contains("${") && !id {
+            if !self.references(node, scalar, matches!(kind, Type::Secret)) {
+                return;
+            }
+            let filled = self.scope.fill(&scalar.text, self.spot);
+            if !references(&filled).is_empty() {
+                return self.open(key, node, kind);
+            }
+            let filled = crate::actions::template::fill(&filled, &|_| None);
+            let lit = match &filled {
+                Value::String(s) => Lit::Text(s),
+                Value::Number(n) if n.is_f64() => Lit::Float,
+                Value::Number(_) => Lit::Int,
+                Value::Bool(_) => Lit::Bool,
+                Value::Null => Lit::Null,
+                _ => Lit::Other,
+            };
+            // A number that a parameter gives goes into a text as it is.
+            let textual = matches!(kind, Type::Text | Type::Secret);
+            return if textual { () } else { self.lit(key, node.span, lit, &plain_of(&filled), kind) };
+        }
+        if id {
+            return self.id(&scalar.text, node.span, matches!(kind, Type::Name));
+        }
+        let lit = match scalar.core() {
+            Core::Null => Lit::Null,
+            Core::Bool(_) => Lit::Bool,
+            Core::Int(_) => Lit::Int,
+            Core::Float(_) => Lit::Float,
+            Core::Text => Lit::Text(&scalar.text),
+        };
+        self.lit(key, node.span, lit, &scalar.text, kind);
+    }
+
+    /// A value that is not known now: fine where a run fills it in, not where the compiler needs it.
+    fn open(&mut self, key: &str, node: &Node<'_>, kind: &Type) {
+        let compiled = matches!(self.spot, Spot::Plan) && !matches!(kind, Type::Text | Type::Secret | Type::Url);
+        if compiled {
+            let found = Diagnostic::deny("missing-param", format!("`{key}` needs a value to compile"), node.span, "this parameter has no value");
+            self.findings.push(found.help("give the parameter a `default`, or `-p NAME=VALUE`"));
+        }
+    }
+
+    fn lit(&mut self, key: &str, at: Span, lit: Lit<'_>, text: &str, kind: &Type) {
+        if let Err(wrong) = fits(key, lit, text, kind) {
+            let found = Diagnostic::deny(wrong.rule, wrong.headline, at, wrong.label);
+            self.findings.push(match wrong.help {
+                Some(help) => found.help(help),
+                None => found,
+            });
+        }
+    }
+
+    fn id(&mut self, text: &str, at: Span, underscore: bool) {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || (underscore && c == '_');
+        if text.len() <= ID_LENGTH && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(allowed) {
+            return;
+        }
+        if text.contains("${") {
+            let found = Diagnostic::deny("bad-id", "a name cannot be made of `${…}`", at, "names are the same in every run");
+            return self.findings.push(found.help("write the name itself"));
+        }
+        let label = if text.len() > ID_LENGTH { "longer than 64 characters" } else { "a name is `a` to `z`, digits and `-`, and begins with a letter" };
+        let found = Diagnostic::deny("bad-id", format!("`{text}` is not a name"), at, label);
+        let mut better: String = text.to_lowercase().chars().map(|c| if allowed(c) { c } else { '-' }).collect();
+        better = better.trim_matches(|c: char| c == '-' || c.is_ascii_digit()).chars().take(ID_LENGTH).collect();
+        self.findings.push(if better.is_empty() { found } else { found.help(format!("write `{better}`")) });
+    }
+
+    /// Checks every `${…}` of a text; true if all of them stand for something.
+    fn references(&mut self, node: &Node<'_>, scalar: &Scalar<'_>, secret_ok: bool) -> bool {
+        let before = self.findings.len();
+        let mut from = node.span.start as usize;
+        for (_, part) in parts(&scalar.text) {
+            let path = match part {
+                Part::Text(_) => continue,
+                Part::Unclosed(_) => {
+                    let found = Diagnostic::deny("bad-reference", "a `${` is never closed", node.span, "this `${` has no `}`");
+                    self.findings.push(found.help("close it with `}`, or write `$${` for a plain `${`"));
+                    continue;
+                }
+                Part::Ref(path) => path,
+            };
+            let at = self.place(node.span, path, &mut from);
+            match self.scope.meaning(path, self.spot) {
+                Err(unknown) => {
+                    self.findings.push(Diagnostic::deny(unknown.rule, unknown.what, at, unknown.label).help(unknown.help));
+                }
+                Ok(meaning) => {
+                    if !secret_ok && holds_secret(path, &meaning) {
+                        let found = Diagnostic::deny("misplaced-secret", format!("`{path}` would be written down here"), at, "this key does not take a secret");
+                        self.findings.push(found.help("give secrets only to keys that take one, like `password`; `drplan explain` of the action names them"));
+                    }
+                    if let Meaning::Output(step, output) = meaning {
+                        self.refs.push(StepRef { step, output, at });
+                    }
+                }
+            }
+        }
+        self.findings.len() == before
+    }
+
+    /// Where a reference stands within its text, searched from `from`; the whole text if escapes hide it.
+    fn place(&self, span: Span, path: &str, from: &mut usize) -> Span {
+        let raw = self.scope.text.get(*from..span.end as usize).unwrap_or("");
+        let found = raw.match_indices("${").find(|(i, _)| raw[i + 2..].trim_start().starts_with(path));
+        let Some((start, _)) = found else { return span };
+        let end = raw[start..].find('}').map_or(raw.len(), |i| start + i + 1);
+        let at = Span { source: span.source, start: (*from + start) as u32, end: (*from + end) as u32 };
+        *from += end;
+        at
+    }
+
+    fn wrong_kind(&mut self, key: &str, node: &Node<'_>, kind: &Type) {
+        let (wanted, sample) = wanted(kind);
+        let found = Diagnostic::deny("wrong-type", format!("`{key}` wants {wanted}"), node.head(), format!("this is {}", node.kind()));
+        self.findings.push(match sample {
+            Some(sample) => found.help(format!("write it like `{sample}`")),
+            None => found,
+        });
+    }
+}
+
+/// What a kept thing is kept for, in its long form.
+const KEEP: &[Field] = &[
+    keep("last", Type::Int, "So many of the newest."),
+    keep("hourly", Type::Keep, "The first of each hour, for so long."),
+    keep("daily", Type::Keep, "The first of each day, for so long."),
+    keep("weekly", Type::Keep, "The first of each week, for so long."),
+    keep("monthly", Type::Keep, "The first of each month, for so long."),
+    keep("yearly", Type::Keep, "The first of each year, for so long."),
+];
+
+/// The fields of the long form of [`Type::Keep`].
+pub fn keep_fields() -> &'static [Field] {
+    KEEP
+}
+
+const fn keep(name: &'static str, kind: Type, doc: &'static str) -> Field {
+    Field { name, kind, required: false, default: None, doc }
+}
+
+fn plain_of(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::String(s) => Cow::Borrowed(s),
+        other => Cow::Owned(other.to_string()),
+    }
+}
+
+fn holds_secret(path: &str, meaning: &Meaning) -> bool {
+    let inside = |v: &Value| references(v).iter().any(|r| r.starts_with("secrets."));
+    path.starts_with("secrets.") || matches!(meaning, Meaning::Value(v) if inside(v))
+}
+
+fn goes_with(kind: &Type, node: &Node<'_>) -> bool {
+    match kind {
+        Type::List(_) => node.list().is_some(),
+        Type::Map(_) | Type::ById(_) | Type::Record(_) | Type::Call | Type::Matchers => node.map().is_some(),
+        Type::Any | Type::Matcher => true,
+        Type::Either(kinds) => kinds.iter().any(|k| goes_with(k, node)),
+        _ => node.scalar().is_some(),
+    }
+}
+
+/// What a key holds, in words, and a sample.
+pub fn wanted(kind: &Type) -> (String, Option<String>) {
+    let (words, sample) = match kind {
+        Type::Text | Type::Secret => ("a text", None),
+        Type::Url => ("a URL", Some("https://example.com/")),
+        Type::Int => ("a whole number", Some("3")),
+        Type::Number => ("a number", Some("1.5")),
+        Type::Bool => ("`true` or `false`", None),
+        Type::Duration => ("a duration", Some("30s")),
+        Type::Size => ("a size", Some("10GiB")),
+        Type::Time => ("a time", Some("2026-11-21T03:00:00Z")),
+        Type::Keep => ("a duration or a rule of keeping", Some("30d")),
+        Type::Id | Type::Name => ("a name", None),
+        Type::Pattern => ("a regular expression", None),
+        Type::Matcher => ("a value or a matcher", Some("{ at_least: 1 }")),
+        Type::Matchers => ("paths with what is expected of them", Some("{ status.ok: true }")),
+        Type::Call => ("an action", Some("{ uses: ACTION, with: { … } }")),
+        Type::Map(_) | Type::ById(_) | Type::Record(_) => ("a map", None),
+        Type::Any | Type::NotYet => ("a value", None),
+        Type::Word(words) => return (format!("one of {}", list(words)), None),
+        Type::List(item) => {
+            let (_, sample) = wanted(item);
+            return ("a list".to_owned(), Some(format!("[{}]", sample.as_deref().unwrap_or("…"))));
+        }
+        Type::Either(kinds) => {
+            let all: Vec<String> = kinds.iter().map(|k| wanted(k).0).collect();
+            return (all.join(" or "), kinds.first().and_then(|k| wanted(k).1));
+        }
+    };
+    (words.to_owned(), sample.map(str::to_owned))
+}
+
+fn fits(key: &str, lit: Lit<'_>, text: &str, kind: &Type) -> Result<(), Wrong> {
+    let unit = |problem: units::Problem| Wrong {
+        rule: "bad-unit",
+        headline: format!("`{key}`: {}", problem.what),
+        label: format!("`{key}` wants {}", wanted(kind).0),
+        help: Some(problem.help),
+    };
+    let wrong = |help: Option<String>| {
+        let this = match lit {
+            Lit::Null => "nothing",
+            Lit::Bool => "`true` or `false`",
+            Lit::Int | Lit::Float => "a number",
+            Lit::Text(_) => "a text",
+            Lit::Other => "something else",
+        };
+        Wrong { rule: "wrong-type", headline: format!("`{key}` wants {}", wanted(kind).0), label: format!("this is {this}"), help }
+    };
+    match (kind, &lit) {
+        (Type::Text | Type::Secret | Type::Url | Type::Pattern, Lit::Int | Lit::Float | Lit::Bool) => Err(wrong(Some(format!("put it into quotes: `\"{text}\"`")))),
+        (Type::Text | Type::Secret, Lit::Text(_)) => Ok(()),
+        (Type::Url, Lit::Text(t)) if t.contains("://") => Ok(()),
+        (Type::Url, Lit::Text(t)) => Err(wrong(Some(format!("begin it with its scheme: `https://{t}`")))),
+        (Type::Pattern, Lit::Text(t)) => regex::Regex::new(t).map(drop).map_err(|_| Wrong {
+            headline: format!("`{key}`: `{t}` is not a regular expression"),
+            ..wrong(Some("close every bracket, and write `\\` before a sign that stands for itself".to_owned()))
+        }),
+        (Type::Int, Lit::Int) | (Type::Number, Lit::Int | Lit::Float) | (Type::Bool, Lit::Bool) => Ok(()),
+        (Type::Int | Type::Number, Lit::Text(t)) if t.parse::<i64>().is_ok() => Err(wrong(Some(format!("leave the quotes out: `{t}`")))),
+        (Type::Int | Type::Number, _) => Err(wrong(Some(format!("write it like `{}`", wanted(kind).1.unwrap_or_default())))),
+        (Type::Bool, Lit::Text(t)) => Err(wrong(match t.to_lowercase().as_str() {
+            "yes" | "on" | "y" => Some("write `true`".to_owned()),
+            "no" | "off" | "n" => Some("write `false`".to_owned()),
+            _ => Some("write `true` or `false`".to_owned()),
+        })),
+        (Type::Duration, Lit::Text(_) | Lit::Int) => units::duration_ms(text).map(drop).map_err(unit),
+        (Type::Keep, Lit::Text(_) | Lit::Int) => units::kept_ms(text).map(drop).map_err(unit),
+        (Type::Size, Lit::Text(_) | Lit::Int) => units::size_bytes(text).map(drop).map_err(unit),
+        (Type::Time, Lit::Text(_)) => units::time(text).map(drop).map_err(unit),
+        (Type::Word(words), Lit::Text(t)) if words.contains(t) => Ok(()),
+        (Type::Word(words), Lit::Text(t)) => Err(Wrong {
+            rule: "unknown-word",
+            headline: format!("`{key}` cannot be `{t}`"),
+            label: "not a word of the language here".to_owned(),
+            help: Some(match nearest(t, words.iter().copied()) {
+                Some(near) => format!("write `{near}`"),
+                None => format!("write one of {}", list(words)),
+            }),
+        }),
+        _ => Err(wrong(wanted(kind).1.map(|s| format!("write it like `{s}`")))),
+    }
+}

@@ -1,0 +1,307 @@
+//! The words of a plan as data: every key with its type, whether it must stand, and one sentence. The validator, the
+//! JSON Schema and the manual read this table; nothing else says what a plan may hold.
+
+use crate::actions::{Field, Type};
+
+const fn may(name: &'static str, kind: Type, doc: &'static str) -> Field {
+    Field { name, kind, required: false, default: None, doc }
+}
+
+const fn must(name: &'static str, kind: Type, doc: &'static str) -> Field {
+    Field { name, kind, required: true, default: None, doc }
+}
+
+const fn or(name: &'static str, kind: Type, default: &'static str, doc: &'static str) -> Field {
+    Field { name, kind, required: false, default: Some(default), doc }
+}
+
+const fn later(name: &'static str, doc: &'static str) -> Field {
+    may(name, Type::NotYet, doc)
+}
+
+const ID_OR_IDS: Type = Type::Either(&[Type::Id, Type::List(&Type::Id)]);
+const NAME_OR_NAMES: Type = Type::Either(&[Type::Name, Type::List(&Type::Name)]);
+
+/// The top of a plan.
+pub const PLAN: &[Field] = &[
+    must("drplan", Type::Word(&["v1"]), "Version of the plan language: `v1`."),
+    must("name", Type::Id, "Name of the plan."),
+    may("title", Type::Text, "A line for people."),
+    may("owner", Type::Id, "The contact who answers for the plan."),
+    later("include", "Other files that are joined into this one."),
+    may("params", Type::Map(&Type::Record(PARAM)), "Values that are given when the plan is compiled."),
+    may("secrets", Type::Map(&Type::Record(SECRET)), "Where secrets are found; never what they are."),
+    may("journal", Type::Record(JOURNAL), "The journal that runs of this plan must use."),
+    later("lists", "Names of things that are alike, for `for_each`."),
+    may("sites", Type::ById(&Type::Record(SITE)), "Failure domains; without any there is one, `here`."),
+    may("tiers", Type::ById(&Type::Record(TIER)), "Objectives by name."),
+    may("contacts", Type::ById(&Type::Record(CONTACT)), "People, named by steps, approvals and the runbook."),
+    may("assets", Type::ById(&Type::Record(ASSET)), "What must be recovered."),
+    must("scenarios", Type::ById(&Type::Record(SCENARIO)), "What may happen, and the way back."),
+    later("drills", "How often each scenario is rehearsed, and what differs then."),
+    later("policy", "Levels of rules for this plan."),
+];
+
+/// A parameter.
+pub const PARAM: &[Field] = &[
+    or("type", Type::Word(&["string", "int", "bool", "duration", "size", "time", "url"]), "string", "What the parameter holds."),
+    may("title", Type::Text, "A line for people."),
+    may("default", Type::Any, "The value if none is given; without it `run` asks for one."),
+    may("pattern", Type::Pattern, "A regular expression that the value must match."),
+    may("enum", Type::List(&Type::Any), "The values that may be given."),
+];
+
+/// A secret: exactly one of the first three.
+pub const SECRET: &[Field] = &[
+    may("env", Type::Text, "The environment variable that holds the secret."),
+    may("file", Type::Text, "The file that holds the secret."),
+    may("command", Type::List(&Type::Text), "The command (argv) that prints the secret."),
+    may("site", Type::Id, "The site at which that provider stands."),
+];
+
+/// The journal that runs must use.
+pub const JOURNAL: &[Field] = &[
+    later("url", "The shared journal."),
+    later("site", "The site of the shared journal."),
+    later("required", "Refuse to run on an embedded journal."),
+];
+
+/// A site.
+pub const SITE: &[Field] = &[
+    may("title", Type::Text, "A line for people."),
+    may("kind", Type::Word(&["region", "zone", "datacenter", "host", "account", "cloud", "offline"]), "What kind of failure domain it is."),
+    may("within", ID_OR_IDS, "Outer sites: losing one of them loses this one."),
+];
+
+/// A tier of the plan.
+pub const TIER: &[Field] = &[
+    may("rto", Type::Duration, "Longest time until an asset of the tier is back."),
+    may("rpo", Type::Duration, "Most data that may be lost, as time."),
+    later("drill_every", "How often a drill must pass."),
+    later("approvals", "How many people must approve."),
+    later("immutable", "A copy that nobody can delete is required."),
+    later("copies", "How many copies are required."),
+    later("keep", "How long copies must be kept."),
+];
+
+/// What counts in a scenario instead of a tier.
+pub const OBJECTIVE: &[Field] = &[
+    may("rto", Type::Duration, "Longest time until an asset of the tier is back."),
+    may("rpo", Type::Duration, "Most data that may be lost, as time."),
+];
+
+/// A contact.
+pub const CONTACT: &[Field] = &[
+    may("title", Type::Text, "Name of the person or the team."),
+    may("reach", Type::Text, "How to reach them, for people."),
+    may("phone", Type::Text, "A telephone number."),
+    later("webhook", "Where the program tells them."),
+    later("email", "Where the program writes to them."),
+    later("site", "The site of that channel."),
+    later("escalate", "Who is told next, and after how long."),
+];
+
+/// Kinds of assets.
+pub const KINDS: &[&str] = &[
+    "postgres",
+    "clickhouse",
+    "redis",
+    "sqlite",
+    "s3",
+    "route53",
+    "dns",
+    "kubernetes",
+    "kafka",
+    "flink",
+    "http",
+    "host",
+    "other",
+];
+
+/// An asset.
+pub const ASSET: &[Field] = &[
+    must("kind", Type::Word(KINDS), "What it is; decides which keys `connect` takes and which actions fit."),
+    may("title", Type::Text, "A line for people."),
+    must("tier", Type::Id, "Its tier, or `none`."),
+    may("site", ID_OR_IDS, "Where it stands; a list means the same data in all of them."),
+    may("size", Type::Size, "Its size at the last review; `takes: { per_gib }` uses it."),
+    may("connect", Type::Any, "How to reach it; the keys depend on the kind."),
+    may("depends_on", Type::List(&Type::Either(&[Type::Id, Type::Record(DEPENDENCY)])), "What it stands on."),
+    may("replicas", Type::List(&Type::Record(REPLICA)), "Copies that can serve."),
+    may("backups", Type::List(&Type::Record(BACKUP)), "Copies that can be restored."),
+    may("rebuild", Type::Record(REBUILD), "The asset from which it can be computed anew."),
+    may("keep", Type::Keep, "How far back the asset itself keeps what a rebuild replays."),
+    later("for_each", "One asset for each id of a list."),
+];
+
+/// A dependency with its strength.
+pub const DEPENDENCY: &[Field] = &[
+    must("asset", Type::Id, "The asset that it stands on."),
+    or("strength", Type::Word(&["strong", "weak"]), "strong", "A weak one orders only planned scenarios."),
+];
+
+/// A replica.
+pub const REPLICA: &[Field] = &[
+    must("site", Type::Id, "Where it stands."),
+    must(
+        "mode",
+        Type::Word(&["streaming", "synchronous", "logical", "active", "standby"]),
+        "How it follows; `active` serves and writes too, `standby` holds no data.",
+    ),
+    may("max_lag", Type::Duration, "How far it may be behind."),
+    may("connect", Type::Any, "Keys of `connect` that differ from the asset's."),
+];
+
+/// A backup.
+pub const BACKUP: &[Field] = &[
+    must("id", Type::Id, "Its name within the asset."),
+    must("method", Type::Word(&["full", "incremental", "differential", "log", "snapshot", "dump"]), "How it is taken."),
+    may("base", Type::Id, "The backup that it builds on."),
+    may("schedule", Type::Text, "When it is taken: a cron line, in UTC unless `timezone` is given."),
+    may("timezone", Type::Text, "Time zone of the schedule, like `Europe/Berlin`."),
+    may("continuous", Type::Duration, "For one that never stops: how far it may be behind."),
+    may("takes", Type::Duration, "How long a run takes."),
+    must("to", Type::Text, "Where it goes."),
+    may("site", Type::Id, "The site of that place."),
+    may("keep", Type::Keep, "How long one is kept."),
+    may("encryption", Type::Record(ENCRYPTION), "The key without which it cannot be read."),
+    may("immutable", Type::Record(IMMUTABLE), "A lock against deletion."),
+    may("copies", Type::List(&Type::Record(COPY)), "The same backup elsewhere."),
+    later("verify", "How often it must be seen, and restored."),
+];
+
+/// The key of a backup.
+pub const ENCRYPTION: &[Field] = &[must("key", Type::Text, "Which key."), may("site", Type::Id, "The site of the key.")];
+
+/// A lock against deletion.
+pub const IMMUTABLE: &[Field] = &[
+    must("mode", Type::Word(&["governance", "compliance"]), "Whether anybody may lift the lock."),
+    must("for", Type::Keep, "For how long nobody can delete it."),
+];
+
+/// A copy of a backup.
+pub const COPY: &[Field] = &[
+    must("to", Type::Text, "Where it goes."),
+    may("site", Type::Id, "The site of that place."),
+    or("after", Type::Duration, "0s", "How long after the backup's end it is there."),
+    may("keep", Type::Keep, "How long one is kept."),
+];
+
+/// What an asset is computed anew from.
+pub const REBUILD: &[Field] = &[
+    must("from", Type::Id, "The asset that is replayed."),
+    must("within", Type::Keep, "How far back the replay reaches."),
+    must("takes", Type::Duration, "How long it takes."),
+];
+
+/// A scenario.
+pub const SCENARIO: &[Field] = &[
+    may("title", Type::Text, "Its name for people."),
+    may("symptoms", Type::List(&Type::Text), "How a person recognises it."),
+    may("loses", Type::Record(LOSES), "What is gone; required unless the cause is `planned`."),
+    must("cause", Type::Word(&["outage", "corruption", "ransomware", "planned"]), "Why it happens."),
+    may("detect", Type::Duration, "From the damage until somebody is called; required unless the cause is `planned`."),
+    or("decide", Type::Duration, "0s", "From then until the run starts."),
+    may("objectives", Type::ById(&Type::Record(OBJECTIVE)), "What counts here instead of the tier's objectives."),
+    may("undoes", Type::Id, "The scenario whose end is this one's beginning."),
+    may("leaves", Type::List(&Type::Id), "Lost assets that this scenario does not bring back."),
+    must("steps", Type::List(&Type::Record(STEP)), "What is done, in order."),
+];
+
+/// What a scenario loses.
+pub const LOSES: &[Field] = &[
+    may("sites", Type::List(&Type::Id), "Sites; with each goes every site within it."),
+    may("assets", Type::List(&Type::Id), "Assets that alone are gone, or damaged."),
+    may("backups", Type::List(&Type::Text), "Backups, as `asset.id`."),
+];
+
+/// A step.
+pub const STEP: &[Field] = &[
+    must("id", Type::Id, "Its name within the scenario."),
+    may("title", Type::Text, "One imperative line for the runbook."),
+    must("uses", Type::Text, "The action."),
+    may("with", Type::Any, "The action's fields."),
+    may("asset", ID_OR_IDS, "What this step brings back, and locks."),
+    may("share", Type::Name, "Steps with the same name here may use their assets side by side."),
+    may("at", Type::Id, "The site at which it acts."),
+    may("phase", Type::Word(&["assess", "contain", "prepare", "recover", "verify", "close"]), "Where it stands in the recovery."),
+    may("needs", Type::List(&Type::Id), "Steps that must be done before it; `[]` starts at once."),
+    may("takes", Type::Either(&[Type::Duration, Type::Record(TAKES)]), "The expected time."),
+    may("timeout", Type::Duration, "Limit of one attempt; after it the outcome is unknown."),
+    may("retry", Type::Record(RETRY), "How often it is tried, and how long between."),
+    may("undo", Type::Either(&[Type::Word(&["auto"]), Type::Record(UNDO)]), "How it is taken back."),
+    may("from", Type::Id, "The source that it restores: a backup's id, `replica`, `rebuild`."),
+    may("effect", Type::Word(EFFECTS), "What its author vouches for."),
+    may("check", Type::Record(CHECK), "A reading action that tells whether this step's effect is there."),
+    may("modes", Type::List(&Type::Word(&["planned", "unplanned", "drill"])), "In which modes it runs."),
+    may("when", Type::Map(&Type::Matcher), "Conditions on outputs: `{steps.X.K: matcher}`."),
+    or("on_failure", Type::Word(&["pause", "continue", "rollback"]), "pause", "What a failure means for the run."),
+    or("when_unreachable", Type::Word(&["fail", "ask", "skip"]), "fail", "What an unreachable target means."),
+    may("outputs", Type::Map(&Type::Record(OUTPUT)), "What a `command` finds out."),
+    may("lock", NAME_OR_NAMES, "Further things that no two steps may use at once."),
+    may("contact", Type::Id, "Who does it or answers for it."),
+    later("for_each", "One step for each id of a list."),
+];
+
+const EFFECTS: &[&str] = &["read", "idempotent", "verifiable", "once"];
+
+/// An expected time that grows with the asset.
+pub const TAKES: &[Field] = &[
+    or("base", Type::Duration, "0s", "The part that does not grow."),
+    must("per_gib", Type::Duration, "Times the asset's `size` in GiB."),
+];
+
+/// Repetition.
+pub const RETRY: &[Field] = &[
+    must("attempts", Type::Int, "At most so many attempts in all."),
+    or("delay", Type::Duration, "0s", "Before the second attempt."),
+    or("factor", Type::Number, "1", "Each delay is the last times this."),
+    may("max_delay", Type::Duration, "No delay is longer."),
+];
+
+/// An undo that is not `auto`.
+pub const UNDO: &[Field] = &[
+    may("uses", Type::Text, "The action that takes the step back."),
+    may("with", Type::Any, "That action's fields."),
+    may("none", Type::Text, "Why the step cannot be taken back."),
+];
+
+/// A check of a step.
+pub const CHECK: &[Field] = &[
+    must("uses", Type::Text, "A reading action."),
+    may("with", Type::Any, "That action's fields."),
+    may("effect", Type::Word(EFFECTS), "`read`, for an action whose effect its author vouches for."),
+];
+
+/// A declared output.
+pub const OUTPUT: &[Field] = &[
+    or("type", Type::Word(&["string", "int", "bool", "duration", "size", "time", "url"]), "string", "What it holds."),
+    may("json", Type::Text, "A dotted path into the JSON on standard output."),
+    may("pattern", Type::Pattern, "A regular expression; its first group, or the whole match, is the value."),
+];
+
+/// Actions of the language that this version does not carry out; a trailing `*` stands for the rest of a name.
+pub const LATER_ACTIONS: &[&str] = &[
+    "script",
+    "http.call",
+    "postgres.follow",
+    "postgres.dump",
+    "postgres.restore",
+    "clickhouse.*",
+    "redis.*",
+    "s3.copy",
+    "s3.retain",
+    "route53.weight",
+    "route53.health_check",
+    "dns.*",
+    "kubernetes.*",
+    "notify.*",
+    "plan",
+    "./*",
+];
+
+/// Whether an action is a word of the language that this version does not carry out.
+pub fn later_action(name: &str) -> bool {
+    let fits = |word: &&str| word.strip_suffix('*').map_or(name == **word, |start| name.starts_with(start));
+    crate::actions::find(name).is_none() && LATER_ACTIONS.iter().any(|word| fits(&word))
+}

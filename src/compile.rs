@@ -1,1 +1,235 @@
-//! Text to plan and findings: every stage, in order, on one screen.
+//! Text to plan and findings: every stage, in order, on one screen. It reads files through a [`Loader`] and touches
+//! nothing else.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use crate::analysis::{self, Checked};
+use crate::diagnostic::{Diagnostic, nearest};
+use crate::model::lower::{Given, Lowered, lower};
+use crate::model::{Compiled, EmbeddedFile, Id, Mode, Places, Plan, Scenario};
+use crate::source::{Sources, Span};
+use crate::{graph, syntax};
+
+/// Steps that run at once unless told otherwise.
+pub const PARALLEL: u32 = 16;
+/// Files up to this size are carried in the compiled plan.
+pub const EMBED_BYTES: usize = 1 << 20;
+
+/// Where texts and files come from.
+pub trait Loader {
+    /// The bytes of the plan at a path as the person typed it. The error says in words why not.
+    fn plan(&self, path: &str) -> Result<String, String>;
+    /// The bytes of a file of the plan's directory; none if there is none.
+    fn file(&self, plan: &str, relative: &str) -> Option<Vec<u8>>;
+}
+
+/// Texts by path, for tests and embedded plans; files stand beside them under their relative path.
+impl Loader for BTreeMap<String, String> {
+    fn plan(&self, path: &str) -> Result<String, String> {
+        self.get(path).cloned().ok_or_else(|| "no such file".to_owned())
+    }
+
+    fn file(&self, _plan: &str, relative: &str) -> Option<Vec<u8>> {
+        self.get(relative).map(|text| text.clone().into_bytes())
+    }
+}
+
+/// What stands beside the plan's text.
+#[derive(Debug, Clone, Default)]
+pub struct Input {
+    /// Parameters as typed.
+    pub params: BTreeMap<String, String>,
+    /// The one scenario to compile; none: all of them.
+    pub scenario: Option<Id>,
+    /// Its mode; none: the scenario's own.
+    pub mode: Option<Mode>,
+    /// Steps to leave out.
+    pub skip: Vec<Id>,
+    /// If not empty: every other step is left out.
+    pub only: Vec<Id>,
+    /// How many steps may run at once; none: [`PARALLEL`].
+    pub parallel: Option<u32>,
+}
+
+/// What a plan became: always both, a plan as far as it can be understood and all that is wrong with it.
+#[derive(Debug, Clone, Default)]
+pub struct Compilation {
+    /// The texts that findings point into.
+    pub sources: Sources,
+    /// The plan, without what is broken in it; none if the text cannot be read at all.
+    pub plan: Option<Plan>,
+    /// Where its words stand.
+    pub places: Places,
+    /// What is wrong, by place.
+    pub findings: Vec<Diagnostic>,
+    /// The scenarios that passed, as they are written.
+    pub checked: Vec<Checked>,
+}
+
+impl Compilation {
+    /// The scenario of a name, if it passed.
+    pub fn scenario(&self, id: &str) -> Option<&Checked> {
+        self.checked.iter().find(|c| c.compiled().scenario.id == id)
+    }
+
+    /// True if nothing refuses the plan.
+    pub fn passed(&self) -> bool {
+        self.plan.is_some() && self.findings.iter().all(|f| f.level != crate::diagnostic::Level::Deny)
+    }
+}
+
+/// Compiles a plan. The error says why its text could not be had.
+pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compilation, String> {
+    let text = loader.plan(path)?;
+    let mut sources = Sources::default();
+    let id = sources.add(path, text);
+    let mut line = CommandLine::default();
+    let given: Given = input.params.iter().map(|(k, v)| (k.clone(), (v.clone(), line.word(&format!("-p {k}={v}"))))).collect();
+    let scenario_at = input.scenario.as_ref().map(|s| line.word(&format!("-s {s}")));
+    let left_at: Vec<Span> = input.skip.iter().map(|s| line.word(&format!("--skip {s}"))).collect();
+    let only_at: Vec<Span> = input.only.iter().map(|s| line.word(&format!("--only {s}"))).collect();
+    sources.add("command line", line.text);
+    let mut findings = Vec::new();
+    let text = sources.get(id).text.as_str();
+    let root = syntax::read(id, text, &mut findings);
+    let Some(root) = root else { return Ok(Compilation { sources, findings, ..Compilation::default() }) };
+    let Lowered { plan, places, broken, broken_scenarios } = lower(&root, text, &given, &mut findings);
+    drop(root);
+    let mut checked = Vec::new();
+    let wanted = |s: &Scenario| input.scenario.as_ref().is_none_or(|id| *id == s.id);
+    if let (Some(id), Some(at)) = (&input.scenario, scenario_at)
+        && !plan.scenarios.iter().any(|s| s.id == *id)
+    {
+        findings.push(unknown("scenario", id, at, plan.scenarios.iter().map(|s| s.id.as_str())));
+    }
+    for (index, scenario) in plan.scenarios.iter().enumerate().filter(|(_, s)| wanted(s)) {
+        if input.scenario.is_some() {
+            for (name, at) in input.skip.iter().zip(&left_at).chain(input.only.iter().zip(&only_at)) {
+                if !scenario.steps.iter().any(|s| s.id == *name) {
+                    findings.push(unknown("step", name, *at, scenario.steps.iter().map(|s| s.id.as_str())));
+                }
+            }
+        }
+        let order = graph::order::order(&plan, scenario, index, &places);
+        let step_at = |i: usize| places.scenarios[index].steps[i].keys.at;
+        let cycles = graph::cycle::cycles(scenario, &order, &step_at);
+        let sound = cycles.is_empty() && !broken && !broken_scenarios[index];
+        findings.extend(cycles);
+        if !sound {
+            continue;
+        }
+        let (files, missing) = files(loader, path, scenario, &places.scenarios[index]);
+        findings.extend(missing);
+        let compiled = Compiled {
+            format: 1,
+            plan: Plan { scenarios: Vec::new(), ..shallow(&plan) },
+            scenario: scenario.clone(),
+            mode: input.mode.unwrap_or_else(|| scenario.default_mode()),
+            parallel: input.parallel.unwrap_or(PARALLEL).max(1),
+            left_out: left_out(scenario, input),
+            waits: order.waits,
+            joins: order.joins,
+            files,
+            predictions: BTreeMap::new(),
+            predicted_ms: 0,
+            point_of_no_return: None,
+        };
+        checked.extend(analysis::analyse(compiled, &plan, &places, index, &mut findings));
+    }
+    findings.sort_by(|a, b| (a.span(), a.rule, &a.headline).cmp(&(b.span(), b.rule, &b.headline)));
+    findings.dedup();
+    Ok(Compilation { sources, plan: Some(plan), places, findings, checked })
+}
+
+/// The words of the command line as a text, so that findings about them have a place.
+#[derive(Default)]
+struct CommandLine {
+    text: String,
+}
+
+impl CommandLine {
+    fn word(&mut self, word: &str) -> Span {
+        if !self.text.is_empty() {
+            self.text.push(' ');
+        }
+        let start = self.text.len() as u32;
+        self.text.push_str(word);
+        Span { source: crate::source::SourceId(1), start, end: self.text.len() as u32 }
+    }
+}
+
+/// The plan without its scenarios, which may be large.
+fn shallow(plan: &Plan) -> Plan {
+    Plan {
+        name: plan.name.clone(),
+        title: plan.title.clone(),
+        owner: plan.owner.clone(),
+        params: plan.params.clone(),
+        secrets: plan.secrets.clone(),
+        journal: plan.journal.clone(),
+        sites: plan.sites.clone(),
+        tiers: plan.tiers.clone(),
+        contacts: plan.contacts.clone(),
+        assets: plan.assets.clone(),
+        scenarios: Vec::new(),
+    }
+}
+
+fn left_out(scenario: &Scenario, input: &Input) -> Vec<Id> {
+    if input.scenario.is_none() {
+        return Vec::new();
+    }
+    let out = |id: &Id| input.skip.contains(id) || !input.only.is_empty() && !input.only.contains(id);
+    scenario.steps.iter().map(|s| &s.id).filter(|id| out(id)).cloned().collect()
+}
+
+fn unknown<'n>(what: &str, name: &str, at: Span, known: impl Iterator<Item = &'n str>) -> Diagnostic {
+    let known: Vec<&str> = known.collect();
+    let found = Diagnostic::deny("unknown-name", format!("no {what} `{name}`"), at, format!("not a {what} of this plan"));
+    match nearest(name, known.iter().copied()) {
+        Some(near) => found.help(format!("write `{near}`")),
+        None => found.help(format!("the plan has {}", crate::model::scope::list(&known))),
+    }
+}
+
+/// Files of the plan's directory that commands start: `./x`.
+fn files(
+    loader: &dyn Loader,
+    plan: &str,
+    scenario: &Scenario,
+    places: &crate::model::places::ScenarioPlaces,
+) -> (Vec<EmbeddedFile>, Vec<Diagnostic>) {
+    let mut all: BTreeMap<String, EmbeddedFile> = BTreeMap::new();
+    let mut missing = Vec::new();
+    for (i, step) in scenario.steps.iter().enumerate() {
+        let undo = match &step.undo {
+            crate::model::Undo::Use(call) => Some(call),
+            _ => None,
+        };
+        for call in std::iter::once(&step.call).chain(&step.check).chain(undo).filter(|c| c.uses == "command") {
+            let program = call.with.get("argv").and_then(|a| a.get(0)).and_then(|p| p.as_str());
+            let Some(file) = program.and_then(|p| p.strip_prefix("./")).filter(|f| !f.contains("${") && !f.contains("..")) else {
+                continue;
+            };
+            if all.contains_key(file) {
+                continue;
+            }
+            match loader.file(plan, file) {
+                Some(content) => {
+                    let sha256 = Sha256::digest(&content).iter().map(|b| format!("{b:02x}")).collect();
+                    let content = (content.len() <= EMBED_BYTES).then_some(content);
+                    all.insert(file.to_owned(), EmbeddedFile { path: file.to_owned(), sha256, content });
+                }
+                None => {
+                    let at = places.steps[i].keys.value("with");
+                    let found =
+                        Diagnostic::warn("missing-file", format!("`./{file}` is not beside the plan"), at, "this command starts it");
+                    missing.push(found.help("put the file there, or give the path of an installed program"));
+                }
+            }
+        }
+    }
+    (all.into_values().collect(), missing)
+}

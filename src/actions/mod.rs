@@ -114,6 +114,10 @@ pub enum Type {
     ById(&'static Type),
     /// The first of these that goes with a scalar, a list or a map, whichever stands there.
     Either(&'static [Type]),
+    /// The fields of the action that `uses` beside it names.
+    With,
+    /// The keys by which an asset of its kind is reached.
+    Connect,
     /// A word of the language that this version does not carry out.
     NotYet,
 }

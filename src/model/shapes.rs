@@ -63,15 +63,21 @@ impl Shapes<'_, '_> {
                 Some(entries) => entries.iter().for_each(|e| self.named(e, kind, item)),
                 None => self.wrong_kind(key, node, kind),
             },
-            Type::Record(fields) => self.record(key, node, fields, false),
+            Type::Record(fields) => self.record(key, node, fields, &[]),
             Type::Call => self.call(key, node),
             Type::Matchers => match node.map() {
                 Some(entries) => entries.iter().for_each(|e| self.value(&e.key, &e.value, &Type::Matcher)),
                 None => self.wrong_kind(key, node, kind),
             },
             Type::Matcher => self.matcher(key, node),
-            Type::Keep if node.map().is_some() => self.record(key, node, KEEP, false),
+            Type::Keep if node.map().is_some() => self.record(key, node, KEEP, &[]),
             Type::Any => self.any(node),
+            // Whoever knows the action or the kind checks these.
+            Type::With | Type::Connect => {
+                if node.map().is_none() {
+                    self.wrong_kind(key, node, kind);
+                }
+            }
             _ => match node.scalar() {
                 Some(scalar) => self.scalar(key, node, scalar, kind),
                 None => self.wrong_kind(key, node, kind),
@@ -79,25 +85,41 @@ impl Shapes<'_, '_> {
         }
     }
 
-    /// Checks a map against its fields; `partial`: none is required.
-    pub fn record(&mut self, key: &str, node: &Node<'_>, fields: &[Field], partial: bool) {
+    /// Checks a map against its fields; values of `elsewhere` are checked by the caller.
+    pub fn record(&mut self, key: &str, node: &Node<'_>, fields: &[Field], elsewhere: &[&str]) {
+        self.keys(key, node, fields, elsewhere);
+        self.required(key, node, fields);
+    }
+
+    /// Checks the keys that a map has, whichever are required.
+    pub fn keys(&mut self, key: &str, node: &Node<'_>, fields: &[Field], elsewhere: &[&str]) {
         let Some(entries) = node.map() else { return self.wrong_kind(key, node, &Type::Record(&[])) };
         for entry in entries {
             match fields.iter().find(|f| f.name == entry.key) {
                 Some(field) if matches!(field.kind, Type::NotYet) => self.not_yet(field.name, entry.at),
+                Some(field) if elsewhere.contains(&field.name) => {}
                 Some(field) if entry.value.is_null() && !matches!(field.kind, Type::Any | Type::Matcher) => self.empty(entry),
                 Some(field) => self.value(field.name, &entry.value, &field.kind),
                 None => self.unknown_key(key, entry, entries, fields),
             }
         }
+    }
+
+    fn required(&mut self, key: &str, node: &Node<'_>, fields: &[Field]) {
+        let Some(entries) = node.map() else { return };
         let given = |name: &str| entries.iter().any(|e| e.key == name);
-        for field in fields.iter().filter(|f| f.required && !partial && !given(f.name)) {
+        for field in fields.iter().filter(|f| f.required && !given(f.name)) {
             // A misspelt key was reported once already.
             if entries.iter().any(|e| nearest(&e.key, [field.name]).is_some() && !fields.iter().any(|f| f.name == e.key)) {
                 continue;
             }
             let name = field.name;
-            let found = Diagnostic::deny("missing-key", format!("`{name}` is missing in `{key}`"), node.head(), format!("`{name}` must stand here"));
+            let found = Diagnostic::deny(
+                "missing-key",
+                format!("`{name}` is missing in `{key}`"),
+                node.head(),
+                format!("`{name}` must stand here"),
+            );
             let sentence = field.doc.trim_end_matches('.');
             self.findings.push(found.help(format!("add `{name}: …` ({}{})", sentence[..1].to_lowercase(), &sentence[1..])));
         }
@@ -107,6 +129,11 @@ impl Shapes<'_, '_> {
     pub fn not_yet(&mut self, key: &str, at: Span) {
         let found = Diagnostic::deny("not-in-this-version", format!("`{key}` is not in this version"), at, "known, and not built yet");
         self.findings.push(found.help(format!("leave `{key}` out")));
+    }
+
+    /// Checks the key of an entry as an id.
+    pub fn name(&mut self, entry: &Entry<'_>) {
+        self.id(&entry.key, entry.at, false);
     }
 
     fn named(&mut self, entry: &Entry<'_>, kind: &Type, item: &Type) {
@@ -130,7 +157,8 @@ impl Shapes<'_, '_> {
 
     fn unknown_key(&mut self, key: &str, entry: &Entry<'_>, entries: &[Entry<'_>], fields: &[Field]) {
         let open = || fields.iter().map(|f| f.name).filter(|n| !entries.iter().any(|e| e.key == *n));
-        let found = Diagnostic::deny("unknown-key", format!("unknown key `{}` in `{key}`", entry.key), entry.at, "not a word of the language here");
+        let found =
+            Diagnostic::deny("unknown-key", format!("unknown key `{}` in `{key}`", entry.key), entry.at, "not a word of the language here");
         let built: Vec<&str> = fields.iter().filter(|f| !matches!(f.kind, Type::NotYet)).map(|f| f.name).collect();
         self.findings.push(match nearest(&entry.key, open()) {
             Some(near) => found.help(format!("write `{near}`")),
@@ -141,7 +169,7 @@ impl Shapes<'_, '_> {
 
     fn call(&mut self, key: &str, node: &Node<'_>) {
         const CALL: &[Field] = super::vocabulary::CHECK;
-        self.record(key, node, CALL, false);
+        self.record(key, node, CALL, &[]);
         super::lower::action::fields_of(self, node, true);
     }
 
@@ -210,7 +238,8 @@ impl Shapes<'_, '_> {
     fn open(&mut self, key: &str, node: &Node<'_>, kind: &Type) {
         let compiled = matches!(self.spot, Spot::Plan) && !matches!(kind, Type::Text | Type::Secret | Type::Url);
         if compiled {
-            let found = Diagnostic::deny("missing-param", format!("`{key}` needs a value to compile"), node.span, "this parameter has no value");
+            let found =
+                Diagnostic::deny("missing-param", format!("`{key}` needs a value to compile"), node.span, "this parameter has no value");
             self.findings.push(found.help("give the parameter a `default`, or `-p NAME=VALUE`"));
         }
     }
@@ -234,7 +263,11 @@ impl Shapes<'_, '_> {
             let found = Diagnostic::deny("bad-id", "a name cannot be made of `${…}`", at, "names are the same in every run");
             return self.findings.push(found.help("write the name itself"));
         }
-        let label = if text.len() > ID_LENGTH { "longer than 64 characters" } else { "a name is `a` to `z`, digits and `-`, and begins with a letter" };
+        let label = if text.len() > ID_LENGTH {
+            "longer than 64 characters"
+        } else {
+            "a name is `a` to `z`, digits and `-`, and begins with a letter"
+        };
         let found = Diagnostic::deny("bad-id", format!("`{text}` is not a name"), at, label);
         let mut better: String = text.to_lowercase().chars().map(|c| if allowed(c) { c } else { '-' }).collect();
         better = better.trim_matches(|c: char| c == '-' || c.is_ascii_digit()).chars().take(ID_LENGTH).collect();
@@ -262,8 +295,17 @@ impl Shapes<'_, '_> {
                 }
                 Ok(meaning) => {
                     if !secret_ok && holds_secret(path, &meaning) {
-                        let found = Diagnostic::deny("misplaced-secret", format!("`{path}` would be written down here"), at, "this key does not take a secret");
-                        self.findings.push(found.help("give secrets only to keys that take one, like `password`; `drplan explain` of the action names them"));
+                        let found = Diagnostic::deny(
+                            "misplaced-secret",
+                            format!("`{path}` would be written down here"),
+                            at,
+                            "this key does not take a secret",
+                        );
+                        self.findings.push(
+                            found.help(
+                                "give secrets only to keys that take one, like `password`; `drplan explain` of the action names them",
+                            ),
+                        );
                     }
                     if let Meaning::Output(step, output) = meaning {
                         self.refs.push(StepRef { step, output, at });
@@ -329,7 +371,7 @@ fn holds_secret(path: &str, meaning: &Meaning) -> bool {
 fn goes_with(kind: &Type, node: &Node<'_>) -> bool {
     match kind {
         Type::List(_) => node.list().is_some(),
-        Type::Map(_) | Type::ById(_) | Type::Record(_) | Type::Call | Type::Matchers => node.map().is_some(),
+        Type::Map(_) | Type::ById(_) | Type::Record(_) | Type::Call | Type::Matchers | Type::With | Type::Connect => node.map().is_some(),
         Type::Any | Type::Matcher => true,
         Type::Either(kinds) => kinds.iter().any(|k| goes_with(k, node)),
         _ => node.scalar().is_some(),
@@ -353,7 +395,7 @@ pub fn wanted(kind: &Type) -> (String, Option<String>) {
         Type::Matcher => ("a value or a matcher", Some("{ at_least: 1 }")),
         Type::Matchers => ("paths with what is expected of them", Some("{ status.ok: true }")),
         Type::Call => ("an action", Some("{ uses: ACTION, with: { … } }")),
-        Type::Map(_) | Type::ById(_) | Type::Record(_) => ("a map", None),
+        Type::Map(_) | Type::ById(_) | Type::Record(_) | Type::With | Type::Connect => ("a map", None),
         Type::Any | Type::NotYet => ("a value", None),
         Type::Word(words) => return (format!("one of {}", list(words)), None),
         Type::List(item) => {
@@ -386,7 +428,9 @@ fn fits(key: &str, lit: Lit<'_>, text: &str, kind: &Type) -> Result<(), Wrong> {
         Wrong { rule: "wrong-type", headline: format!("`{key}` wants {}", wanted(kind).0), label: format!("this is {this}"), help }
     };
     match (kind, &lit) {
-        (Type::Text | Type::Secret | Type::Url | Type::Pattern, Lit::Int | Lit::Float | Lit::Bool) => Err(wrong(Some(format!("put it into quotes: `\"{text}\"`")))),
+        (Type::Text | Type::Secret | Type::Url | Type::Pattern, Lit::Int | Lit::Float | Lit::Bool) => {
+            Err(wrong(Some(format!("put it into quotes: `\"{text}\"`"))))
+        }
         (Type::Text | Type::Secret, Lit::Text(_)) => Ok(()),
         (Type::Url, Lit::Text(t)) if t.contains("://") => Ok(()),
         (Type::Url, Lit::Text(t)) => Err(wrong(Some(format!("begin it with its scheme: `https://{t}`")))),

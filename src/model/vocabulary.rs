@@ -102,21 +102,8 @@ pub const CONTACT: &[Field] = &[
 ];
 
 /// Kinds of assets.
-pub const KINDS: &[&str] = &[
-    "postgres",
-    "clickhouse",
-    "redis",
-    "sqlite",
-    "s3",
-    "route53",
-    "dns",
-    "kubernetes",
-    "kafka",
-    "flink",
-    "http",
-    "host",
-    "other",
-];
+pub const KINDS: &[&str] =
+    &["postgres", "clickhouse", "redis", "sqlite", "s3", "route53", "dns", "kubernetes", "kafka", "flink", "http", "host", "other"];
 
 /// An asset.
 pub const ASSET: &[Field] = &[
@@ -125,7 +112,7 @@ pub const ASSET: &[Field] = &[
     must("tier", Type::Id, "Its tier, or `none`."),
     may("site", ID_OR_IDS, "Where it stands; a list means the same data in all of them."),
     may("size", Type::Size, "Its size at the last review; `takes: { per_gib }` uses it."),
-    may("connect", Type::Any, "How to reach it; the keys depend on the kind."),
+    may("connect", Type::Connect, "How to reach it; the keys depend on the kind."),
     may("depends_on", Type::List(&Type::Either(&[Type::Id, Type::Record(DEPENDENCY)])), "What it stands on."),
     may("replicas", Type::List(&Type::Record(REPLICA)), "Copies that can serve."),
     may("backups", Type::List(&Type::Record(BACKUP)), "Copies that can be restored."),
@@ -149,7 +136,7 @@ pub const REPLICA: &[Field] = &[
         "How it follows; `active` serves and writes too, `standby` holds no data.",
     ),
     may("max_lag", Type::Duration, "How far it may be behind."),
-    may("connect", Type::Any, "Keys of `connect` that differ from the asset's."),
+    may("connect", Type::Connect, "Keys of `connect` that differ from the asset's."),
 ];
 
 /// A backup.
@@ -220,7 +207,7 @@ pub const STEP: &[Field] = &[
     must("id", Type::Id, "Its name within the scenario."),
     may("title", Type::Text, "One imperative line for the runbook."),
     must("uses", Type::Text, "The action."),
-    may("with", Type::Any, "The action's fields."),
+    may("with", Type::With, "The action's fields."),
     may("asset", ID_OR_IDS, "What this step brings back, and locks."),
     may("share", Type::Name, "Steps with the same name here may use their assets side by side."),
     may("at", Type::Id, "The site at which it acts."),
@@ -262,14 +249,14 @@ pub const RETRY: &[Field] = &[
 /// An undo that is not `auto`.
 pub const UNDO: &[Field] = &[
     may("uses", Type::Text, "The action that takes the step back."),
-    may("with", Type::Any, "That action's fields."),
+    may("with", Type::With, "That action's fields."),
     may("none", Type::Text, "Why the step cannot be taken back."),
 ];
 
 /// A check of a step.
 pub const CHECK: &[Field] = &[
     must("uses", Type::Text, "A reading action."),
-    may("with", Type::Any, "That action's fields."),
+    may("with", Type::With, "That action's fields."),
     may("effect", Type::Word(EFFECTS), "`read`, for an action whose effect its author vouches for."),
 ];
 
@@ -302,6 +289,6 @@ pub const LATER_ACTIONS: &[&str] = &[
 
 /// Whether an action is a word of the language that this version does not carry out.
 pub fn later_action(name: &str) -> bool {
-    let fits = |word: &&str| word.strip_suffix('*').map_or(name == **word, |start| name.starts_with(start));
-    crate::actions::find(name).is_none() && LATER_ACTIONS.iter().any(|word| fits(&word))
+    let fits = |word: &str| word.strip_suffix('*').map_or(name == word, |start| name.starts_with(start));
+    crate::actions::find(name).is_none() && LATER_ACTIONS.iter().any(|word| fits(word))
 }

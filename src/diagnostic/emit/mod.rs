@@ -1,1 +1,5 @@
 //! Findings as text, one file a format.
+
+pub mod short;
+
+pub use short::short;

@@ -20,18 +20,24 @@ pub fn fields_of(shapes: &mut Shapes<'_, '_>, node: &Node<'_>, reading: bool) ->
     };
     let vouched = action.effect_by_plan && node.get("effect").and_then(Node::scalar).is_some_and(|s| s.text == "read");
     if reading && action.effect != Effect::Read && !vouched {
-        let found = Diagnostic::deny("reading-only", format!("`{name}` may change something"), uses.span, "only an action that reads may stand here");
+        let found = Diagnostic::deny(
+            "reading-only",
+            format!("`{name}` may change something"),
+            uses.span,
+            "only an action that reads may stand here",
+        );
         shapes.findings.push(match action.effect_by_plan {
             true => found.help("if it changes nothing, say so: `effect: read`"),
             false => found.help(format!("use a reading action: {}", list(&readers()))),
         });
     }
     match node.get("with") {
-        Some(with) => shapes.record(name, with, action.fields, false),
+        Some(with) => shapes.record(name, with, action.fields, &[]),
         None => {
             let missing: Vec<&str> = action.fields.iter().filter(|f| f.required).map(|f| f.name).collect();
             if let Some(first) = missing.first() {
-                let found = Diagnostic::deny("missing-key", format!("`{name}` needs `with`"), uses.span, format!("needs {}", list(&missing)));
+                let found =
+                    Diagnostic::deny("missing-key", format!("`{name}` needs `with`"), uses.span, format!("needs {}", list(&missing)));
                 shapes.findings.push(found.help(format!("add `with: {{ {first}: … }}`")));
             }
         }
@@ -66,7 +72,9 @@ fn typed(scope: &Scope<'_>, node: &Node<'_>, kind: &Type, spot: Spot<'_>) -> Val
             Value::Object(entries.map(|e| (e.key.to_string(), typed(scope, &e.value, item, spot))).collect())
         }
         Type::Either(kinds) => {
-            let textual = kinds.iter().find(|k| matches!(k, Type::List(_)) == node.list().is_some() && matches!(k, Type::Record(_) | Type::Map(_)) == node.map().is_some());
+            let textual = kinds.iter().find(|k| {
+                matches!(k, Type::List(_)) == node.list().is_some() && matches!(k, Type::Record(_) | Type::Map(_)) == node.map().is_some()
+            });
             textual.map_or_else(|| scope.json(node, spot), |k| typed(scope, node, k, spot))
         }
         // A parameter's number goes into a text as it is typed.

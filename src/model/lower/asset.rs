@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{HERE, Lower, action, read};
+use super::{HERE, Lower, Named, action, read};
 use crate::actions::{AssetKind, connect_fields};
 use crate::diagnostic::Diagnostic;
 use crate::model::places::Keys;
@@ -23,13 +23,13 @@ impl<'t> Lower<'_, 't> {
         let own = node.get("connect");
         let connect = own.map_or_else(Map::new, |c| self.connect(c, kind, false));
         let tier = node.get("tier").filter(|t| t.scalar().is_none_or(|s| s.text != "none"));
-        let tier = tier.and_then(|t| self.known(t, "tier", |n| &n.tiers));
+        let tier = tier.and_then(|t| self.known(t, Named::Tier));
         let sites = self.sites_of(entry);
         let depends_on = self.depends_on(node);
         let replicas = self.replicas(node, kind, &connect);
         let backups = self.backups(node);
         let rebuild = node.get("rebuild").and_then(|r| {
-            let from = self.name_in(r, "from", "asset", |n| &n.assets)?;
+            let from = self.name_in(r, "from", Named::Asset)?;
             Some(Rebuild { from, within_ms: self.kept(r, "within")?, takes_ms: self.duration(r, "takes")? })
         });
         let Some(kind) = kind else { return };
@@ -56,7 +56,8 @@ impl<'t> Lower<'_, 't> {
             match fields {
                 // A kind that no action connects to: its keys are for people.
                 [] => shapes.value("connect", node, &crate::actions::Type::Map(&crate::actions::Type::Any)),
-                _ => shapes.record("connect", node, fields, partial),
+                _ if partial => shapes.keys("connect", node, fields, &[]),
+                _ => shapes.record("connect", node, fields, &[]),
             }
         }
         action::record(&self.scope, node, fields, Spot::Connect)
@@ -64,14 +65,19 @@ impl<'t> Lower<'_, 't> {
 
     fn sites_of(&mut self, entry: &Entry<'t>) -> Vec<String> {
         if entry.value.get("site").is_some() {
-            return self.names_in(&entry.value, "site", "site", |n| &n.sites);
+            return self.names_in(&entry.value, "site", Named::Site);
         }
-        let all: Vec<&str> = self.names.sites.iter().copied().collect();
+        let all: Vec<&str> = self.names.of(Named::Site).iter().copied().collect();
         match all.as_slice() {
             [only] => vec![(*only).to_owned()],
             [] => vec![HERE.to_owned()],
             _ => {
-                let found = Diagnostic::deny("missing-key", format!("asset `{}` says not where it stands", entry.key), entry.at, "`site` must stand here");
+                let found = Diagnostic::deny(
+                    "missing-key",
+                    format!("asset `{}` says not where it stands", entry.key),
+                    entry.at,
+                    "`site` must stand here",
+                );
                 self.findings.push(found.help(format!("add `site: {}`", all[0])));
                 Vec::new()
             }
@@ -82,7 +88,7 @@ impl<'t> Lower<'_, 't> {
         let items = node.get("depends_on").and_then(Node::list).unwrap_or(&[]);
         let one = |lower: &mut Self, item: &Node<'_>| {
             let name = item.get("asset").unwrap_or(item);
-            let asset = lower.known(name, "asset", |n| &n.assets)?;
+            let asset = lower.known(name, Named::Asset)?;
             let weak = item.get("strength").and_then(read::raw).is_some_and(|s| s == "weak");
             Some(Dependency { asset, weak })
         };
@@ -95,7 +101,7 @@ impl<'t> Lower<'_, 't> {
             let own = item.get("connect").map_or_else(Map::new, |c| lower.connect(c, kind, true));
             let mut whole: BTreeMap<String, Value> = connect.clone().into_iter().collect();
             whole.extend(own);
-            let site = lower.name_in(item, "site", "site", |n| &n.sites)?;
+            let site = lower.name_in(item, "site", Named::Site)?;
             Some(Replica { site, mode: read::word(item, "mode")?, max_lag_ms: lower.duration(item, "max_lag"), connect: whole })
         };
         items.iter().filter_map(|item| one(self, item)).collect()
@@ -118,7 +124,7 @@ impl<'t> Lower<'_, 't> {
     }
 
     fn backup(&mut self, node: &Node<'_>, ids: &[String]) -> Option<Backup> {
-        let site = self.name_in(node, "site", "site", |n| &n.sites);
+        let site = self.name_in(node, "site", Named::Site);
         let base = node.get("base").and_then(|b| {
             let name = read::raw(b)?;
             if !ids.contains(&name) {
@@ -129,15 +135,14 @@ impl<'t> Lower<'_, 't> {
             Some(name)
         });
         let encryption = node.get("encryption").and_then(|e| {
-            let site = self.name_in(e, "site", "site", |n| &n.sites);
+            let site = self.name_in(e, "site", Named::Site);
             Some(Encryption { key: self.text(e, "key")?, site })
         });
-        let immutable = node.get("immutable").and_then(|i| {
-            Some(Immutable { mode: read::raw(i.get("mode")?)?, for_ms: self.kept(i, "for")? })
-        });
+        let immutable =
+            node.get("immutable").and_then(|i| Some(Immutable { mode: read::raw(i.get("mode")?)?, for_ms: self.kept(i, "for")? }));
         let copies = node.get("copies").and_then(Node::list).unwrap_or(&[]);
         let copies = copies.iter().filter_map(|c| {
-            let site = self.name_in(c, "site", "site", |n| &n.sites);
+            let site = self.name_in(c, "site", Named::Site);
             Some(Copy { to: self.text(c, "to")?, site, after_ms: self.duration(c, "after"), keep: self.keep(c) })
         });
         let copies = copies.collect();
@@ -168,7 +173,12 @@ impl<'t> Lower<'_, 't> {
             && let Err(problem) = line.parse::<croner::Cron>()
         {
             let _ = problem;
-            let found = Diagnostic::deny("bad-schedule", format!("`{line}` is not a cron line"), at.span, "five fields: minute, hour, day, month, weekday");
+            let found = Diagnostic::deny(
+                "bad-schedule",
+                format!("`{line}` is not a cron line"),
+                at.span,
+                "five fields: minute, hour, day, month, weekday",
+            );
             self.findings.push(found.help("write it like `\"0 2 * * *\"` (every day at two)"));
         }
         if let (Some(at), Some(zone)) = (node.get("timezone"), self.text(node, "timezone"))

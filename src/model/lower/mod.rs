@@ -49,35 +49,49 @@ pub fn lower(root: &Node<'_>, text: &str, given: &Given, findings: &mut Vec<Diag
     let mut scope = Scope { text, sites: root.get("sites"), assets: root.get("assets"), ..Scope::default() };
     scope.params = params::params(root.get("params"), given, text, findings);
     scope.secrets = names(root.get("secrets"));
-    let mut lower = Lower { names: Names::of(root), scope, findings, plan: Plan::default(), places: Places::default() };
+    let mut lower = Lower { names: Names::of_plan(root), scope, findings, plan: Plan::default(), places: Places::default() };
     lower.top(root);
     let broken = lower.findings.iter().any(|f| f.level == Level::Deny);
     let broken_scenarios = lower.scenarios(root);
     Lowered { plan: lower.plan, places: lower.places, broken, broken_scenarios }
 }
 
-/// Names of the plan's parts, also of those that are broken.
-struct Names<'t> {
-    sites: BTreeSet<&'t str>,
-    tiers: BTreeSet<&'t str>,
-    contacts: BTreeSet<&'t str>,
-    assets: BTreeSet<&'t str>,
-    scenarios: BTreeSet<&'t str>,
+/// Sections whose names are used elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// `sites`.
+    Site,
+    /// `tiers`.
+    Tier,
+    /// `contacts`.
+    Contact,
+    /// `assets`.
+    Asset,
+    /// `scenarios`.
+    Scenario,
 }
 
+impl Named {
+    fn word(self) -> &'static str {
+        ["site", "tier", "contact", "asset", "scenario"][self as usize]
+    }
+}
+
+/// Names of the plan's parts, also of those that are broken.
+struct Names<'t>([BTreeSet<&'t str>; 5]);
+
 impl<'t> Names<'t> {
-    fn of(root: &'t Node<'t>) -> Names<'t> {
-        let mut sites = names(root.get("sites"));
+    fn of_plan(root: &'t Node<'t>) -> Names<'t> {
+        let section = |key| names(root.get(key));
+        let mut all = Names([section("sites"), section("tiers"), section("contacts"), section("assets"), section("scenarios")]);
         if root.get("sites").is_none() {
-            sites.insert(HERE);
+            all.0[Named::Site as usize].insert(HERE);
         }
-        Names {
-            sites,
-            tiers: names(root.get("tiers")),
-            contacts: names(root.get("contacts")),
-            assets: names(root.get("assets")),
-            scenarios: names(root.get("scenarios")),
-        }
+        all
+    }
+
+    fn of(&self, what: Named) -> &BTreeSet<&'t str> {
+        &self.0[what as usize]
     }
 }
 
@@ -105,24 +119,12 @@ impl<'t> Lower<'_, 't> {
 
     fn top(&mut self, root: &'t Node<'t>) {
         let mut shapes = Shapes { scope: &self.scope, spot: Spot::Plan, findings: self.findings, refs: Vec::new() };
-        // `params` were checked by themselves, scenarios are checked one by one.
-        const TOP: &[crate::actions::Field] = &{
-            let mut top = [words::PLAN[0]; words::PLAN.len()];
-            let mut i = 0;
-            while i < top.len() {
-                top[i] = words::PLAN[i];
-                if matches!(top[i].name.as_bytes(), b"params" | b"scenarios") {
-                    top[i].kind = Type::Any;
-                }
-                i += 1;
-            }
-            top
-        };
-        shapes.record("the plan", root, TOP, false);
+        // Parameters were read before, scenarios are read one by one.
+        shapes.record("the plan", root, words::PLAN, &["params", "scenarios"]);
         self.places.plan = Keys::of(root.head(), root, words::PLAN);
         self.plan.name = root.get("name").and_then(read::raw).unwrap_or_default();
         self.plan.title = self.text(root, "title");
-        self.plan.owner = self.name_in(root, "owner", "contact", |n| &n.contacts);
+        self.plan.owner = self.name_in(root, "owner", Named::Contact);
         self.plan.params = self.scope.params.clone();
         for entry in entries(root.get("secrets")) {
             if let Some(secret) = self.secret(entry) {
@@ -133,7 +135,7 @@ impl<'t> Lower<'_, 't> {
             let site = Site {
                 title: self.text(&entry.value, "title"),
                 kind: entry.value.get("kind").and_then(read::raw),
-                within: self.names_in(&entry.value, "within", "site", |n| &n.sites),
+                within: self.names_in(&entry.value, "within", Named::Site),
             };
             self.plan.sites.insert(entry.key.to_string(), site);
             self.places.sites.insert(entry.key.to_string(), Keys::of(entry.at, &entry.value, words::SITE));
@@ -164,12 +166,17 @@ impl<'t> Lower<'_, 't> {
 
     fn secret(&mut self, entry: &Entry<'t>) -> Option<Secret> {
         let node = &entry.value;
-        let site = self.name_in(node, "site", "site", |n| &n.sites);
+        let site = self.name_in(node, "site", Named::Site);
         let sources: Vec<&str> = ["env", "file", "command"].into_iter().filter(|k| node.get(k).is_some()).collect();
         node.map()?;
         let [source] = sources.as_slice() else {
             let name = &entry.key;
-            let found = Diagnostic::deny("missing-key", format!("secret `{name}` needs exactly one source"), entry.at, format!("{} are given", sources.len()));
+            let found = Diagnostic::deny(
+                "missing-key",
+                format!("secret `{name}` needs exactly one source"),
+                entry.at,
+                format!("{} are given", sources.len()),
+            );
             self.findings.push(found.help("give one of `env: NAME`, `file: PATH`, `command: [PROGRAM, …]`"));
             return None;
         };
@@ -192,7 +199,8 @@ impl<'t> Lower<'_, 't> {
                 }
             }
             if seen.contains(id.as_str()) {
-                let found = Diagnostic::deny("cycle", format!("site `{id}` lies within itself"), keys.value("within"), "this leads back to it");
+                let found =
+                    Diagnostic::deny("cycle", format!("site `{id}` lies within itself"), keys.value("within"), "this leads back to it");
                 self.findings.push(found.help("leave one `within` out"));
                 return;
             }

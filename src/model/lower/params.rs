@@ -42,7 +42,8 @@ pub fn params(section: Option<&Node<'_>>, given: &Given, text: &str, findings: &
                     value = Some(parsed);
                 }
                 Err(help) => {
-                    let found = Diagnostic::deny("bad-param", format!("`{text}` does not fit parameter `{}`", entry.key), *at, "given here");
+                    let found =
+                        Diagnostic::deny("bad-param", format!("`{text}` does not fit parameter `{}`", entry.key), *at, "given here");
                     findings.push(found.also(entry.at, "declared here").help(help));
                 }
             }
@@ -97,7 +98,11 @@ fn fits(name: &str, value: Option<&Value>, node: &Node<'_>, at: Span, findings: 
         && !regex.is_match(&text)
     {
         let found = Diagnostic::deny("bad-param", format!("`{text}` does not fit parameter `{name}`"), at, "does not match the pattern");
-        findings.push(found.also(pattern.span, "the pattern").help(format!("give a text that matches `{}`", pattern.scalar().map_or("", |s| &s.text))));
+        findings.push(
+            found
+                .also(pattern.span, "the pattern")
+                .help(format!("give a text that matches `{}`", pattern.scalar().map_or("", |s| &s.text))),
+        );
     }
     if let Some(allowed) = node.get("enum").and_then(Node::list) {
         let scope = Scope::default();

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Lower, Names};
+use super::{Lower, Named};
 use crate::actions::template::{plain, references};
 use crate::actions::units;
 use crate::model::Id;
@@ -64,31 +64,28 @@ impl<'t> Lower<'_, 't> {
     }
 
     /// A name of the plan; reported if there is no such.
-    pub fn name_in<'s>(&mut self, node: &Node<'_>, key: &str, what: &str, of: fn(&Names<'t>) -> &std::collections::BTreeSet<&'t str>) -> Option<Id>
-    where
-        't: 's,
-    {
-        self.known(node.get(key)?, what, of)
+    pub fn name_in(&mut self, node: &Node<'_>, key: &str, what: Named) -> Option<Id> {
+        self.known(node.get(key)?, what)
     }
 
     /// One name of the plan or a list of them; reported where there is no such.
-    pub fn names_in(&mut self, node: &Node<'_>, key: &str, what: &str, of: fn(&Names<'t>) -> &std::collections::BTreeSet<&'t str>) -> Vec<Id> {
+    pub fn names_in(&mut self, node: &Node<'_>, key: &str, what: Named) -> Vec<Id> {
         let Some(value) = node.get(key) else { return Vec::new() };
-        one_or_many(value).into_iter().filter_map(|n| self.known(n, what, of)).collect()
+        one_or_many(value).into_iter().filter_map(|n| self.known(n, what)).collect()
     }
 
     /// The name if the plan has it.
-    pub fn known(&mut self, node: &Node<'_>, what: &str, of: fn(&Names<'t>) -> &std::collections::BTreeSet<&'t str>) -> Option<Id> {
+    pub fn known(&mut self, node: &Node<'_>, what: Named) -> Option<Id> {
         let name = raw(node)?;
         // A text that is no name at all was refused before.
         if !name.starts_with(|c: char| c.is_ascii_lowercase()) {
             return None;
         }
-        if of(&self.names).contains(name.as_str()) {
+        if self.names.of(what).contains(name.as_str()) {
             return Some(name);
         }
-        let all: Vec<&str> = of(&self.names).iter().copied().collect();
-        self.unknown(what, &name, node.span, &all);
+        let all: Vec<&str> = self.names.of(what).iter().copied().collect();
+        self.unknown(what.word(), &name, node.span, &all);
         None
     }
 }

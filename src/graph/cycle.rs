@@ -1,0 +1,110 @@
+//! Cycles, each shown whole: the shortest one of every knot, with the reason and the place of each edge.
+
+use std::collections::{HashMap, VecDeque};
+
+use petgraph::graph::{DiGraph, NodeIndex};
+
+use super::order::Order;
+use crate::diagnostic::Diagnostic;
+use crate::model::{Node, Scenario};
+use crate::source::Span;
+
+/// Starts tried in one knot, so that a large one takes no longer than it is worth.
+const STARTS: usize = 64;
+
+/// A finding for each knot of steps that wait for each other.
+pub fn cycles(scenario: &Scenario, order: &Order, step_at: &dyn Fn(usize) -> Span) -> Vec<Diagnostic> {
+    let steps = scenario.steps.len();
+    let index = |node: Node| match node {
+        Node::Step(i) => i as usize,
+        Node::Join(j) => steps + j as usize,
+    };
+    let total = steps + order.joins.len();
+    let waits = |n: usize| if n < steps { &order.waits[n] } else { &order.joins[n - steps].waits };
+    let mut dag: DiGraph<(), (), u32> = DiGraph::with_capacity(total, total * 2);
+    (0..total).for_each(|_| {
+        dag.add_node(());
+    });
+    for n in 0..total {
+        for wait in waits(n) {
+            dag.add_edge(NodeIndex::new(n), NodeIndex::new(index(wait.on)), ());
+        }
+    }
+    // `kosaraju_scc` does not recurse; the other one would overflow on a long plan.
+    let mut knots: Vec<Vec<usize>> = petgraph::algo::kosaraju_scc(&dag)
+        .into_iter()
+        .filter(|c| c.len() > 1)
+        .map(|c| {
+            let mut nodes: Vec<usize> = c.into_iter().map(NodeIndex::index).collect();
+            nodes.sort_unstable();
+            nodes
+        })
+        .collect();
+    knots.sort();
+    let next = |n: usize| waits(n).iter().map(|w| index(w.on)).collect::<Vec<_>>();
+    knots.iter().filter_map(|knot| Some(finding(scenario, order, &shortest(knot, &next)?, step_at))).collect()
+}
+
+/// The shortest way round within a knot, from a step if there is one in it.
+fn shortest(knot: &[usize], next: &dyn Fn(usize) -> Vec<usize>) -> Option<Vec<usize>> {
+    let inside: std::collections::HashSet<usize> = knot.iter().copied().collect();
+    let mut best: Option<Vec<usize>> = None;
+    for &start in knot.iter().take(STARTS) {
+        let mut from: HashMap<usize, usize> = HashMap::new();
+        let mut open = VecDeque::from([start]);
+        'search: while let Some(at) = open.pop_front() {
+            for to in next(at).into_iter().filter(|n| inside.contains(n)) {
+                if to == start {
+                    let mut path = vec![at];
+                    while let Some(&before) = from.get(path.last().unwrap_or(&start)) {
+                        path.push(before);
+                    }
+                    path.reverse();
+                    if best.as_ref().is_none_or(|b| path.len() < b.len()) {
+                        best = Some(path);
+                    }
+                    break 'search;
+                }
+                if to != start && !from.contains_key(&to) {
+                    from.insert(to, at);
+                    open.push_back(to);
+                }
+            }
+        }
+    }
+    best
+}
+
+fn finding(scenario: &Scenario, order: &Order, path: &[usize], step_at: &dyn Fn(usize) -> Span) -> Diagnostic {
+    let steps = scenario.steps.len();
+    let name = |n: usize| match n < steps {
+        true => format!("`{}`", scenario.steps[n].id),
+        false => order.joins[n - steps].what.clone(),
+    };
+    let edge = |n: usize, to: usize| -> (Span, String) {
+        let on = if to < steps { Node::Step(to as u32) } else { Node::Join((to - steps) as u32) };
+        let (waits, places) = if n < steps {
+            (&order.waits[n], &order.wait_places[n])
+        } else {
+            (&order.joins[n - steps].waits, &order.join_places[n - steps])
+        };
+        let found = waits.iter().position(|w| w.on == on);
+        let place = found.and_then(|i| places.get(i).copied()).unwrap_or_default();
+        let why = found.map_or("", |i| waits[i].why.as_str());
+        let text = match n < steps {
+            true => format!("{} waits for {}: {why}", name(n), name(to)),
+            false => format!("{}: for {}, {why}", name(n), name(to)),
+        };
+        (place, text)
+    };
+    let named: Vec<String> = path.iter().filter(|&&n| n < steps).map(|&n| name(n)).collect();
+    let headline = format!("{} wait for each other", named.join(", "));
+    let mut labels = path.iter().enumerate().map(|(i, &n)| edge(n, path[(i + 1) % path.len()]));
+    let first_step = path.iter().copied().find(|&n| n < steps).unwrap_or(0);
+    let (span, text) = labels.next().unwrap_or((step_at(first_step), String::new()));
+    let mut found = Diagnostic::deny("cycle", headline, span, text);
+    for (span, text) in labels {
+        found = found.also(span, text);
+    }
+    found.help("say with `needs` which of them starts first, or take one of these reasons away")
+}

@@ -1,0 +1,249 @@
+//! The four rules of order: what each step waits for, and why. Points that many steps share are joins, so that the
+//! number of edges grows with the number of steps and not with its square.
+//!
+//! 1. A step without `needs` waits for the step above it; `needs` replaces that.
+//! 2. Every step that is not `assess` waits for all `assess` steps; a `close` step without `needs` for all others.
+//! 3. Dependencies of assets: up, what stands on an asset comes back after it; down, it is stopped before it.
+//! 4. Who uses an output waits for the step that gives it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::model::places::ScenarioPlaces;
+use crate::model::{Cause, Id, Join, Node, Phase, Places, Plan, Scenario, Wait};
+use crate::source::Span;
+
+/// The edges of a scenario, and where the reason of each is written.
+#[derive(Debug, Clone, Default)]
+pub struct Order {
+    /// For each step what it waits for.
+    pub waits: Vec<Vec<Wait>>,
+    /// Shared points.
+    pub joins: Vec<Join>,
+    /// Beside `waits`: where each reason stands.
+    pub wait_places: Vec<Vec<Span>>,
+    /// Beside the waits of each join.
+    pub join_places: Vec<Vec<Span>>,
+}
+
+/// The order of a scenario: the same in every mode.
+pub fn order(plan: &Plan, scenario: &Scenario, index: usize, places: &Places) -> Order {
+    let nowhere = ScenarioPlaces::default();
+    let count = scenario.steps.len();
+    let mut build = Build {
+        plan,
+        scenario,
+        places,
+        own: places.scenarios.get(index).unwrap_or(&nowhere),
+        by_name: scenario.steps.iter().enumerate().map(|(i, s)| (s.id.as_str(), i as u32)).collect(),
+        order: Order { waits: vec![Vec::new(); count], wait_places: vec![Vec::new(); count], ..Order::default() },
+    };
+    build.written();
+    build.outputs();
+    build.phases();
+    build.assets();
+    build.order
+}
+
+struct Build<'a> {
+    plan: &'a Plan,
+    scenario: &'a Scenario,
+    places: &'a Places,
+    own: &'a ScenarioPlaces,
+    by_name: HashMap<&'a str, u32>,
+    order: Order,
+}
+
+/// An end of an edge with its reason and the reason's place.
+type Reason = (Node, String, Span);
+
+impl Build<'_> {
+    fn at(&self, step: usize) -> Span {
+        self.own.steps.get(step).map_or(Span::default(), |s| s.keys.at)
+    }
+
+    fn wait(&mut self, step: usize, on: Node, why: impl Into<String>, place: Span) {
+        let waits = &mut self.order.waits[step];
+        if on == Node::Step(step as u32) || waits.iter().any(|w| w.on == on) {
+            return;
+        }
+        waits.push(Wait { on, why: why.into() });
+        self.order.wait_places[step].push(place);
+    }
+
+    /// One node for several: none for nothing, itself for one, else a join.
+    fn gather(&mut self, what: &str, reasons: Vec<Reason>) -> Option<Node> {
+        if reasons.len() < 2 {
+            return reasons.first().map(|r| r.0);
+        }
+        let (waits, places) = reasons.into_iter().map(|(on, why, at)| (Wait { on, why }, at)).unzip();
+        self.order.joins.push(Join { what: what.to_owned(), waits });
+        self.order.join_places.push(places);
+        Some(Node::Join(self.order.joins.len() as u32 - 1))
+    }
+
+    /// Rule 1.
+    fn written(&mut self) {
+        let scenario = self.scenario;
+        let mut above: Option<usize> = None;
+        for (i, step) in scenario.steps.iter().enumerate() {
+            match &step.needs {
+                Some(needs) => {
+                    for (n, name) in needs.iter().enumerate() {
+                        let Some(&on) = self.by_name.get(name.as_str()) else { continue };
+                        let place = self.own.steps.get(i).and_then(|s| s.needs.get(n).copied()).unwrap_or_default();
+                        self.wait(i, Node::Step(on), format!("it needs `{name}`"), place);
+                    }
+                }
+                None if step.phase == Phase::Close => {}
+                None => {
+                    if let Some(on) = above {
+                        let name = &scenario.steps[on].id;
+                        self.wait(i, Node::Step(on as u32), format!("`{name}` stands above it"), self.at(i));
+                    }
+                }
+            }
+            if step.phase != Phase::Close {
+                above = Some(i);
+            }
+        }
+    }
+
+    /// Rule 4.
+    fn outputs(&mut self) {
+        let own = self.own;
+        for (i, step) in own.steps.iter().enumerate() {
+            for found in &step.refs {
+                let Some(&on) = self.by_name.get(found.step.as_str()) else { continue };
+                self.wait(i, Node::Step(on), format!("it uses `{}` of `{}`", found.output, found.step), found.at);
+            }
+        }
+    }
+
+    /// Rule 2.
+    fn phases(&mut self) {
+        let scenario = self.scenario;
+        let is = |i: usize, phase: Phase| scenario.steps[i].phase == phase;
+        let count = scenario.steps.len();
+        let assess: Vec<usize> = (0..count).filter(|&i| is(i, Phase::Assess)).collect();
+        let free = |i: usize| is(i, Phase::Close) && scenario.steps[i].needs.is_some();
+        let reasons = assess.iter().map(|&i| (Node::Step(i as u32), "it is an `assess` step".to_owned(), self.at(i))).collect();
+        let closes = (0..count).any(|i| is(i, Phase::Close) && !free(i));
+        if let Some(all) = self.gather("all `assess` steps", reasons) {
+            for i in (0..count).filter(|&i| !is(i, Phase::Assess) && !is(i, Phase::Close)) {
+                // What waits for a later step than `assess` waits for them already.
+                let implied = self.order.waits[i]
+                    .iter()
+                    .any(|w| matches!(w.on, Node::Step(on) if !is(on as usize, Phase::Assess) && !free(on as usize)));
+                if !implied {
+                    self.wait(i, all, "all `assess` steps come first", self.at(i));
+                }
+            }
+        }
+        if closes {
+            let rest = (0..count).filter(|&i| !is(i, Phase::Close));
+            let reasons = rest.map(|i| (Node::Step(i as u32), "it is not a `close` step".to_owned(), self.at(i))).collect();
+            if let Some(all) = self.gather("all steps that are not `close`", reasons) {
+                for i in (0..count).filter(|&i| is(i, Phase::Close) && !free(i)) {
+                    self.wait(i, all, "a `close` step comes after all others", self.at(i));
+                }
+            }
+        }
+    }
+
+    /// Rule 3.
+    fn assets(&mut self) {
+        let mut steps_of: BTreeMap<&Id, Vec<usize>> = BTreeMap::new();
+        for (i, step) in self.scenario.steps.iter().enumerate() {
+            step.assets.iter().for_each(|a| steps_of.entry(a).or_default().push(i));
+        }
+        let below: BTreeMap<&Id, BTreeSet<Id>> = steps_of.keys().map(|a| (*a, self.stands_on(a, &steps_of))).collect();
+        let scenario = self.scenario;
+        let of = |asset: &Id, phases: &[Phase]| -> Vec<usize> {
+            let steps = steps_of.get(asset).into_iter().flatten().copied();
+            steps.filter(|&i| phases.contains(&scenario.steps[i].phase)).collect()
+        };
+        const BACK: &[Phase] = &[Phase::Prepare, Phase::Recover, Phase::Verify];
+        let (mut back, mut stopped) = (BTreeMap::new(), BTreeMap::new());
+        for &asset in steps_of.keys() {
+            let own = of(asset, &[Phase::Contain]);
+            let reasons = own.iter().map(|&i| (Node::Step(i as u32), format!("it stops `{asset}`"), self.at(i))).collect();
+            if let Some(node) = self.gather(&format!("`{asset}` is stopped"), reasons) {
+                stopped.insert(asset.clone(), node);
+                for i in of(asset, &[Phase::Recover]) {
+                    self.wait(i, node, format!("`{asset}` must be stopped first"), self.at(i));
+                }
+            }
+            let own = of(asset, BACK);
+            let reasons = own.iter().map(|&i| (Node::Step(i as u32), format!("it brings `{asset}` back"), self.at(i))).collect();
+            if let Some(node) = self.gather(&format!("`{asset}` is back"), reasons) {
+                back.insert(asset.clone(), node);
+            }
+        }
+        let mut above: BTreeMap<Id, BTreeSet<Id>> = BTreeMap::new();
+        for (&asset, bases) in &below {
+            bases.iter().for_each(|b| {
+                above.entry(b.clone()).or_default().insert(asset.clone());
+            });
+            self.between(asset, bases, &back, of(asset, &[Phase::Recover, Phase::Verify]), true);
+        }
+        for (base, tops) in &above {
+            self.between(base, tops, &stopped, of(base, &[Phase::Contain, Phase::Recover]), false);
+        }
+    }
+
+    /// Steps of one asset wait for what was done to others; a step of both waits for neither.
+    fn between(&mut self, asset: &Id, others: &BTreeSet<Id>, nodes: &BTreeMap<Id, Node>, steps: Vec<usize>, up: bool) {
+        let place = |b: &Build<'_>, id: &Id| {
+            b.places
+                .assets
+                .get(id)
+                .map_or(Span::default(), |k| if k.has("depends_on") { k.value("depends_on") } else { k.value("rebuild") })
+        };
+        let why = |other: &Id| match up {
+            true => format!("`{asset}` stands on `{other}`"),
+            false => format!("`{other}` stands on `{asset}`, and is stopped before it"),
+        };
+        let reasons: Vec<Reason> =
+            others.iter().filter_map(|o| Some((*nodes.get(o)?, why(o), place(self, if up { asset } else { o })))).collect();
+        if reasons.is_empty() || steps.is_empty() {
+            return;
+        }
+        let scenario = self.scenario;
+        let shared = |i: usize| scenario.steps[i].assets.iter().any(|a| others.contains(a));
+        if reasons.len() == 1 {
+            let (node, why, at) = reasons[0].clone();
+            steps.into_iter().filter(|&i| !shared(i)).for_each(|i| self.wait(i, node, why.clone(), at));
+            return;
+        }
+        let at = reasons[0].2;
+        let (what, why) = match up {
+            true => (format!("all that `{asset}` stands on is back"), format!("all that `{asset}` stands on comes back first")),
+            false => (format!("all that stands on `{asset}` is stopped"), format!("all that stands on `{asset}` is stopped first")),
+        };
+        let node = self.gather(&what, reasons).expect("several reasons make a join");
+        steps.into_iter().filter(|&i| !shared(i)).for_each(|i| self.wait(i, node, why.clone(), at));
+    }
+
+    /// Assets with steps here on which one stands, directly or through assets without.
+    fn stands_on(&self, asset: &Id, steps_of: &BTreeMap<&Id, Vec<usize>>) -> BTreeSet<Id> {
+        let weak_counts = self.scenario.cause == Cause::Planned;
+        let mut found = BTreeSet::new();
+        let mut seen = BTreeSet::from([asset.clone()]);
+        let mut open = vec![asset.clone()];
+        while let Some(id) = open.pop() {
+            let Some(here) = self.plan.assets.get(&id) else { continue };
+            let strong = here.depends_on.iter().filter(|d| weak_counts || !d.weak).map(|d| &d.asset);
+            for next in strong.chain(here.rebuild.iter().map(|r| &r.from)) {
+                if !seen.insert(next.clone()) {
+                    continue;
+                }
+                if steps_of.contains_key(next) {
+                    found.insert(next.clone());
+                } else {
+                    open.push(next.clone());
+                }
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,164 @@
+//! The section `scenarios`: what is lost, why, and the steps.
+
+use std::collections::BTreeSet;
+
+use super::{Lower, Named, entries, read};
+use crate::actions::{self, Type};
+use crate::diagnostic::{Diagnostic, Level};
+use crate::model::places::{Keys, ScenarioPlaces};
+use crate::model::scope::{Spot, StepHead, Steps};
+use crate::model::shapes::Shapes;
+use crate::model::{Cause, Id, Losses, Scenario, vocabulary as words};
+use crate::source::Span;
+use crate::syntax::{Entry, Node};
+
+/// What a step must know of its scenario.
+pub(super) struct Around<'s> {
+    pub(super) steps: &'s Steps<'s>,
+    pub(super) names: Vec<&'s str>,
+    pub(super) lost: BTreeSet<Id>,
+    pub(super) undoes: bool,
+}
+
+impl<'t> Lower<'_, 't> {
+    /// Reads every scenario; for each, whether something in it was refused.
+    pub(super) fn scenarios(&mut self, root: &'t Node<'t>) -> Vec<bool> {
+        let Some(section) = root.get("scenarios") else { return Vec::new() };
+        if section.map().is_none() {
+            self.shape("scenarios", section, &Type::ById(&Type::Record(words::SCENARIO)), Spot::Plan);
+            return Vec::new();
+        }
+        if entries(Some(section)).is_empty() {
+            let found = Diagnostic::deny("missing-key", "the plan has no scenario", section.head(), "nothing is brought back here");
+            self.findings.push(found.help("add a scenario with `cause`, `loses`, `detect` and `steps`"));
+        }
+        let mut broken = Vec::new();
+        for entry in entries(Some(section)) {
+            Shapes { scope: &self.scope, spot: Spot::Plan, findings: self.findings, refs: Vec::new() }.name(entry);
+            let before = self.findings.len();
+            if self.scenario(entry) {
+                broken.push(self.findings[before..].iter().any(|f| f.level == Level::Deny));
+            }
+        }
+        broken
+    }
+
+    /// True if the scenario stands in the plan, if only in part.
+    fn scenario(&mut self, entry: &'t Entry<'t>) -> bool {
+        let node = &entry.value;
+        let heads = heads(node);
+        let mut shapes = Shapes { scope: &self.scope, spot: Spot::Plan, findings: self.findings, refs: Vec::new() };
+        // Steps are checked one by one, each knowing its own name.
+        shapes.record(&entry.key, node, words::SCENARIO, &["steps"]);
+        if let Some(steps) = node.get("steps").filter(|s| s.list().is_none()) {
+            shapes.value("steps", steps, &Type::List(&Type::Any));
+        }
+        if node.map().is_none() {
+            return false;
+        }
+        let cause = read::word::<Cause>(node, "cause");
+        self.required_unless_planned(entry, cause);
+        let loses = self.loses(node);
+        let undoes = self.name_in(node, "undoes", Named::Scenario);
+        let leaves = self.names_in(node, "leaves", Named::Asset);
+        let mut objectives = std::collections::BTreeMap::new();
+        for objective in entries(node.get("objectives")) {
+            if !self.names.of(Named::Tier).contains(objective.key.as_ref()) {
+                let known: Vec<&str> = self.names.of(Named::Tier).iter().copied().collect();
+                self.unknown("tier", &objective.key, objective.at, &known);
+                continue;
+            }
+            let tier = self.tier(&objective.value);
+            objectives.insert(objective.key.to_string(), tier);
+        }
+        let mut scenario = Scenario {
+            id: entry.key.to_string(),
+            title: self.text(node, "title"),
+            symptoms: self.texts(node, "symptoms"),
+            loses,
+            cause: cause.unwrap_or(Cause::Outage),
+            detect_ms: self.duration(node, "detect").unwrap_or(0),
+            decide_ms: self.duration(node, "decide").unwrap_or(0),
+            objectives,
+            undoes,
+            leaves,
+            steps: Vec::new(),
+        };
+        let mut places = ScenarioPlaces { keys: Keys::of(entry.at, node, words::SCENARIO), steps: Vec::new() };
+        let items = node.get("steps").and_then(Node::list).unwrap_or(&[]);
+        let names: Vec<&str> = items.iter().filter_map(step_name).collect();
+        let lost = crate::model::lost_sites(&self.plan, &scenario);
+        let around = Around { steps: &heads, names, lost, undoes: scenario.undoes.is_some() };
+        let mut seen: std::collections::HashMap<&str, Span> = std::collections::HashMap::new();
+        for item in items {
+            if let Some(id) = item.get("id")
+                && let Some(name) = step_name(item)
+                && let Some(first) = seen.insert(name, id.span)
+            {
+                let found = Diagnostic::deny("duplicate-id", format!("two steps are called `{name}`"), id.span, "again here");
+                self.findings.push(found.also(first, "first here").help("give one of them another id"));
+            }
+            if let Some((step, place)) = self.step(item, &around) {
+                scenario.steps.push(step);
+                places.steps.push(place);
+            }
+        }
+        self.plan.scenarios.push(scenario);
+        self.places.scenarios.push(places);
+        true
+    }
+
+    fn required_unless_planned(&mut self, entry: &Entry<'_>, cause: Option<Cause>) {
+        for key in ["loses", "detect"] {
+            if cause.is_some_and(|c| c != Cause::Planned) && entry.value.get(key).is_none() {
+                let found = Diagnostic::deny(
+                    "missing-key",
+                    format!("`{key}` is missing in `{}`", entry.key),
+                    entry.at,
+                    format!("`{key}` must stand here"),
+                );
+                self.findings.push(found.help(match key {
+                    "loses" => "add `loses: { sites: [ … ] }` or `loses: { assets: [ … ] }`",
+                    _ => "add `detect: …`, the time from the damage until somebody is called",
+                }));
+            }
+        }
+    }
+
+    fn loses(&mut self, node: &Node<'_>) -> Losses {
+        let Some(loses) = node.get("loses") else { return Losses::default() };
+        let sites = self.names_in(loses, "sites", Named::Site);
+        let assets = self.names_in(loses, "assets", Named::Asset);
+        let mut backups = Vec::new();
+        for item in loses.get("backups").and_then(Node::list).unwrap_or(&[]) {
+            let Some(name) = read::raw(item) else { continue };
+            let all: Vec<String> =
+                self.plan.assets.iter().flat_map(|(id, a)| a.backups.iter().map(move |b| format!("{id}.{}", b.id))).collect();
+            if all.contains(&name) {
+                backups.push(name);
+            } else {
+                let known: Vec<&str> = all.iter().map(String::as_str).collect();
+                self.unknown("backup", &name, item.span, &known);
+            }
+        }
+        Losses { sites, assets, backups }
+    }
+}
+
+fn step_name<'n>(node: &'n Node<'_>) -> Option<&'n str> {
+    Some(node.get("id")?.scalar()?.text.as_ref())
+}
+
+/// What references may ask of each step.
+fn heads<'n>(node: &'n Node<'n>) -> Steps<'n> {
+    let items = node.get("steps").and_then(Node::list).unwrap_or(&[]);
+    let head = |item: &'n Node<'n>| {
+        let action = item.get("uses").and_then(Node::scalar).and_then(|s| actions::find(&s.text));
+        let declared = entries(item.get("outputs")).iter().map(|e| e.key.as_ref());
+        let recorded = action.filter(|a| a.name == "manual").map(|_| entries(item.get("with").and_then(|w| w.get("record"))));
+        let recorded = recorded.unwrap_or(&[]).iter().map(|e| e.key.as_ref());
+        let outputs = action.map(|a| a.outputs.iter().map(|o| o.name).chain(declared).chain(recorded).collect());
+        Some((step_name(item)?, StepHead { outputs }))
+    };
+    items.iter().filter_map(head).collect()
+}

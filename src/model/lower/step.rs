@@ -1,0 +1,451 @@
+//! One step, every default spelled out.
+
+use super::scenario::Around;
+use super::{Lower, Named, action, entries, read};
+use crate::actions::{self, Action, Effect, Phase, Type, UndoKind};
+use crate::diagnostic::Diagnostic;
+use crate::model::places::{Keys, StepPlaces};
+use crate::model::scope::Spot;
+use crate::model::shapes::Shapes;
+use crate::model::{ActionUse, Id, Mode, OutputDecl, ParamKind, Retry, Step, Undo, When, vocabulary as words};
+use crate::source::Span;
+use crate::syntax::Node;
+
+/// The shortest default limit of an attempt.
+const SHORTEST_TIMEOUT_MS: u64 = 30_000;
+
+impl<'t> Lower<'_, 't> {
+    /// Reads a step; none without an id, or if it is no map at all.
+    pub(super) fn step(&mut self, node: &Node<'_>, around: &Around<'_>) -> Option<(Step, StepPlaces)> {
+        let own = node.get("id").and_then(read::raw).unwrap_or_default();
+        let spot = Spot::Step { own: &own, steps: around.steps };
+        let mut shapes = Shapes { scope: &self.scope, spot: Spot::Plan, findings: self.findings, refs: Vec::new() };
+        let name = if own.is_empty() { "a step" } else { &own };
+        shapes.record(name, node, words::STEP, &["when", "check", "undo", "takes"]);
+        node.map()?;
+        if let Some(takes) = node.get("takes") {
+            shapes.value("takes", takes, &field("takes"));
+        }
+        shapes.spot = spot;
+        let action = action::fields_of(&mut shapes, node, false);
+        if let Some(check) = node.get("check") {
+            shapes.value("check", check, &Type::Call);
+        }
+        undo_shape(&mut shapes, node);
+        let when = when(&mut shapes, node);
+        let refs = std::mem::take(&mut shapes.refs);
+        let at = node.get("id").map_or(node.head(), |n| n.span);
+        let keys = Keys::of(at, node, words::STEP);
+        if own.is_empty() {
+            return None;
+        }
+        let assets = self.names_in(node, "asset", Named::Asset);
+        let contact = self.name_in(node, "contact", Named::Contact);
+        let site = self.name_in(node, "at", Named::Site);
+        let (needs, needs_at) = self.needs(node, &own, around);
+        let call = action::call(&self.scope, node, spot).unwrap_or_else(|| ActionUse { uses: String::new(), with: serde_json::Map::new() });
+        let phase = read::word(node, "phase").or(action.map(|a| a.phase)).unwrap_or(Phase::Recover);
+        let check = node.get("check").and_then(|c| action::call(&self.scope, c, spot));
+        let effect = self.effect(node, action, check.is_some());
+        let mut step = Step {
+            id: own.clone(),
+            title: self.text(node, "title"),
+            share: node.get("share").and_then(read::raw),
+            at: None,
+            phase,
+            effect,
+            needs,
+            takes_ms: 0,
+            timeout_ms: self.duration(node, "timeout"),
+            retry: self.retry(node, effect),
+            undo: Undo::Unneeded,
+            from: None,
+            check,
+            modes: modes(node),
+            when,
+            on_failure: read::word(node, "on_failure").unwrap_or_default(),
+            when_unreachable: read::word(node, "when_unreachable").unwrap_or_default(),
+            outputs: self.outputs(node, action),
+            locks: node.get("lock").map_or_else(Vec::new, |l| read::one_or_many(l).into_iter().filter_map(read::raw).collect()),
+            contact: contact.or_else(|| self.plan.owner.clone()),
+            call,
+            assets,
+        };
+        step.takes_ms = self.takes(node, action, &step, &keys).unwrap_or(0);
+        let waits_for_people = step.effect == Effect::Manual || step.call.uses == "approval";
+        if step.timeout_ms.is_none() && !waits_for_people {
+            step.timeout_ms = Some(step.takes_ms.saturating_mul(4).max(SHORTEST_TIMEOUT_MS));
+        }
+        step.undo = self.undo(node, action, &step, &keys, spot);
+        step.at = self.site(site, node, &step, &keys, around);
+        step.from = self.from(node, action, &step, &keys);
+        if let Some(action) = action {
+            self.fits(node, action, &step, &keys);
+        }
+        Some((step, StepPlaces { keys, needs: needs_at, refs }))
+    }
+
+    fn needs(&mut self, node: &Node<'_>, own: &str, around: &Around<'_>) -> (Option<Vec<Id>>, Vec<Span>) {
+        let Some(items) = node.get("needs").and_then(Node::list) else { return (None, Vec::new()) };
+        let mut ids: Vec<Id> = Vec::new();
+        let mut places = Vec::new();
+        for item in items {
+            let Some(name) = read::raw(item) else { continue };
+            if name == own {
+                let found = Diagnostic::deny("cycle", format!("`{own}` waits for itself"), item.span, "a step cannot need itself");
+                self.findings.push(found.help("leave it out"));
+            } else if !around.steps.contains_key(name.as_str()) {
+                self.unknown("step", &name, item.span, &around.names);
+            } else if !ids.contains(&name) {
+                ids.push(name);
+                places.push(item.span);
+            }
+        }
+        (Some(ids), places)
+    }
+
+    fn effect(&mut self, node: &Node<'_>, action: Option<&Action>, has_check: bool) -> Effect {
+        let own = action.map_or(Effect::Once, |a| a.effect);
+        let by_plan = action.is_none_or(|a| a.effect_by_plan);
+        match (node.get("effect"), read::word::<Effect>(node, "effect")) {
+            (Some(at), Some(_)) if !by_plan => {
+                let name = action.map_or("", |a| a.name);
+                let found =
+                    Diagnostic::deny("unfit-action", format!("the effect of `{name}` is known"), at.span, "nobody has to vouch for it");
+                self.findings.push(found.help("leave `effect` out"));
+                own
+            }
+            (Some(at), Some(Effect::Verifiable)) if !has_check => {
+                let found =
+                    Diagnostic::deny("unfit-action", "`verifiable` needs a `check`", at.span, "nothing tells whether the effect is there");
+                self.findings.push(found.help("add `check: { uses: …, with: … }`, or say `effect: once`"));
+                own
+            }
+            (_, Some(said)) => said,
+            _ if by_plan && has_check && own == Effect::Once => Effect::Verifiable,
+            _ => own,
+        }
+    }
+
+    fn retry(&mut self, node: &Node<'_>, effect: Effect) -> Retry {
+        let Some(retry) = node.get("retry") else { return Retry::default() };
+        let number = |key: &str| retry.get(key).and_then(|n| self.typed(n)).and_then(|t| t.parse::<f64>().ok());
+        let read = Retry {
+            attempts: number("attempts").map_or(1, |n| n.clamp(0.0, 1e6) as u32),
+            delay_ms: self.duration(retry, "delay").unwrap_or(0),
+            factor: number("factor").unwrap_or(1.0),
+            max_delay_ms: self.duration(retry, "max_delay").unwrap_or(u64::MAX),
+        };
+        let (attempts, factor) = (number("attempts"), number("factor"));
+        let mut wrong = |at: Span, what: &str, label: &str, help: &str| {
+            self.findings.push(Diagnostic::deny("bad-retry", what, at, label).help(help));
+        };
+        if matches!(effect, Effect::Once | Effect::Manual) && retry.map().is_some() {
+            let at = node.entry("retry").map_or(retry.span, |e| e.at);
+            wrong(
+                at,
+                "a step that cannot be repeated has a `retry`",
+                "its effect may happen only once",
+                "leave `retry` out, or add a `check`",
+            );
+        }
+        if attempts.is_some_and(|n| n < 1.0) {
+            wrong(
+                retry.get("attempts").map_or(retry.span, |n| n.span),
+                "`attempts` is less than 1",
+                "it would never run",
+                "write `attempts: 2` or more",
+            );
+        }
+        if factor.is_some_and(|f| f < 1.0 || !f.is_finite()) {
+            wrong(
+                retry.get("factor").map_or(retry.span, |n| n.span),
+                "`factor` is less than 1",
+                "delays would shrink",
+                "write `factor: 1` or more",
+            );
+        }
+        read
+    }
+
+    fn outputs(&mut self, node: &Node<'_>, action: Option<&Action>) -> std::collections::BTreeMap<String, OutputDecl> {
+        let Some(outputs) = node.get("outputs") else { return Default::default() };
+        if let Some(action) = action.filter(|a| a.name != "command") {
+            let at = node.entry("outputs").map_or(outputs.span, |e| e.at);
+            let found = Diagnostic::deny(
+                "unfit-action",
+                format!("the outputs of `{}` are known", action.name),
+                at,
+                "only a `command` declares outputs",
+            );
+            self.findings.push(found.help("leave `outputs` out"));
+            return Default::default();
+        }
+        let mut all = std::collections::BTreeMap::new();
+        for entry in entries(Some(outputs)) {
+            let (json, pattern) = (entry.value.get("json").and_then(read::raw), entry.value.get("pattern").and_then(read::raw));
+            if json.is_some() == pattern.is_some() && entry.value.map().is_some() {
+                let found = Diagnostic::deny(
+                    "missing-key",
+                    format!("output `{}` says not where it is found", entry.key),
+                    entry.at,
+                    "exactly one of `json` and `pattern` must stand here",
+                );
+                self.findings.push(found.help("add `json: path.to.value` or `pattern: \"id=(\\\\w+)\"`"));
+            }
+            let kind = read::word(&entry.value, "type").unwrap_or(ParamKind::String);
+            all.insert(entry.key.to_string(), OutputDecl { kind, json, pattern });
+        }
+        all
+    }
+
+    fn takes(&mut self, node: &Node<'_>, action: Option<&Action>, step: &Step, keys: &Keys) -> Option<u64> {
+        let Some(takes) = node.get("takes") else {
+            let default = action.and_then(|a| a.takes_ms);
+            if default.is_none() && action.is_some() {
+                let id = &step.id;
+                let found = Diagnostic::deny(
+                    "missing-key",
+                    format!("`takes` is missing in `{id}`"),
+                    keys.at,
+                    "nobody can say how long the recovery takes",
+                );
+                self.findings.push(found.help("add `takes: …`, the time it is expected to take, like `takes: 30s`"));
+            }
+            return default;
+        };
+        if takes.map().is_none() {
+            return self.duration(node, "takes");
+        }
+        let sizes: Vec<u64> = step.assets.iter().filter_map(|a| self.plan.assets.get(a)?.size_bytes).collect();
+        if sizes.is_empty() {
+            let at = takes.entry("per_gib").map_or(takes.head(), |e| e.at);
+            let found = Diagnostic::deny(
+                "missing-key",
+                format!("`per_gib` in `{}` has no size to go by", step.id),
+                at,
+                "no asset of this step has a `size`",
+            );
+            self.findings.push(found.help("add `size: …` to the asset, or write a plain duration"));
+            return None;
+        }
+        let gib = sizes.iter().sum::<u64>() as f64 / (1u64 << 30) as f64;
+        let per_gib = self.duration(takes, "per_gib")? as f64;
+        Some(self.duration(takes, "base").unwrap_or(0) + (gib * per_gib).round() as u64)
+    }
+
+    fn undo(&mut self, node: &Node<'_>, action: Option<&Action>, step: &Step, keys: &Keys, spot: Spot<'_>) -> Undo {
+        let Some(action) = action else { return Undo::None(String::new()) };
+        let looks = matches!(step.phase, Phase::Assess | Phase::Verify);
+        let changes = match step.effect {
+            Effect::Read => false,
+            Effect::Manual => !looks && action.undo != UndoKind::Unneeded,
+            _ => action.undo != UndoKind::Unneeded,
+        };
+        let Some(undo) = node.get("undo") else {
+            if changes {
+                self.missing_undo(action, step, keys);
+            }
+            return Undo::Unneeded;
+        };
+        if undo.map().is_none() {
+            if action.undo != UndoKind::Auto && changes {
+                let found = Diagnostic::deny(
+                    "undo-impossible",
+                    format!("`{}` cannot undo itself", action.name),
+                    undo.span,
+                    "it does not know what was there before",
+                );
+                self.findings.push(found.help(undo_help(action)));
+            }
+            return if changes { Undo::Auto } else { Undo::Unneeded };
+        }
+        if let Some(reason) = undo.get("none") {
+            return Undo::None(self.text_of(reason).unwrap_or_default());
+        }
+        action::call(&self.scope, undo, spot).map_or(Undo::Unneeded, Undo::Use)
+    }
+
+    fn missing_undo(&mut self, action: &Action, step: &Step, keys: &Keys) {
+        let found =
+            Diagnostic::deny("missing-undo", format!("step `{}` does not say how it is undone", step.id), keys.at, "it changes something");
+        self.findings.push(found.help(undo_help(action)));
+    }
+
+    fn site(&mut self, said: Option<Id>, node: &Node<'_>, step: &Step, keys: &Keys, around: &Around<'_>) -> Option<Id> {
+        if said.is_some() || step.assets.is_empty() || node.get("at").is_some() {
+            return said;
+        }
+        let mut surviving: Vec<&Id> = Vec::new();
+        for asset in step.assets.iter().filter_map(|id| self.plan.assets.get(id)) {
+            let all = asset.sites.iter().chain(asset.replicas.iter().map(|r| &r.site));
+            surviving.extend(all.filter(|s| !around.lost.contains(*s)));
+        }
+        surviving.sort_unstable();
+        surviving.dedup();
+        let found = |label: String| {
+            Diagnostic::deny("missing-key", format!("step `{}` says not at which site it acts", step.id), keys.at, label)
+                .help(surviving.first().map_or("add `at: SITE`".to_owned(), |s| format!("add `at: {s}`")))
+        };
+        if around.undoes {
+            self.findings.push(found("in a scenario with `undoes`, `at` must stand".to_owned()));
+            return None;
+        }
+        if let [only] = surviving.as_slice() {
+            return Some((*only).clone());
+        }
+        // A broken asset has no sites; that was reported there.
+        let known = step.assets.iter().all(|a| self.plan.assets.get(a).is_some_and(|a| !a.sites.is_empty()));
+        if known && step.undo != Undo::Unneeded {
+            let label = if surviving.is_empty() {
+                "no site of its asset survives".to_owned()
+            } else {
+                format!("its asset survives at {} sites", surviving.len())
+            };
+            self.findings.push(found(label));
+        }
+        None
+    }
+
+    fn from(&mut self, node: &Node<'_>, action: Option<&Action>, step: &Step, keys: &Keys) -> Option<String> {
+        let uses = action?.name;
+        let Some(from) = node.get("from") else {
+            if uses.ends_with(".restore") {
+                let found = Diagnostic::deny(
+                    "missing-key",
+                    format!("`from` is missing in `{}`", step.id),
+                    keys.at,
+                    "nobody can say what it restores",
+                );
+                self.findings.push(found.help("add `from: …`, the id of a backup of the asset"));
+            }
+            return uses.ends_with(".promote").then(|| "replica".to_owned());
+        };
+        let name = read::raw(from)?;
+        let assets: Vec<_> = step.assets.iter().filter_map(|a| self.plan.assets.get(a)).collect();
+        let backups: Vec<&str> = assets.iter().flat_map(|a| a.backups.iter().map(|b| b.id.as_str())).collect();
+        let known = match name.as_str() {
+            "replica" => assets.iter().any(|a| !a.replicas.is_empty()),
+            "rebuild" => assets.iter().any(|a| a.rebuild.is_some()),
+            other => backups.contains(&other),
+        };
+        if !known && !assets.is_empty() {
+            let known: Vec<String> = backups.iter().map(|b| (*b).to_owned()).collect();
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            self.unknown("backup", &name, from.span, &known);
+        }
+        Some(name)
+    }
+
+    /// The action and the assets of the step, and fields that do not fit each other.
+    fn fits(&mut self, node: &Node<'_>, action: &Action, step: &Step, keys: &Keys) {
+        let named: Vec<_> = step.assets.iter().filter_map(|a| self.plan.assets.get(a)).collect();
+        let broken = named.len() < step.assets.len() || node.get("asset").is_some() && step.assets.is_empty();
+        if !action.kinds.is_empty() && !broken && !named.iter().any(|a| action.kinds.contains(&a.kind)) {
+            let kinds: Vec<String> = action.kinds.iter().map(|k| format!("`{}`", kind_word(*k))).collect();
+            let label = if named.is_empty() { "this step names no asset" } else { "its asset is of another kind" };
+            let fitting = self.plan.assets.iter().find(|(_, a)| action.kinds.contains(&a.kind));
+            let found = Diagnostic::deny(
+                "unfit-action",
+                format!("`{}` acts on an asset of kind {}", action.name, kinds.join(" or ")),
+                keys.value("uses"),
+                label,
+            );
+            self.findings.push(match fitting {
+                Some((id, _)) => found.help(format!("write `asset: {id}`")),
+                None => found.help("add such an asset to `assets`, and name it here with `asset: …`"),
+            });
+            return;
+        }
+        if broken {
+            return;
+        }
+        let target = crate::model::target_of(&self.plan, step, &step.call);
+        let call = actions::Call { step: &step.id, with: &step.call.with, target: target.as_ref() };
+        // Fields that were refused already are not asked how they fit.
+        let refused =
+            node.get("with").is_some_and(|w| self.findings.iter().any(|f| f.span().start >= w.span.start && f.span().end <= w.span.end));
+        if refused {
+            return;
+        }
+        for (key, what, help) in (action.check)(&call) {
+            let at = node.get("with").and_then(|w| w.entry(key)).map_or(keys.value("uses"), |e| e.at);
+            self.findings.push(Diagnostic::deny("bad-value", format!("`{}`: {what}", action.name), at, "does not fit").help(help));
+        }
+    }
+}
+
+fn field(name: &str) -> Type {
+    words::STEP.iter().find(|f| f.name == name).map_or(Type::Any, |f| f.kind)
+}
+
+fn undo_shape(shapes: &mut Shapes<'_, '_>, node: &Node<'_>) {
+    let Some(undo) = node.get("undo") else { return };
+    let spot = shapes.spot;
+    if undo.get("none").is_some() {
+        shapes.spot = Spot::Plan;
+    }
+    shapes.value("undo", undo, &field("undo"));
+    shapes.spot = spot;
+    let Some(entries) = undo.map() else { return };
+    match (undo.get("none"), undo.get("uses")) {
+        (Some(_), Some(_)) | (None, None) => {
+            let at = entries.first().map_or(undo.span, |e| e.at);
+            let found =
+                Diagnostic::deny("missing-key", "`undo` is an action or a reason", at, "exactly one of `uses` and `none` must stand here");
+            shapes.findings.push(found.help("write `{ uses: …, with: … }` or `{ none: \"why it cannot be undone\" }`"));
+        }
+        (None, Some(_)) => {
+            action::fields_of(shapes, undo, false);
+        }
+        _ => {}
+    }
+}
+
+/// Conditions; each key is `steps.X.K`.
+fn when(shapes: &mut Shapes<'_, '_>, node: &Node<'_>) -> Vec<When> {
+    let Some(when) = node.get("when") else { return Vec::new() };
+    if when.map().is_none() {
+        shapes.value("when", when, &field("when"));
+    }
+    let mut all = Vec::new();
+    for entry in entries(Some(when)) {
+        shapes.value(&entry.key, &entry.value, &Type::Matcher);
+        match shapes.scope.meaning(&entry.key, shapes.spot) {
+            Ok(crate::model::scope::Meaning::Output(step, output)) => {
+                shapes.refs.push(crate::model::places::StepRef { step: step.clone(), output: output.clone(), at: entry.at });
+                all.push(When { step, output, matcher: shapes.scope.json(&entry.value, shapes.spot) });
+            }
+            Ok(_) => {
+                let found = Diagnostic::deny(
+                    "bad-reference",
+                    format!("`{}` is not an output of a step", entry.key),
+                    entry.at,
+                    "`when` looks at outputs",
+                );
+                shapes.findings.push(found.help("write `steps.STEP.OUTPUT: …`"));
+            }
+            Err(unknown) => shapes.findings.push(Diagnostic::deny(unknown.rule, unknown.what, entry.at, unknown.label).help(unknown.help)),
+        }
+    }
+    all
+}
+
+fn modes(node: &Node<'_>) -> Vec<Mode> {
+    let all = vec![Mode::Planned, Mode::Unplanned, Mode::Drill];
+    let Some(items) = node.get("modes").and_then(Node::list) else { return all };
+    let word = |n: &Node<'_>| serde_json::from_value(serde_json::Value::String(read::raw(n)?)).ok();
+    items.iter().filter_map(word).collect()
+}
+
+fn undo_help(action: &Action) -> &'static str {
+    match action.undo {
+        UndoKind::Auto => "add `undo: auto`, which puts back what was there",
+        UndoKind::Impossible => "add `undo: { none: \"why it cannot be undone\" }`",
+        _ => "add `undo: { uses: …, with: … }`, or `undo: { none: \"why it cannot be undone\" }`",
+    }
+}
+
+fn kind_word(kind: crate::actions::AssetKind) -> String {
+    serde_json::to_value(kind).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}

@@ -57,7 +57,7 @@ impl<'t> Lower<'_, 't> {
             needs,
             takes_ms: 0,
             timeout_ms: self.duration(node, "timeout"),
-            retry: self.retry(node, effect),
+            retry: self.retry(node, action.map(|_| effect)),
             undo: Undo::Unneeded,
             from: None,
             check,
@@ -127,7 +127,7 @@ impl<'t> Lower<'_, 't> {
         }
     }
 
-    fn retry(&mut self, node: &Node<'_>, effect: Effect) -> Retry {
+    fn retry(&mut self, node: &Node<'_>, effect: Option<Effect>) -> Retry {
         let Some(retry) = node.get("retry") else { return Retry::default() };
         let number = |key: &str| retry.get(key).and_then(|n| self.typed(n)).and_then(|t| t.parse::<f64>().ok());
         let read = Retry {
@@ -140,7 +140,7 @@ impl<'t> Lower<'_, 't> {
         let mut wrong = |at: Span, what: &str, label: &str, help: &str| {
             self.findings.push(Diagnostic::deny("bad-retry", what, at, label).help(help));
         };
-        if matches!(effect, Effect::Once | Effect::Manual) && retry.map().is_some() {
+        if matches!(effect, Some(Effect::Once | Effect::Manual)) && retry.map().is_some() {
             let at = node.entry("retry").map_or(retry.span, |e| e.at);
             wrong(
                 at,

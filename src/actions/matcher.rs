@@ -1,7 +1,11 @@
 //! Matchers: a plain value (equals), `{not: v}`, `{at_least: v}`, `{at_most: v}`, `{matches: re}`, `{contains: s}`,
 //! `{one_of: [..]}`, `{present: true}`. Each says itself in words.
 
-use serde_json::Value;
+use std::cmp::Ordering;
+
+use serde_json::{Map, Value};
+
+use super::units;
 
 /// The words that a matcher may be made of.
 pub const WORDS: &[&str] = &["not", "at_least", "at_most", "matches", "contains", "one_of", "present"];
@@ -60,6 +64,43 @@ pub fn problem(matcher: &Value) -> Option<String> {
     }
 }
 
+/// A value by its dotted path: keys of maps, numbers in lists. A key that holds dots itself is found first.
+pub fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
+    if let Some(found) = value.get(path) {
+        return Some(found);
+    }
+    path.split('.').try_fold(value, |value, key| match value {
+        Value::Array(items) => items.get(key.parse::<usize>().ok()?),
+        other => other.get(key),
+    })
+}
+
+/// A value against what is wanted of it. The error says both in words.
+pub fn judge(name: &str, matcher: &Value, found: Option<&Value>) -> Result<(), String> {
+    if fits(matcher, found) {
+        return Ok(());
+    }
+    let found = found.map_or_else(|| "found none".to_owned(), |v| format!("found {}", shortened(v)));
+    Err(format!("wanted: {name} {}; {found}", words(matcher)))
+}
+
+/// [`judge`] for dotted paths into a value; the error names all that do not hold.
+pub fn judge_all(prefix: &str, matchers: &Map<String, Value>, within: &Value) -> Result<(), String> {
+    let failed: Vec<String> = matchers
+        .iter()
+        .filter_map(|(path, matcher)| judge(&format!("{prefix}{}", super::words::code(path)), matcher, at(within, path)).err())
+        .collect();
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+}
+
+fn shortened(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(200) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
 fn single(matcher: &Value) -> Option<(&str, &Value)> {
     let map = matcher.as_object()?;
     let (word, arg) = map.iter().next()?;
@@ -70,12 +111,62 @@ fn same(a: &Value, b: &Value) -> bool {
     a == b || matches!((a.as_f64(), b.as_f64()), (Some(x), Some(y)) if x == y)
 }
 
-fn order(a: &Value, b: &Value) -> Option<std::cmp::Ordering> {
-    match (a, b) {
-        (Value::String(x), Value::String(y)) => match (x.parse::<jiff::Timestamp>(), y.parse::<jiff::Timestamp>()) {
-            (Ok(x), Ok(y)) => Some(x.cmp(&y)),
-            _ => Some(x.cmp(y)),
-        },
-        _ => a.as_f64()?.partial_cmp(&b.as_f64()?),
+/// Times, durations and sizes are compared as what they mean; a size as typed also with a number of bytes.
+fn order(a: &Value, b: &Value) -> Option<Ordering> {
+    let (Value::String(x), Value::String(y)) = (a, b) else {
+        return number(a)?.partial_cmp(&number(b)?);
+    };
+    if let (Ok(x), Ok(y)) = (x.parse::<jiff::Timestamp>(), y.parse::<jiff::Timestamp>()) {
+        return Some(x.cmp(&y));
+    }
+    if let (Ok(x), Ok(y)) = (units::duration_ms(x), units::duration_ms(y)) {
+        return Some(x.cmp(&y));
+    }
+    if let (Ok(x), Ok(y)) = (units::size_bytes(x), units::size_bytes(y)) {
+        return Some(x.cmp(&y));
+    }
+    // A typed unit against a text without one has no order: not even that of letters.
+    let unit = |t: &str| units::duration_ms(t).is_ok() || units::size_bytes(t).is_ok() || t.parse::<jiff::Timestamp>().is_ok();
+    (!unit(x) && !unit(y)).then(|| x.cmp(y))
+}
+
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::String(text) => units::size_bytes(text).ok().map(|bytes| bytes as f64),
+        other => other.as_f64(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn units_are_compared_as_what_they_mean() {
+        assert!(fits(&json!({"at_most": "10s"}), Some(&json!("9s"))));
+        assert!(!fits(&json!({"at_most": "9s"}), Some(&json!("10s"))));
+        assert!(fits(&json!({"at_least": "1GiB"}), Some(&json!(1u64 << 30))));
+        assert!(!fits(&json!({"at_least": "1GiB"}), Some(&json!(1_000_000))));
+        assert!(!fits(&json!({"at_most": "10s"}), Some(&json!("soon"))));
+        assert!(fits(&json!({"at_least": "2026-11-21T03:00:00Z"}), Some(&json!("2026-11-21T04:00:00+00:30"))));
+        assert!(!fits(&json!({"at_most": 5}), None));
+    }
+
+    #[test]
+    fn paths_reach_into_maps_and_lists() {
+        let value = json!({"db": {"hosts": [{"up": true}]}, "a.b": 1});
+        assert_eq!(at(&value, "db.hosts.0.up"), Some(&json!(true)));
+        assert_eq!(at(&value, "a.b"), Some(&json!(1)));
+        assert_eq!(at(&value, "db.none"), None);
+    }
+
+    #[test]
+    fn a_failure_says_what_was_wanted_and_what_was_found() {
+        assert_eq!(judge("status", &json!(200), Some(&json!(503))), Err("wanted: status is 200; found 503".to_owned()));
+        assert_eq!(judge("rows", &json!({"at_least": 5}), None), Err("wanted: rows is at least 5; found none".to_owned()));
+        let wanted = json!({"up": true, "db.writable": true});
+        let wanted = wanted.as_object().expect("a map");
+        assert!(judge_all("", wanted, &json!({"up": true})).unwrap_err().contains("`db.writable` is true; found none"));
     }
 }

@@ -6,6 +6,34 @@ pub mod shell;
 pub mod template;
 pub mod units;
 
+mod aws;
+mod connect;
+mod given;
+mod postgres;
+mod rows;
+mod sqlite;
+mod words;
+
+mod approval;
+pub mod command;
+mod http_check;
+mod manual;
+mod postgres_check;
+mod postgres_fence;
+mod postgres_lag;
+mod postgres_promote;
+mod postgres_query;
+mod route53;
+mod route53_check;
+mod route53_upsert;
+mod s3_check;
+mod sqlite_backup;
+mod sqlite_check;
+mod sqlite_restore;
+mod wait;
+
+pub use connect::connect_fields;
+
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -137,6 +165,30 @@ pub struct Field {
     pub doc: &'static str,
 }
 
+impl Field {
+    /// A field that must be given.
+    pub const fn required(name: &'static str, kind: Type, doc: &'static str) -> Field {
+        Field { name, kind, required: true, default: None, doc }
+    }
+
+    /// A field that may be left out.
+    pub const fn optional(name: &'static str, kind: Type, doc: &'static str) -> Field {
+        Field { name, kind, required: false, default: None, doc }
+    }
+
+    /// A field with a value of its own, as it would be typed.
+    pub const fn default(name: &'static str, kind: Type, default: &'static str, doc: &'static str) -> Field {
+        Field { name, kind, required: false, default: Some(default), doc }
+    }
+}
+
+impl Output {
+    /// An output.
+    pub const fn new(name: &'static str, kind: Type, doc: &'static str) -> Output {
+        Output { name, kind, doc }
+    }
+}
+
 /// One output of an action.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Output {
@@ -200,6 +252,7 @@ pub struct Manual {
 }
 
 /// An attempt as an action sees it: everything resolved, secrets too.
+#[derive(Clone, Copy)]
 pub struct Ctx<'a> {
     /// The outside.
     pub world: &'a World,
@@ -342,9 +395,38 @@ pub struct Action {
     pub undo_apply: Run<Probe>,
 }
 
+impl Action {
+    /// What most reading actions have in common; what an action says itself replaces it.
+    const READ: Action = Action {
+        name: "",
+        page: "",
+        fields: &[],
+        outputs: &[],
+        effect: Effect::Read,
+        effect_by_plan: false,
+        kinds: &[],
+        phase: Phase::Recover,
+        undo: UndoKind::Unneeded,
+        takes_ms: None,
+        settles_ms: 0,
+        feature: None,
+        sentence: |_| String::new(),
+        seen: |_| String::new(),
+        commands: |_| Vec::new(),
+        undo_commands: |_| Vec::new(),
+        check: |_| Vec::new(),
+        before: |_| Box::pin(async { Ok(Value::Null) }),
+        probe: |_, _| Box::pin(async { Ok(Probe::NotThere) }),
+        preview: |_, _| Box::pin(async { Ok(Vec::new()) }),
+        apply: |_, _| Box::pin(async { Ok(Outputs::new()) }),
+        earlier: None,
+        undo_apply: |_, _| Box::pin(async { Ok(Probe::NotThere) }),
+    };
+}
+
 /// The action of a name.
 pub fn find(name: &str) -> Option<&'static Action> {
-    all().iter().copied().find(|a| a.name == name)
+    TABLE.binary_search_by_key(&name, |a| a.name).ok().map(|i| TABLE[i])
 }
 
 /// Every action, by name.
@@ -352,10 +434,22 @@ pub fn all() -> &'static [&'static Action] {
     TABLE
 }
 
-static TABLE: &[&Action] = &[];
-
-/// Keys of `connect` for a kind of asset.
-pub fn connect_fields(kind: AssetKind) -> &'static [Field] {
-    let _ = kind;
-    &[]
-}
+/// Sorted by name.
+static TABLE: &[&Action] = &[
+    &approval::ACTION,
+    &command::ACTION,
+    &http_check::ACTION,
+    &manual::ACTION,
+    &postgres_check::ACTION,
+    &postgres_fence::ACTION,
+    &postgres_lag::ACTION,
+    &postgres_promote::ACTION,
+    &postgres_query::ACTION,
+    &route53_check::ACTION,
+    &route53_upsert::ACTION,
+    &s3_check::ACTION,
+    &sqlite_backup::ACTION,
+    &sqlite_check::ACTION,
+    &sqlite_restore::ACTION,
+    &wait::ACTION,
+];

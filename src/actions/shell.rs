@@ -23,7 +23,41 @@ pub fn literal(text: &str) -> String {
     if !text.is_empty() && text.bytes().all(safe) && !text.starts_with(['-', '~', '=']) || text.starts_with('-') && text.bytes().all(safe) {
         text.to_owned()
     } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
+        // No argument can hold a NUL; in a script it would cut what follows.
+        format!("'{}'", text.replace('\0', "\u{fffd}").replace('\'', "'\\''"))
+    }
+}
+
+/// The first word of a command: never a keyword, a builtin or an assignment.
+pub fn program(value: &Value) -> String {
+    const BUILTINS: &[&str] = &[
+        ".", ":", "alias", "bg", "break", "cd", "command", "continue", "eval", "exec", "exit", "export", "fc", "fg", "getopts", "hash",
+        "jobs", "local", "read", "readonly", "return", "set", "shift", "source", "times", "trap", "type", "ulimit", "umask", "unalias",
+        "unset", "wait",
+    ];
+    const KEYWORDS: &[&str] =
+        &["case", "do", "done", "elif", "else", "esac", "fi", "for", "function", "if", "in", "select", "then", "time", "until", "while"];
+    let (text, word) = (plain(value), word(value));
+    if BUILTINS.contains(&text.as_str()) {
+        format!("env {word}")
+    } else if KEYWORDS.contains(&text.as_str()) || text.contains('=') {
+        // A word that begins with quotes is neither a keyword nor an assignment.
+        format!("''{word}")
+    } else {
+        word
+    }
+}
+
+/// A test of sh that a variable holds what a matcher wants; none if sh cannot judge it. Of truth values what `psql`
+/// and `sqlite3` print counts too.
+pub fn test(variable: &str, matcher: &Value) -> Option<String> {
+    let bound = |word: &str, op: &str| matcher.get(word).and_then(Value::as_i64).map(|n| format!("[ \"${variable}\" {op} {n} ]"));
+    match matcher {
+        Value::Bool(true) => Some(format!("case \"${variable}\" in t|true|1) ;; *) false ;; esac")),
+        Value::Bool(false) => Some(format!("case \"${variable}\" in f|false|0) ;; *) false ;; esac")),
+        Value::String(_) | Value::Number(_) => Some(format!("[ \"${variable}\" = {} ]", word(matcher))),
+        Value::Object(_) => bound("at_least", "-ge").or_else(|| bound("at_most", "-le")),
+        _ => None,
     }
 }
 

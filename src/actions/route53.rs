@@ -1,0 +1,62 @@
+//! What the actions on Route 53 share: the record that an asset names, and how the `aws` command line reads it.
+
+use serde_json::Value;
+
+use super::{Call, Ctx, aws, given, shell, template, words};
+use crate::world::{Answer, Fault, RecordSet};
+
+/// Zone, name and type of the step's record.
+pub struct Place {
+    /// Id of the hosted zone.
+    pub zone: String,
+    /// Name, without the last dot.
+    pub name: String,
+    /// `CNAME`, …
+    pub kind: String,
+}
+
+/// The record of the step's asset.
+pub fn place(ctx: &Ctx<'_>) -> Answer<Place> {
+    let connect = &ctx.asset()?.connect;
+    let name = given::need(connect, "record")?.trim_end_matches('.').to_owned();
+    Ok(Place { zone: given::need(connect, "zone")?, name, kind: given::text(connect, "type").unwrap_or_else(|| "CNAME".to_owned()) })
+}
+
+/// The record as it is.
+pub async fn read(ctx: &Ctx<'_>) -> Answer<Option<RecordSet>> {
+    let place = place(ctx)?;
+    ctx.world.dns.record(&aws::settings(ctx), &place.zone, &place.name, &place.kind).await
+}
+
+/// Seconds that resolvers may keep the record.
+pub fn ttl_s(ctx: &Ctx<'_>) -> Answer<u64> {
+    let ms = given::duration_ms(&ctx.asset()?.connect, "ttl")?.unwrap_or(60_000);
+    if ms % 1000 != 0 { Err(Fault::refused("`ttl` must be whole seconds")) } else { Ok(ms / 1000) }
+}
+
+/// Type and name for words: `` CNAME `shop.example.com` ``.
+pub fn record_words(call: &Call<'_>) -> String {
+    format!("{} {}", template::plain(&kind(call)), words::value(&call.shown("record")))
+}
+
+/// The type.
+pub fn kind(call: &Call<'_>) -> Value {
+    call.field("type").cloned().unwrap_or(Value::String("CNAME".to_owned()))
+}
+
+/// Sets the variables that [`read_line`] uses.
+pub fn names(call: &Call<'_>) -> String {
+    // As Route 53 writes names itself, so that they can be compared.
+    let name = format!("{}.", template::plain(&call.shown("record")).trim_end_matches('.')).replace('*', "\\052");
+    format!("RECORD={} TYPE={}", shell::word(&Value::String(name)), shell::word(&kind(call)))
+}
+
+/// Reads the step's record set, or `null`; `field` picks a part of it.
+pub fn read_line(call: &Call<'_>, field: &str, output: &str) -> String {
+    format!(
+        "{} --hosted-zone-id {} --start-record-name \"$RECORD\" --start-record-type \"$TYPE\" --max-items 1 \\\n  \
+         --query \"ResourceRecordSets[?Name=='$RECORD' && Type=='$TYPE'] | [0]{field}\" --output {output}",
+        aws::command(call, "route53 list-resource-record-sets"),
+        shell::word(&call.shown("zone")),
+    )
+}

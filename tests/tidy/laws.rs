@@ -15,7 +15,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("render", &["source", "diagnostic", "syntax", "actions", "model", "graph", "analysis"]),
     ("compile", &["source", "diagnostic", "syntax", "actions", "model", "graph", "analysis", "render"]),
     ("journal", &[]),
-    ("execute", &["world", "actions", "model", "graph", "analysis", "journal"]),
+    ("execute", &["diagnostic", "world", "actions", "model", "graph", "analysis", "journal"]),
     ("report", &["journal"]),
     (
         "bin",
@@ -105,7 +105,11 @@ pub const BANS: &[Ban] = &[
 ];
 
 /// Files over 500 lines, each with the reason why it is still one room.
-pub const LONG: &[(&str, &str)] = &[("src/model/plan.rs", "the plan as plain data: every section of the language, mostly doc comments")];
+pub const LONG: &[(&str, &str)] = &[
+    ("src/execute/state.rs", "one transition table: an event's effect on a step is read beside all others"),
+    ("src/model/plan.rs", "the plan as plain data: every section of the language, mostly doc comments"),
+    ("src/world/sim.rs", "one seeded outside: its services share the clock and the faults"),
+];
 
 /// What is wrong in the whole tree, one line each, sorted by file and line.
 pub fn broken(files: &[File]) -> Vec<String> {

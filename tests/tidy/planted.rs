@@ -90,27 +90,27 @@ fn a_name_does_not_travel_unseen() {
 
 #[test]
 fn what_is_handed_on_is_an_arrow_to_where_it_comes_from() {
-    // `execute` may see `analysis`, but not `diagnostic`, which `analysis` hands on here.
+    // `execute` may see `analysis`, but not `source`, which `analysis` hands on here.
     let house = |hands: &str, takes: &str| {
         broken(&[
             File::read("src/analysis/mod.rs", &format!("//! One.\n{hands}")),
             File::read("src/execute/mod.rs", &format!("//! Two.\n{takes}")),
         ])
     };
-    let words = "src/execute/mod.rs:2: `execute` must not see `diagnostic`, of which";
+    let words = "src/execute/mod.rs:2: `execute` must not see `source`, of which";
     for (hands, takes) in [
-        ("pub use crate::diagnostic::Level;", "use crate::analysis::Level;"),
-        ("pub use crate::diagnostic::Level as Weight;", "use crate::analysis::Weight;"),
-        ("pub use crate::diagnostic::*;", "use crate::analysis::Level;"),
-        ("pub use crate::{diagnostic::Level};", "fn f() -> crate::analysis::Level {}"),
-        ("pub use crate::diagnostic::Level;", "use crate::analysis::*;"),
-        ("pub use crate::diagnostic;", "fn f() { crate::analysis::diagnostic::nearest() }"),
+        ("pub use crate::source::Span;", "use crate::analysis::Span;"),
+        ("pub use crate::source::Span as Place;", "use crate::analysis::Place;"),
+        ("pub use crate::source::*;", "use crate::analysis::Span;"),
+        ("pub use crate::{source::Span};", "fn f() -> crate::analysis::Span {}"),
+        ("pub use crate::source::Span;", "use crate::analysis::*;"),
+        ("pub use crate::source;", "fn f() { crate::analysis::source::line() }"),
     ] {
         let found = house(hands, takes);
         assert!(found.iter().any(|f| f.starts_with(words)), "{hands:?} then {takes:?}: {found:#?}");
     }
     assert_eq!(house("pub use crate::model::Plan;", "use crate::analysis::Plan;"), Vec::<String>::new());
-    assert_eq!(house("use crate::diagnostic::Level;", "use crate::analysis::Checked;"), Vec::<String>::new());
+    assert_eq!(house("use crate::source::Span;", "use crate::analysis::Checked;"), Vec::<String>::new());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 usage: clusters.py LAB_DIR     (run and stopped by `lab`)
 
 DIR/k8s/CONTEXT/platform/platform-api/replicas is what is wanted; this loop starts the region's app.py, starts it again
-if it dies, stops it at 0, and writes what is there to `ready` beside it. Any number above 0 is one process: it reports
+if it dies or is to work on another database (DIR/k8s/CONTEXT/database, a port), stops it at 0, and writes what is there to `ready` beside it. Any number above 0 is one process: it reports
 as many ready as were asked for. With DIR/k8s/CONTEXT/unreachable present the cluster is gone and its app with it.
 """
 import http.client
@@ -19,11 +19,11 @@ HOME = os.path.dirname(os.path.abspath(__file__))
 
 
 class Deployment:
-    def __init__(self, directory, context, region, port, db_port):
+    def __init__(self, directory, context, region, port):
         self.base = f"{directory}/k8s/{context}"
         self.place = f"{self.base}/platform/platform-api"
-        self.directory, self.region, self.port, self.db_port = directory, region, port, db_port
-        self.process = None
+        self.directory, self.region, self.port = directory, region, port
+        self.process = self.database = None
         self.log = f"{directory}/log/app-{region}.log"
         self.write_ready(0)
 
@@ -56,13 +56,16 @@ class Deployment:
         wanted = self.wanted()
         if self.process and self.process.poll() is not None:
             self.process = None
-        if wanted == 0 and self.process:
+        with open(f"{self.base}/database", encoding="utf-8") as file:
+            database = file.read().strip()
+        if self.process and (wanted == 0 or database != self.database):
             self.stop()
         if wanted and not self.process:
             with open(self.log, "ab") as log:
                 self.process = subprocess.Popen(
-                    [sys.executable, f"{HOME}/app.py", self.region, self.port, self.db_port, f"{self.base}/release"],
+                    [sys.executable, f"{HOME}/app.py", self.region, self.port, database, f"{self.base}/release"],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.database = database
             with open(f"{self.directory}/pid/app-{self.region}", "w", encoding="utf-8") as file:
                 file.write(f"{self.process.pid} {started(self.process.pid)}\n")
         count = wanted if self.process and (self.ready or self.alive()) else 0
@@ -85,8 +88,8 @@ def main():
     directory = sys.argv[1]
     env = lablib.read_env(directory)
     deployments = [
-        Deployment(directory, "primary", env["LAB_REGION_EAST"], env["LAB_APP_EAST_PORT"], env["LAB_PRIMARY_PORT"]),
-        Deployment(directory, "dr", env["LAB_REGION_WEST"], env["LAB_APP_WEST_PORT"], env["LAB_STANDBY_PORT"]),
+        Deployment(directory, "primary", env["LAB_REGION_EAST"], env["LAB_APP_EAST_PORT"]),
+        Deployment(directory, "dr", env["LAB_REGION_WEST"], env["LAB_APP_WEST_PORT"]),
     ]
 
     def end(*_):

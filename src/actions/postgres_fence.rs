@@ -40,11 +40,11 @@ pub(super) static ACTION: Action = Action {
 SELECT format('ALTER DATABASE %I WITH ALLOW_CONNECTIONS false', :'db') \\gexec\n\
 \\echo ending open sessions, twice: one may have been let in just before\n\
 SELECT pid, usename, pg_terminate_backend(pid, 5000) AS ended FROM pg_stat_activity\n \
-WHERE datname = :'db' AND backend_type <> 'autovacuum worker';\n\
+WHERE datname = :'db' AND backend_type IS DISTINCT FROM 'autovacuum worker';\n\
 SELECT pg_sleep(1);\n\
 SELECT pid, usename, pg_terminate_backend(pid, 5000) AS ended FROM pg_stat_activity\n \
-WHERE datname = :'db' AND backend_type <> 'autovacuum worker';\n\
-SELECT datallowconn, (SELECT count(*) FROM pg_stat_activity WHERE datname = :'db' AND backend_type <> 'autovacuum worker') AS sessions\n  \
+WHERE datname = :'db' AND backend_type IS DISTINCT FROM 'autovacuum worker';\n\
+SELECT datallowconn, (SELECT count(*) FROM pg_stat_activity WHERE datname = :'db' AND backend_type IS DISTINCT FROM 'autovacuum worker') AS sessions\n  \
 FROM pg_database WHERE datname = :'db';";
         vec![Manual {
             what: format!("Let nobody into {} and end its open sessions", database(call)),
@@ -80,12 +80,12 @@ FROM pg_database WHERE datname = :'db';";
 };
 
 const SEEN: &str = "select datallowconn as accepts, pg_is_in_recovery() as in_recovery, \
-    (select count(*) from pg_stat_activity where datname = $1::text and backend_type <> 'autovacuum worker')::bigint as sessions, \
+    (select count(*) from pg_stat_activity where datname = $1::text and backend_type IS DISTINCT FROM 'autovacuum worker')::bigint as sessions, \
     (select count(*) from pg_prepared_xacts where database = $1::text)::bigint as prepared \
     from pg_database where datname = $1::text";
 
 const TERMINATE: &str = "select count(*) filter (where pg_terminate_backend(pid))::bigint as ended from pg_stat_activity \
-    where datname = $1::text and backend_type <> 'autovacuum worker' and pid <> pg_backend_pid()";
+    where datname = $1::text and backend_type IS DISTINCT FROM 'autovacuum worker' and pid <> pg_backend_pid()";
 
 struct Seen {
     accepts: bool,

@@ -1,0 +1,5 @@
+//! The laws of every action: it describes itself, its page is whole, what a person types executes no value of a plan,
+//! looking writes nothing, undo restores.
+
+#[path = "conformance_actions/pages.rs"]
+mod pages;

@@ -1,5 +1,7 @@
 //! What is unwise in a plan that can be understood, and the only maker of [`Checked`]. It does not run anything.
 
+pub mod gaps;
+
 use sha2::{Digest, Sha256};
 
 use crate::diagnostic::{Diagnostic, Level};

@@ -2,6 +2,8 @@
 
 pub mod cycle;
 pub mod order;
+pub mod schedule;
+pub mod shape;
 
 use petgraph::graph::{DiGraph, NodeIndex};
 
@@ -50,10 +52,11 @@ impl Graph {
             }
         }
         let order: Vec<u32> = petgraph::algo::toposort(&dag, None).ok()?.into_iter().map(|n| n.index() as u32).collect();
+        let takes = schedule::durations(compiled);
         let mut tail_ms = vec![0; total];
         for &node in order.iter().rev() {
             let node = node as usize;
-            let own = compiled.scenario.steps.get(node).map_or(0, |s| s.takes_ms);
+            let own = takes.get(node).copied().unwrap_or(0);
             tail_ms[node] = own + after[node].iter().map(|&n| tail_ms[n as usize]).max().unwrap_or(0);
         }
         Some(Graph { steps, before, after, order, tail_ms })

@@ -1,0 +1,70 @@
+//! The longest gap between two runs of a schedule. It knows calendars and time zones, and no backups.
+
+use croner::Cron;
+use jiff::Zoned;
+use jiff::tz::TimeZone;
+
+/// Years that are looked at: long enough for a leap day, a shift of the clock and every weekday of a date.
+const YEARS: i16 = 8;
+/// Where looking begins; a fixed day, so that the same plan always gives the same answer.
+const FIRST_YEAR: i16 = 2026;
+
+/// The longest gap between two runs in milliseconds; none if it does not run at least twice.
+pub fn longest_gap_ms(schedule: &str, timezone: Option<&str>) -> Option<u64> {
+    let cron: Cron = schedule.parse().ok()?;
+    let zone = TimeZone::get(timezone.unwrap_or("UTC")).ok()?;
+    let start = jiff::civil::date(FIRST_YEAR, 1, 1).to_zoned(zone.clone()).ok()?;
+    let end = jiff::civil::date(FIRST_YEAR + YEARS, 1, 1).to_zoned(zone).ok()?;
+    let mut longest = 0;
+    let mut at = cron.find_next_occurrence(&start, true).ok()?;
+    // A gap that was seen cannot be found longer inside a window that is shorter: look that far ahead first, and step
+    // from run to run only where the jump lands short.
+    while at < end {
+        let next = next_after(&cron, &at, longest)?;
+        let Some((before, after)) = next else { break };
+        longest = longest.max(ms_between(&before, &after));
+        at = after;
+    }
+    (longest > 0).then_some(longest)
+}
+
+/// The next two neighbouring runs after `at` that may be further apart than `longest`.
+fn next_after(cron: &Cron, at: &Zoned, longest: u64) -> Option<Option<(Zoned, Zoned)>> {
+    let far = at.checked_add(jiff::SignedDuration::from_millis(longest as i64)).ok()?;
+    let before = if longest == 0 { at.clone() } else { cron.find_previous_occurrence(&far, true).ok()? };
+    Some(cron.find_next_occurrence(&before, false).ok().map(|after| (before, after)))
+}
+
+fn ms_between(a: &Zoned, b: &Zoned) -> u64 {
+    let gap = b.timestamp().as_millisecond() - a.timestamp().as_millisecond();
+    u64::try_from(gap).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const H: u64 = 3_600_000;
+
+    #[test]
+    fn gaps() {
+        assert_eq!(longest_gap_ms("0 * * * *", None), Some(H));
+        assert_eq!(longest_gap_ms("0 2 * * *", None), Some(24 * H));
+        assert_eq!(longest_gap_ms("0 2 * * 0", None), Some(7 * 24 * H));
+        assert_eq!(longest_gap_ms("0 9-17 * * 1-5", None), Some((2 * 24 + 16) * H));
+        assert_eq!(longest_gap_ms("0 3 1 * *", None), Some(31 * 24 * H));
+        assert_eq!(longest_gap_ms("nonsense", None), None);
+    }
+
+    #[test]
+    fn local_time_has_a_longer_night() {
+        assert_eq!(longest_gap_ms("0 */6 * * *", None), Some(6 * H));
+        assert_eq!(longest_gap_ms("0 */6 * * *", Some("Europe/Berlin")), Some(7 * H));
+    }
+
+    #[test]
+    fn every_minute_is_quick() {
+        assert_eq!(longest_gap_ms("* * * * *", Some("Europe/Berlin")), Some(60_000));
+        assert_eq!(longest_gap_ms("0 0 29 2 *", None), Some((3 * 365 + 366) * 24 * H));
+    }
+}

@@ -1,0 +1,238 @@
+//! When each step would start and end, if every step takes what the plan expects: list scheduling with locks and the
+//! parallel limit. The executor starts steps by the same rule, [`urgency`] and [`collide`].
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use serde_json::Value;
+
+use super::Graph;
+use crate::model::{Compiled, Effect, Step};
+
+/// Which of two ready steps starts first: the one with the longest way to the end, then the one written first.
+/// Smaller is more urgent.
+pub fn urgency(graph: &Graph, step: usize) -> (Reverse<u64>, usize) {
+    (Reverse(graph.tail_ms[step]), step)
+}
+
+/// True if two steps must not be in flight at once: they share an asset (two that read may, and two of the same
+/// `share`), or a lock.
+pub fn collide(a: &Step, b: &Step) -> bool {
+    let both_read = a.effect == Effect::Read && b.effect == Effect::Read;
+    let shared = a.share.is_some() && a.share == b.share;
+    let asset = !both_read && !shared && a.assets.iter().any(|x| b.assets.contains(x));
+    asset || a.locks.iter().any(|x| b.locks.contains(x))
+}
+
+/// What was predicted for each node of the graph, in milliseconds from the run's start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Schedule {
+    /// When each step starts.
+    pub start_ms: Vec<u64>,
+    /// When each step ends.
+    pub end_ms: Vec<u64>,
+    /// Length of the run.
+    pub total_ms: u64,
+}
+
+/// The expected time of each step in this compilation: nothing for one that does not run, and of alternatives only
+/// the longest branch counts.
+pub fn durations(compiled: &Compiled) -> Vec<u64> {
+    let steps = &compiled.scenario.steps;
+    let runs = |s: &Step| s.modes.contains(&compiled.mode) && !compiled.left_out.contains(&s.id);
+    let mut out: Vec<u64> = steps.iter().map(|s| if runs(s) { s.takes_ms } else { 0 }).collect();
+    // Conditions on one value with different plain matchers exclude each other.
+    let mut branches: BTreeMap<(&str, &str), BTreeMap<String, Vec<usize>>> = BTreeMap::new();
+    for (i, step) in steps.iter().enumerate() {
+        if let [when] = step.when.as_slice()
+            && !matches!(when.matcher, Value::Object(_) | Value::Array(_))
+        {
+            let branch = branches.entry((&when.step, &when.output)).or_default();
+            branch.entry(when.matcher.to_string()).or_default().push(i);
+        }
+    }
+    for branch in branches.values().filter(|b| b.len() > 1) {
+        let length = |steps: &Vec<usize>| steps.iter().map(|&i| out[i]).sum::<u64>();
+        let longest = branch.iter().max_by_key(|(_, steps)| length(steps)).map(|(key, _)| key.clone());
+        let shorter: Vec<usize> = branch.iter().filter(|(k, _)| Some(*k) != longest.as_ref()).flat_map(|(_, s)| s.clone()).collect();
+        shorter.into_iter().for_each(|i| out[i] = 0);
+    }
+    out
+}
+
+/// The schedule of a compiled plan.
+pub fn schedule(compiled: &Compiled, graph: &Graph, takes: &[u64]) -> Schedule {
+    let total = graph.before.len();
+    let mut sim = Simulation {
+        graph,
+        takes,
+        steps: &compiled.scenario.steps,
+        limit: compiled.parallel.max(1) as usize,
+        open: graph.before.iter().map(Vec::len).collect(),
+        ready: [BinaryHeap::new(), BinaryHeap::new()],
+        running: BinaryHeap::new(),
+        slots: 0,
+        locks: BTreeMap::new(),
+        out: Schedule { start_ms: vec![0; total], end_ms: vec![0; total], total_ms: 0 },
+    };
+    (0..total).filter(|&n| graph.before[n].is_empty()).for_each(|n| sim.ready(n));
+    sim.run();
+    sim.out
+}
+
+struct Simulation<'a> {
+    graph: &'a Graph,
+    takes: &'a [u64],
+    steps: &'a [Step],
+    limit: usize,
+    /// How many predecessors of a node are not done.
+    open: Vec<usize>,
+    /// Ready nodes: those that need no slot, those that do.
+    ready: [BinaryHeap<Reverse<(Reverse<u64>, usize)>>; 2],
+    running: BinaryHeap<Reverse<(u64, usize)>>,
+    slots: usize,
+    locks: BTreeMap<String, Lock>,
+    out: Schedule,
+}
+
+/// Who holds a lock, and who waits for it.
+#[derive(Default)]
+struct Lock {
+    /// What the holders have in common, and how many they are; two of the same class go together.
+    held: Option<(Class, usize)>,
+    waiting: BinaryHeap<Reverse<(Reverse<u64>, usize)>>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Class {
+    Alone,
+    Read,
+    Share(String),
+}
+
+impl Simulation<'_> {
+    fn run(&mut self) {
+        let mut now = 0;
+        loop {
+            self.start(now);
+            let Some(Reverse((end, node))) = self.running.pop() else { break };
+            now = end;
+            self.finish(node);
+            while let Some(&Reverse((other, node))) = self.running.peek() {
+                if other != end {
+                    break;
+                }
+                self.running.pop();
+                self.finish(node);
+            }
+        }
+        self.out.total_ms = now;
+    }
+
+    fn start(&mut self, now: u64) {
+        loop {
+            let full = self.slots >= self.limit;
+            let next = self.ready[0].pop().or_else(|| if full { None } else { self.ready[1].pop() });
+            let Some(Reverse((_, node))) = next else { return };
+            let takes = self.takes.get(node).copied().unwrap_or(0);
+            if takes > 0 && !self.take_locks(node) {
+                continue;
+            }
+            self.slots += usize::from(self.needs_slot(node));
+            self.out.start_ms[node] = now;
+            self.out.end_ms[node] = now + takes;
+            if takes == 0 { self.done(node) } else { self.running.push(Reverse((now + takes, node))) }
+        }
+    }
+
+    fn ready(&mut self, node: usize) {
+        self.ready[usize::from(self.needs_slot(node))].push(Reverse(urgency(self.graph, node)));
+    }
+
+    /// What takes no time, and a person who is waited for, needs no slot.
+    fn needs_slot(&self, node: usize) -> bool {
+        let timed = self.takes.get(node).is_some_and(|t| *t > 0);
+        timed && self.steps[node].effect != Effect::Manual && self.steps[node].call.uses != "approval"
+    }
+
+    fn finish(&mut self, node: usize) {
+        self.slots -= usize::from(self.needs_slot(node));
+        for (name, _) in locks(&self.steps[node]) {
+            let Some(lock) = self.locks.get_mut(&name) else { continue };
+            lock.held = match lock.held.take() {
+                Some((class, n)) if n > 1 => Some((class, n - 1)),
+                _ => None,
+            };
+            self.wake(&name);
+        }
+        self.done(node);
+    }
+
+    fn done(&mut self, node: usize) {
+        let graph = self.graph;
+        for &next in &graph.after[node] {
+            let next = next as usize;
+            self.open[next] -= 1;
+            if self.open[next] == 0 {
+                self.ready(next);
+            }
+        }
+    }
+
+    /// Takes all locks of a step, or none and waits at the first that is held.
+    fn take_locks(&mut self, node: usize) -> bool {
+        let wanted = locks(&self.steps[node]);
+        for (name, class) in &wanted {
+            let lock = self.locks.entry(name.clone()).or_default();
+            let free = lock.held.as_ref().is_none_or(|(held, _)| held == class && *class != Class::Alone);
+            if !free {
+                lock.waiting.push(Reverse(urgency(self.graph, node)));
+                // Whoever was woken for a lock that it cannot use lets the next one try.
+                let others: Vec<String> = wanted.iter().map(|(n, _)| n.clone()).filter(|n| n != name).collect();
+                others.iter().for_each(|n| self.wake(n));
+                return false;
+            }
+        }
+        for (name, class) in wanted {
+            let lock = self.locks.entry(name.clone()).or_default();
+            let count = lock.held.as_ref().map_or(0, |(_, n)| *n);
+            let together = class != Class::Alone;
+            lock.held = Some((class, count + 1));
+            if together {
+                self.wake(&name);
+            }
+        }
+        true
+    }
+
+    /// Lets the most urgent step that waits for a lock try again, if the lock may have room.
+    fn wake(&mut self, name: &str) {
+        let Some(lock) = self.locks.get_mut(name) else { return };
+        if lock.held.as_ref().is_some_and(|(class, _)| *class == Class::Alone) {
+            return;
+        }
+        let fits = |node: usize| match &lock.held {
+            None => true,
+            Some((held, _)) => locks(&self.steps[node]).iter().any(|(n, class)| n == name && class == held),
+        };
+        if lock.waiting.peek().is_some_and(|Reverse((_, node))| fits(*node))
+            && let Some(Reverse((_, next))) = lock.waiting.pop()
+        {
+            self.ready(next);
+        }
+    }
+}
+
+fn locks(step: &Step) -> Vec<(String, Class)> {
+    let class = match (&step.share, step.effect) {
+        (Some(name), _) => Class::Share(name.clone()),
+        (None, Effect::Read) => Class::Read,
+        _ => Class::Alone,
+    };
+    let assets = step.assets.iter().map(|a| (format!("asset {a}"), class.clone()));
+    let named = step.locks.iter().map(|l| (format!("lock {l}"), Class::Alone));
+    let mut all: Vec<_> = assets.chain(named).collect();
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    all.dedup_by(|a, b| a.0 == b.0);
+    all
+}

@@ -15,24 +15,30 @@ pub fn longest_gap_ms(schedule: &str, timezone: Option<&str>) -> Option<u64> {
     let zone = TimeZone::get(timezone.unwrap_or("UTC")).ok()?;
     let start = jiff::civil::date(FIRST_YEAR, 1, 1).to_zoned(zone.clone()).ok()?;
     let end = jiff::civil::date(FIRST_YEAR + YEARS, 1, 1).to_zoned(zone).ok()?;
+    let next = |after: &Zoned| cron.find_next_occurrence(after, false).ok();
     let mut longest = 0;
     let mut at = cron.find_next_occurrence(&start, true).ok()?;
-    // A gap that was seen cannot be found longer inside a window that is shorter: look that far ahead first, and step
-    // from run to run only where the jump lands short.
+    // The times of a day are the same on every day that has runs; only a day on which the clock shifts is walked again.
+    let mut last_of_day = None;
     while at < end {
-        let next = next_after(&cron, &at, longest)?;
-        let Some((before, after)) = next else { break };
-        longest = longest.max(ms_between(&before, &after));
-        at = after;
+        let shifts = at.start_of_day().ok()?.offset() != at.end_of_day().ok()?.offset();
+        if let (Some(last), false) = (last_of_day, shifts) {
+            at = at.date().to_datetime(last).to_zoned(at.time_zone().clone()).ok()?;
+        }
+        loop {
+            let Some(after) = next(&at) else { return (longest > 0).then_some(longest) };
+            longest = longest.max(ms_between(&at, &after));
+            let same_day = after.date() == at.date();
+            if !same_day && !shifts {
+                last_of_day = Some(at.time());
+            }
+            at = after;
+            if !same_day {
+                break;
+            }
+        }
     }
     (longest > 0).then_some(longest)
-}
-
-/// The next two neighbouring runs after `at` that may be further apart than `longest`.
-fn next_after(cron: &Cron, at: &Zoned, longest: u64) -> Option<Option<(Zoned, Zoned)>> {
-    let far = at.checked_add(jiff::SignedDuration::from_millis(longest as i64)).ok()?;
-    let before = if longest == 0 { at.clone() } else { cron.find_previous_occurrence(&far, true).ok()? };
-    Some(cron.find_next_occurrence(&before, false).ok().map(|after| (before, after)))
 }
 
 fn ms_between(a: &Zoned, b: &Zoned) -> u64 {

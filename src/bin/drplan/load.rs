@@ -1,0 +1,189 @@
+//! From the command line to a checked plan: which file, which scenario, which parameters. What is wrong with the plan
+//! is said on standard error. It does not know what the command wants to do with the plan.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use drplan::actions::template;
+use drplan::analysis::Checked;
+use drplan::compile::{Compilation, Input, Loader, compile};
+use drplan::model::Mode;
+use serde_json::Value;
+
+use crate::exit::{Exit, Stop};
+use crate::findings;
+use crate::plans;
+use crate::settings::Settings;
+
+/// Larger texts are no plans.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// Which plan, and what of it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PlanArgs {
+    /// The plan, or a compiled plan (.json); without it, the one plan under the current directory.
+    #[arg(value_name = "PLAN")]
+    plan: Option<PathBuf>,
+
+    /// The scenario; needed if the plan has several.
+    #[arg(short, long, value_name = "SCENARIO")]
+    pub scenario: Option<String>,
+
+    /// In which mode; without it, `planned` if the scenario's cause is, else `unplanned`.
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<ModeArg>,
+
+    /// A parameter's value; may be given several times, and counts more than the file.
+    #[arg(short, long = "param", value_name = "NAME=VALUE")]
+    params: Vec<String>,
+
+    /// A YAML file of `name: value` lines.
+    #[arg(long, value_name = "FILE")]
+    params_file: Option<PathBuf>,
+
+    /// How many steps may run at once [default: 16]
+    #[arg(long, value_name = "N")]
+    parallel: Option<u32>,
+
+    /// Leave out every step but these.
+    #[arg(long, value_name = "STEP", value_delimiter = ',')]
+    only: Vec<String>,
+
+    /// Leave out these steps.
+    #[arg(long, value_name = "STEP", value_delimiter = ',')]
+    skip: Vec<String>,
+}
+
+/// A mode on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the words of the language")]
+pub enum ModeArg {
+    Planned,
+    Unplanned,
+    Drill,
+}
+
+impl PlanArgs {
+    /// The file that is meant.
+    pub fn path(&self) -> Result<PathBuf, Stop> {
+        plans::one(self.plan.as_deref())
+    }
+
+    /// Parameters, those of the file first.
+    fn given(&self) -> Result<BTreeMap<String, String>, Stop> {
+        let mut out = self.params_file.as_deref().map(params_file).transpose()?.unwrap_or_default();
+        for word in &self.params {
+            let (name, value) = word.split_once('=').ok_or_else(|| {
+                Stop::usage(format!("`-p {word}` gives no value")).help(format!("-p {word}=VALUE"))
+            })?;
+            out.insert(name.to_owned(), value.to_owned());
+        }
+        Ok(out)
+    }
+
+    fn input(&self) -> Result<Input, Stop> {
+        let mode = self.mode.map(|m| match m {
+            ModeArg::Planned => Mode::Planned,
+            ModeArg::Unplanned => Mode::Unplanned,
+            ModeArg::Drill => Mode::Drill,
+        });
+        Ok(Input {
+            params: self.given()?,
+            scenario: self.scenario.clone(),
+            mode,
+            skip: self.skip.clone(),
+            only: self.only.clone(),
+            parallel: self.parallel,
+        })
+    }
+
+    /// What was typed that a compiled plan already holds.
+    fn chosen(&self) -> Option<&'static str> {
+        [
+            ("-s", self.scenario.is_some()),
+            ("--mode", self.mode.is_some()),
+            ("-p", !self.params.is_empty()),
+            ("--params-file", self.params_file.is_some()),
+            ("--parallel", self.parallel.is_some()),
+            ("--only", !self.only.is_empty()),
+            ("--skip", !self.skip.is_empty()),
+        ]
+        .iter()
+        .find_map(|(name, given)| given.then_some(*name))
+    }
+}
+
+/// The one checked plan that is meant. Findings are printed; the plan that has one of level `deny` is refused.
+pub fn checked(args: &PlanArgs, settings: &Settings) -> Result<Checked, Stop> {
+    let mut all = every_scenario(args, settings)?;
+    if all.len() == 1 {
+        return Ok(all.remove(0));
+    }
+    let names: Vec<&str> = all.iter().map(|c| c.compiled().scenario.id.as_str()).collect();
+    Err(Stop::usage(format!("the plan has {} scenarios: {}", names.len(), names.join(", "))).help(format!("-s {}", names[0])))
+}
+
+/// Every scenario of the plan, or the one that was named.
+pub fn every_scenario(args: &PlanArgs, settings: &Settings) -> Result<Vec<Checked>, Stop> {
+    let path = args.path()?;
+    if path.extension().is_some_and(|e| e == "json") {
+        if let Some(word) = args.chosen() {
+            return Err(Stop::usage(format!("{} is compiled already: `{word}` cannot change it", path.display()))
+                .help("compile the plan again with it"));
+        }
+        let text = read(&path)?;
+        let checked = Checked::from_json(&text).map_err(|e| Stop::new(Exit::Findings, format!("{}: {e}", path.display())))?;
+        return Ok(vec![checked]);
+    }
+    let compilation = compilation(&path, &args.input()?)?;
+    findings::print(&compilation, settings);
+    if !compilation.passed() {
+        return Err(Stop::said(Exit::Findings));
+    }
+    if compilation.checked.is_empty() {
+        return Err(Stop::new(Exit::Findings, format!("{} has no scenario", path.display())));
+    }
+    Ok(compilation.checked)
+}
+
+/// The plan at a path, compiled, whatever is wrong with it.
+pub fn compilation(path: &Path, input: &Input) -> Result<Compilation, Stop> {
+    let shown = path.display().to_string();
+    compile(&Disk, &shown, input).map_err(|e| Stop::no_input(format!("cannot read {shown}: {e}")))
+}
+
+/// Files of this machine.
+struct Disk;
+
+impl Loader for Disk {
+    fn plan(&self, path: &str) -> Result<String, String> {
+        let size = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
+        if size > MOST_BYTES {
+            return Err(format!("it has {size} bytes, a plan has at most {MOST_BYTES}"));
+        }
+        let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+        String::from_utf8(bytes).map_err(|e| format!("it is not UTF-8 from byte {} on", e.utf8_error().valid_up_to()))
+    }
+
+    fn file(&self, plan: &str, relative: &str) -> Option<Vec<u8>> {
+        std::fs::read(Path::new(plan).parent()?.join(relative)).ok()
+    }
+}
+
+fn read(path: &Path) -> Result<String, Stop> {
+    Disk.plan(&path.display().to_string()).map_err(|e| Stop::no_input(format!("cannot read {}: {e}", path.display())))
+}
+
+fn params_file(path: &Path) -> Result<BTreeMap<String, String>, Stop> {
+    let bad = |e: String| Stop::usage(format!("{}: {e}", path.display())).help("write one `name: value` a line");
+    let values: BTreeMap<String, Value> = serde_yaml::from_str(&read(path)?).map_err(|e| bad(e.to_string()))?;
+    let mut out = BTreeMap::new();
+    for (name, value) in values {
+        if value.is_array() || value.is_object() || value.is_null() {
+            return Err(bad(format!("`{name}` is not one value")));
+        }
+        out.insert(name, template::plain(&value));
+    }
+    Ok(out)
+}

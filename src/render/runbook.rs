@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::escape::{self, code};
 use super::{mermaid, view};
-use crate::actions::Manual;
 use crate::actions::units::duration_text;
+use crate::actions::{Effect, Manual};
 use crate::analysis::Checked;
 use crate::model::{Compiled, Step, Undo};
 
@@ -102,6 +102,7 @@ struct StepView {
     id: String,
     title: String,
     sentence: Option<String>,
+    asked: Option<String>,
     instruction: Option<String>,
     phase: &'static str,
     place: Option<String>,
@@ -109,7 +110,7 @@ struct StepView {
     assets: Option<String>,
     pass_over: Option<String>,
     no_return: bool,
-    waits: Vec<String>,
+    after: Option<String>,
     conditions: Vec<String>,
     repeat: Option<&'static str>,
     unreachable: Option<&'static str>,
@@ -117,8 +118,10 @@ struct StepView {
     blocks: Vec<Block>,
     seen: Option<String>,
     check: Vec<Block>,
+    has_check: bool,
     check_seen: Option<String>,
     notes: Vec<Note>,
+    undoable: bool,
     undo: Option<String>,
     undo_blocks: Vec<Block>,
     takes: String,
@@ -172,19 +175,29 @@ fn page(checked: &Checked) -> Page {
 fn step_view(compiled: &Compiled, numbers: &[usize], index: usize) -> StepView {
     let step = &compiled.scenario.steps[index];
     let instruction = view::instruction(step);
-    let mut blocks = blocks(&view::commands(compiled, step, &step.call), "sh");
+    let waits = view::waits(compiled, numbers, index);
+    let looks = step.effect == Effect::Read;
+    let mut blocks = blocks(&view::commands(compiled, step, &step.call), if looks { "sh look" } else { "sh" });
     if instruction.is_some() && !step.call.with.contains_key("record") {
         // A command that only prints what stands above it is no command; one that notes an answer is.
         blocks.clear();
     }
     let check: Vec<Block> = step.check.iter().flat_map(|c| self::blocks(&view::commands(compiled, step, c), "sh look")).collect();
     let seen = view::seen(compiled, step, &step.call);
+    let undo = view::undo_words(compiled, step);
+    let undo_blocks = self::blocks(&view::undo_commands(compiled, step), "sh undo");
     let worst = view::worst_ms(step).filter(|w| *w > step.takes_ms);
     StepView {
         number: numbers[index],
         id: step.id.clone(),
         title: view::title(compiled, step),
-        sentence: step.title.as_ref().filter(|_| instruction.is_none()).map(|_| view::sentence(compiled, step)),
+        sentence: step
+            .title
+            .as_ref()
+            .filter(|_| instruction.is_none())
+            .map(|_| view::sentence(compiled, step))
+            .filter(|s| !shown(s, &blocks)),
+        asked: view::asked(compiled, step),
         instruction,
         phase: view::phase_word(step.phase),
         place: step.at.as_ref().map(|at| view::site(compiled, at)),
@@ -192,18 +205,21 @@ fn step_view(compiled: &Compiled, numbers: &[usize], index: usize) -> StepView {
         assets: (!step.assets.is_empty()).then(|| listed(&step.assets)),
         pass_over: view::left_out(compiled, step),
         no_return: compiled.point_of_no_return.as_ref() == Some(&step.id),
-        waits: view::waits(compiled, numbers, index),
+        after: (!waits.is_empty()).then(|| waits.join("; ")),
         conditions: view::conditions(compiled, numbers, step),
         repeat: view::repeat(step.effect),
         unreachable: view::unreachable(step),
         tries: view::tries(&step.retry),
         notes: notes(compiled, step, &blocks),
-        seen: (!seen.is_empty() && !blocks.iter().any(|b| b.expect.as_ref() == Some(&seen))).then_some(seen),
+        // Where each block says what it must show, the whole is said.
+        seen: (!seen.is_empty() && blocks.iter().all(|b| b.expect.is_none())).then_some(seen),
         blocks,
-        check_seen: step.check.as_ref().map(|c| view::seen(compiled, step, c)),
+        has_check: step.check.is_some(),
+        check_seen: step.check.as_ref().filter(|_| check.iter().all(|b| b.expect.is_none())).map(|c| view::seen(compiled, step, c)),
         check,
-        undo: view::undo_words(compiled, step),
-        undo_blocks: self::blocks(&view::undo_commands(compiled, step), "sh undo"),
+        undoable: undo.is_some(),
+        undo: undo.filter(|s| !shown(s, &undo_blocks)).map(|s| stopped(&s)),
+        undo_blocks,
         takes: duration_text(step.takes_ms),
         worst: worst.map(duration_text),
     }
@@ -212,7 +228,14 @@ fn step_view(compiled: &Compiled, numbers: &[usize], index: usize) -> StepView {
 /// Blocks of commands; those that only look are marked so, unless they all carry another mark.
 fn blocks(all: &[Manual], info: &'static str) -> Vec<Block> {
     let mark = |m: &Manual| if info == "sh" && !m.changes { "sh look" } else { info };
-    all.iter().map(|m| block(&m.what, mark(m), &m.script, &m.expect)).collect()
+    // What a single block does is what the step does, and has been said.
+    let what = |m: &Manual| if all.len() == 1 { String::new() } else { m.what.clone() };
+    all.iter().map(|m| block(&what(m), mark(m), &m.script, &m.expect)).collect()
+}
+
+/// Whether a sentence only repeats what stands in a block.
+fn shown(sentence: &str, blocks: &[Block]) -> bool {
+    blocks.iter().any(|b| !b.script.contains('\n') && sentence.contains(b.script.trim()))
 }
 
 fn block(what: &str, info: &'static str, script: &str, expect: &str) -> Block {
@@ -338,6 +361,12 @@ fn no_return(compiled: &Compiled, numbers: &[usize]) -> Option<NoReturn> {
         _ => "what it replaces cannot be put back".to_owned(),
     };
     Some(NoReturn { number: numbers[index], title: view::title(compiled, step), reason })
+}
+
+/// A text that ends as a sentence does.
+fn stopped(text: &str) -> String {
+    let text = text.trim_end();
+    if text.ends_with(['.', '!', '?', ':']) { text.to_owned() } else { format!("{text}.") }
 }
 
 fn listed(ids: &[String]) -> String {

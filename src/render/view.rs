@@ -44,7 +44,7 @@ pub fn numbers(order: &[usize]) -> Vec<usize> {
 
 /// What a step is called: its title, else the action's sentence.
 pub fn title(compiled: &Compiled, step: &Step) -> String {
-    step.title.clone().unwrap_or_else(|| sentence(compiled, step))
+    step.title.as_deref().map_or_else(|| sentence(compiled, step), filled)
 }
 
 /// What a step does, in the words of its action.
@@ -56,6 +56,15 @@ pub fn sentence(compiled: &Compiled, step: &Step) -> String {
 pub fn instruction(step: &Step) -> Option<String> {
     let text = ["do", "ask"].iter().find_map(|field| step.call.with.get(*field)).and_then(Value::as_str);
     text.filter(|_| step.effect == Effect::Manual).map(filled)
+}
+
+/// Whom a person must ask, by name; none for a step that asks nobody.
+pub fn asked(compiled: &Compiled, step: &Step) -> Option<String> {
+    let from = step.call.with.get("from").and_then(Value::as_array).filter(|_| step.effect == Effect::Manual)?;
+    let names: Vec<String> = from.iter().filter_map(Value::as_str).map(|id| contact(compiled, id)).collect();
+    let count = step.call.with.get("count").and_then(Value::as_u64).unwrap_or(1);
+    let of = if count > 1 { format!("{count} different people of ") } else { String::new() };
+    Some(format!("{of}{}", names.join(" or ")))
 }
 
 /// What must be seen after an action of a step.
@@ -72,8 +81,8 @@ pub fn commands(compiled: &Compiled, step: &Step, call: &ActionUse) -> Vec<Manua
 pub fn undo_commands(compiled: &Compiled, step: &Step) -> Vec<Manual> {
     match &step.undo {
         Undo::Auto => manual(compiled, step, &step.call, |a| a.undo_commands),
-        Undo::Use(call) => commands(compiled, step, call),
-        Undo::Unneeded | Undo::None(_) => Vec::new(),
+        Undo::Use(call) if by_hand(call).is_none() => commands(compiled, step, call),
+        Undo::Use(_) | Undo::Unneeded | Undo::None(_) => Vec::new(),
     }
 }
 
@@ -82,28 +91,33 @@ pub fn undo_words(compiled: &Compiled, step: &Step) -> Option<String> {
     match &step.undo {
         Undo::Unneeded => None,
         Undo::Auto => Some("put back what was before".to_owned()),
-        Undo::Use(call) => Some(said(compiled, step, call, |a| a.sentence)),
+        Undo::Use(call) => Some(by_hand(call).map_or_else(|| said(compiled, step, call, |a| a.sentence), filled)),
         Undo::None(reason) => Some(format!("it cannot be undone: {reason}")),
     }
 }
 
-/// Everything that a step waits for, each with its reason: ``3 `fence-old`: it stands above``.
+/// Everything that a step waits for, each with its reason where a reader needs one: ``step 3 `fence-old` ``,
+/// `` `db` is back (steps 4–5), because `api` stands on `db` ``.
 pub fn waits(compiled: &Compiled, numbers: &[usize], step: usize) -> Vec<String> {
     compiled.waits.get(step).into_iter().flatten().map(|wait| wait_words(compiled, numbers, wait)).collect()
 }
 
 fn wait_words(compiled: &Compiled, numbers: &[usize], wait: &Wait) -> String {
-    match wait.on {
+    let (on, plain) = match wait.on {
         Node::Step(i) => {
             let id = compiled.scenario.steps.get(i as usize).map_or("?", |s| s.id.as_str());
-            format!("step {} `{id}`: {}", numbers.get(i as usize).copied().unwrap_or_default(), wait.why)
+            let number = numbers.get(i as usize).copied().unwrap_or_default();
+            (format!("step {number} `{id}`"), [format!("`{id}` stands above it"), format!("it needs `{id}`")])
         }
         Node::Join(j) => {
             let what = compiled.joins.get(j as usize).map_or("?", |j| j.what.as_str());
             let on = steps_before(compiled, wait.on).into_iter().filter_map(|i| numbers.get(i).copied()).collect::<BTreeSet<_>>();
-            format!("{what} (step{} {}): {}", if on.len() == 1 { "" } else { "s" }, ranges(&on), wait.why)
+            let plural = if on.len() == 1 { "" } else { "s" };
+            (format!("{what} (step{plural} {})", ranges(&on)), [format!("{what} come first"), String::new()])
         }
-    }
+    };
+    // That it stands above, or that the plan says so, is what a reader expects.
+    if plain.contains(&wait.why) { on } else { format!("{on}, because {}", wait.why) }
 }
 
 /// The steps that a node stands for: itself, or those that a join waits for, through other joins too.
@@ -284,6 +298,11 @@ pub fn filled(text: &str) -> String {
         Part::Unclosed(t) => t.to_owned(),
     });
     words.collect()
+}
+
+/// What a person is told where an action is a person's work.
+fn by_hand(call: &ActionUse) -> Option<&str> {
+    call.with.get("do").and_then(Value::as_str).filter(|_| call.uses == "manual")
 }
 
 fn said(compiled: &Compiled, step: &Step, call: &ActionUse, what: fn(&Action) -> fn(&actions::Call<'_>) -> String) -> String {

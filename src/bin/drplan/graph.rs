@@ -17,10 +17,6 @@ pub struct Args {
     /// What to draw it in.
     #[arg(long, default_value = "mermaid", value_name = "FORMAT")]
     format: Format,
-
-    /// Show only the steps that the recovery time hangs on.
-    #[arg(long)]
-    critical: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -37,10 +33,10 @@ enum Format {
 pub fn run(args: &Args, settings: &Settings) -> Ended {
     let checked = load::checked(&args.plan, settings)?;
     match args.format {
-        _ if settings.json => output::json(&json::graph(&checked, args.critical))?,
-        Format::Json => output::json(&json::graph(&checked, args.critical))?,
-        Format::Mermaid => output::data(&mermaid::render(&checked, args.critical))?,
-        Format::Dot => output::data(&dot::render(&checked, args.critical))?,
+        _ if settings.json => output::json(&json::graph(&checked))?,
+        Format::Json => output::json(&json::graph(&checked))?,
+        Format::Mermaid => output::data(&mermaid::render(&checked))?,
+        Format::Dot => output::data(&dot::render(&checked))?,
     }
     Ok(Exit::Good)
 }

@@ -57,7 +57,6 @@ pub struct PlanArgs {
 
 /// A mode on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the words of the language")]
 pub enum ModeArg {
     Planned,
     Unplanned,
@@ -74,9 +73,8 @@ impl PlanArgs {
     fn given(&self) -> Result<BTreeMap<String, String>, Stop> {
         let mut out = self.params_file.as_deref().map(params_file).transpose()?.unwrap_or_default();
         for word in &self.params {
-            let (name, value) = word.split_once('=').ok_or_else(|| {
-                Stop::usage(format!("`-p {word}` gives no value")).help(format!("-p {word}=VALUE"))
-            })?;
+            let (name, value) =
+                word.split_once('=').ok_or_else(|| Stop::usage(format!("`-p {word}` gives no value")).help(format!("-p {word}=VALUE")))?;
             out.insert(name.to_owned(), value.to_owned());
         }
         Ok(out)

@@ -1,10 +1,17 @@
 //! The command line: the only room that prints, reads the environment and exits. One file a command; to add one, write
 //! its file, name it in [`Command`] and in [`Command::run`].
 
+mod check;
+mod compile;
 mod completions;
 mod exit;
 mod explain;
+mod findings;
+mod graph;
+mod load;
 mod output;
+mod plans;
+mod render;
 mod settings;
 
 use std::process::ExitCode;
@@ -26,6 +33,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::Args),
+    Graph(graph::Args),
+    Render(render::Args),
+    Compile(compile::Args),
     Explain(explain::Args),
     Completions(completions::Args),
 }
@@ -33,6 +44,10 @@ enum Command {
 impl Command {
     fn run(self, settings: &Settings) -> Ended {
         match self {
+            Command::Check(args) => check::run(&args, settings),
+            Command::Graph(args) => graph::run(&args, settings),
+            Command::Render(args) => render::run(&args, settings),
+            Command::Compile(args) => compile::run(&args, settings),
             Command::Explain(args) => explain::run(&args, settings),
             Command::Completions(args) => completions::run(&args, settings),
         }

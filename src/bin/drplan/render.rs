@@ -71,8 +71,11 @@ fn each(args: &Args, settings: &Settings, pages: &[(PathBuf, String)]) -> Ended 
             let dir = args.out.clone().unwrap_or_else(|| pages[0].0.parent().map(Path::to_owned).unwrap_or_default());
             let dir = if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir };
             let plan = args.plan.path()?;
-            Err(Stop::new(Exit::Findings, format!("{} {verb} not what the plan says now", stale.join(", ")))
-                .help(format!("drplan render {} --out {}", plan.display(), dir.display())))
+            Err(Stop::new(Exit::Findings, format!("{} {verb} not what the plan says now", stale.join(", "))).help(format!(
+                "drplan render {} --out {}",
+                plan.display(),
+                dir.display()
+            )))
         }
     }
 }

@@ -3,13 +3,13 @@
 //! No redirect is followed and no proxy used, whatever the environment says: what a plan asks is what is asked, and an
 //! answer is that of the target itself. Certificates are checked against the system's store.
 
-use std::error::Error;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Url};
 
+use super::innermost;
 use crate::world::{Answer, Fault, Http, Request, Response};
 
 /// The longest body that is kept.
@@ -64,7 +64,7 @@ fn client(timeout: Duration) -> Answer<Client> {
         .timeout(timeout)
         .pool_max_idle_per_host(0)
         .build()
-        .map_err(|e| Fault::refused(format!("no HTTP client: {}", chain(&e))))
+        .map_err(|e| Fault::refused(format!("no HTTP client: {}", innermost(&e))))
 }
 
 fn place(url: &Url) -> Answer<String> {
@@ -87,7 +87,8 @@ fn headers(given: &[(String, String)]) -> Answer<HeaderMap> {
 }
 
 fn fault(at: &str, timeout_ms: u64, e: &reqwest::Error) -> Fault {
-    let why = chain(e);
+    // The outer causes name the address, which may be a secret.
+    let why = innermost(e);
     if e.is_builder() {
         Fault::refused(format!("the request to {at} cannot be made: {why}"))
     } else if e.is_connect() && why.contains("certificate") {
@@ -99,15 +100,6 @@ fn fault(at: &str, timeout_ms: u64, e: &reqwest::Error) -> Fault {
     } else {
         Fault::lost(format!("the connection to {at} broke before the whole answer came: {why}"))
     }
-}
-
-/// The innermost cause says most. The outer ones name the address, which may be a secret.
-fn chain(e: &dyn Error) -> String {
-    let mut cause = e;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

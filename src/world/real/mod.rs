@@ -1,20 +1,32 @@
 //! The real outside, one file a service. Only here is the environment read, the time asked, the network used.
 
+#[cfg(not(all(feature = "aws", feature = "postgres")))]
 mod absent;
+#[cfg(feature = "aws")]
+mod aws;
 mod clock;
 mod exits;
 mod files;
 mod http;
+#[cfg(feature = "postgres")]
+mod pg_text;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod process;
+#[cfg(feature = "aws")]
+mod route53;
+#[cfg(feature = "aws")]
+mod s3;
 mod secrets;
 mod sqlite;
 pub mod supervisor;
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Fault, World};
+use super::{Dns, Fault, Objects, World};
 
 /// What the real outside must be told.
 #[derive(Debug, Clone)]
@@ -41,18 +53,37 @@ impl RealSettings {
 
 /// The outside as it is. Nothing is touched, made or started before the first call.
 pub fn world(settings: RealSettings) -> World {
-    let RealSettings { state, plan_dir, aws_endpoint: _, program } = settings;
+    let (objects, dns) = aws_services(settings.aws_endpoint);
     World {
         clock: Arc::new(clock::Real),
-        process: Arc::new(process::Real { state, plan_dir: plan_dir.clone(), program, supervisor: Default::default() }),
+        process: Arc::new(process::Real {
+            state: settings.state,
+            plan_dir: settings.plan_dir.clone(),
+            program: settings.program,
+            supervisor: Default::default(),
+        }),
         http: Arc::new(http::Real),
-        objects: Arc::new(absent::Absent("aws")),
-        dns: Arc::new(absent::Absent("aws")),
+        objects,
+        dns,
+        #[cfg(feature = "postgres")]
+        postgres: Arc::new(postgres::Real),
+        #[cfg(not(feature = "postgres"))]
         postgres: Arc::new(absent::Absent("postgres")),
         sqlite: Arc::new(sqlite::Real),
         files: Arc::new(files::Real),
-        secrets: Arc::new(secrets::Real { plan_dir }),
+        secrets: Arc::new(secrets::Real { plan_dir: settings.plan_dir }),
     }
+}
+
+#[cfg(feature = "aws")]
+fn aws_services(endpoint: Option<String>) -> (Arc<dyn Objects>, Arc<dyn Dns>) {
+    let aws = Arc::new(aws::Aws::new(endpoint));
+    (Arc::new(s3::Real { aws: aws.clone() }), Arc::new(route53::Real { aws }))
+}
+
+#[cfg(not(feature = "aws"))]
+fn aws_services(_endpoint: Option<String>) -> (Arc<dyn Objects>, Arc<dyn Dns>) {
+    (Arc::new(absent::Absent("aws")), Arc::new(absent::Absent("aws")))
 }
 
 /// The optional services, by Cargo feature, and whether this build holds them.
@@ -97,4 +128,13 @@ fn temporary_beside(path: &Path) -> PathBuf {
 /// Bytes in hexadecimal.
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The innermost cause of an error, which says most.
+fn innermost(e: &dyn Error) -> String {
+    let mut cause = e;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }

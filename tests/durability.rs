@@ -48,7 +48,7 @@ fn effect(n: u32) -> impl Fn(&Call) -> bool {
 const SEEN: &str = "pwrite64,fsync,fdatasync,connect,sendto,execve";
 
 fn judged(synchronous: &str, order: &str) -> Vec<Result<(), String>> {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let db = dir.path().join("j.db");
     let traced = trace(SEEN, &program(&db, synchronous, order));
     assert!(traced.output.status.success(), "{:?}", traced.output);
@@ -127,7 +127,7 @@ fn calls_are_joined_and_ordered_as_the_kernel_saw_them() {
 fn rows(db: &Path) -> usize {
     let sql = "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\nassert db.execute('pragma integrity_check').fetchone()[0] == 'ok'\n\
         print(db.execute('select count(*) from event').fetchone()[0] if db.execute(\"select 1 from sqlite_master\").fetchone() else 0)";
-    let output = Command::new("/usr/bin/python3").args(["-c", sql]).arg(db).output().unwrap();
+    let output = Command::new("/usr/bin/python3").args(["-c", sql]).arg(db).output().expect("python3 is there");
     assert!(output.status.success(), "{output:?}");
-    String::from_utf8_lossy(&output.stdout).trim().parse().unwrap()
+    String::from_utf8_lossy(&output.stdout).trim().parse().expect("a count")
 }

@@ -3,3 +3,6 @@
 
 #[path = "conformance_actions/pages.rs"]
 mod pages;
+
+#[path = "conformance_actions/hostile.rs"]
+mod hostile;

@@ -1,7 +1,14 @@
 //! What is unwise in a plan that can be understood, and the only maker of [`Checked`]. It does not run anything.
 
+pub mod facts;
 pub mod gaps;
+pub mod loss;
+pub mod predict;
+pub mod rules;
 
+use std::sync::OnceLock;
+
+use facts::Facts;
 use sha2::{Digest, Sha256};
 
 use crate::diagnostic::{Diagnostic, Level};
@@ -13,8 +20,8 @@ use crate::model::{Compiled, Places, Plan};
 pub struct Checked {
     compiled: Compiled,
     graph: Graph,
-    digest: String,
-    evidence: String,
+    digest: OnceLock<String>,
+    evidence: OnceLock<String>,
 }
 
 impl Checked {
@@ -30,12 +37,12 @@ impl Checked {
 
     /// SHA-256 of the canonical bytes, texts too: what approvals and runs are bound to.
     pub fn digest(&self) -> &str {
-        &self.digest
+        self.digest.get_or_init(|| sha256(canonical(&self.compiled).as_bytes()))
     }
 
     /// SHA-256 of the canonical bytes without texts for people: what evidence is bound to.
     pub fn evidence_digest(&self) -> &str {
-        &self.evidence
+        self.evidence.get_or_init(|| sha256(canonical(&without_texts(&self.compiled)).as_bytes()))
     }
 
     /// The canonical bytes: same plan, same bytes.
@@ -59,18 +66,26 @@ impl Checked {
 
     fn new(compiled: Compiled) -> Result<Checked, String> {
         let graph = Graph::of(&compiled).ok_or("the compiled plan's order has a cycle or an edge to nowhere")?;
-        let digest = sha256(canonical(&compiled).as_bytes());
-        let evidence = sha256(canonical(&without_texts(&compiled)).as_bytes());
-        Ok(Checked { compiled, graph, digest, evidence })
+        Ok(Checked::with(compiled, graph))
+    }
+
+    fn with(compiled: Compiled, graph: Graph) -> Checked {
+        Checked { compiled, graph, digest: OnceLock::new(), evidence: OnceLock::new() }
     }
 }
 
 /// Judges an ordered plan: what was predicted is written into it, what is unwise is a finding. None if it is refused.
-pub fn analyse(compiled: Compiled, plan: &Plan, places: &Places, index: usize, findings: &mut Vec<Diagnostic>) -> Option<Checked> {
-    let _ = (plan, places, index);
+pub fn analyse(mut compiled: Compiled, plan: &Plan, places: &Places, index: usize, findings: &mut Vec<Diagnostic>) -> Option<Checked> {
+    let graph = Graph::of(&compiled)?;
+    let facts = Facts::new(&compiled, plan, places, index, &graph);
     let before = findings.len();
+    rules::TABLE.iter().filter_map(|r| r.run).for_each(|run| run(&facts, findings));
+    let (point, total) = (predict::point_of_no_return(&facts), facts.schedule.total_ms);
+    compiled.predictions = facts.predictions;
+    compiled.point_of_no_return = point;
+    compiled.predicted_ms = total;
     let refused = findings[before..].iter().any(|f| f.level == Level::Deny);
-    if refused { None } else { Checked::new(compiled).ok() }
+    (!refused).then(|| Checked::with(compiled, graph))
 }
 
 fn canonical(compiled: &Compiled) -> String {

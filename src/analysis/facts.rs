@@ -1,0 +1,115 @@
+//! One compiled scenario as rules look at it: the plan, its order, its schedule, what is lost and where words stand.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::predict::predictions;
+use crate::graph::Graph;
+use crate::graph::schedule::{Schedule, durations, schedule};
+use crate::model::places::{Keys, ScenarioPlaces, StepPlaces};
+use crate::model::{Asset, Compiled, Id, Phase, Places, Plan, Prediction, Scenario, Step, Tier, Undo, lost_assets, lost_sites};
+use crate::source::Span;
+
+/// What rules may look at.
+pub struct Facts<'a> {
+    /// The compiled plan, without its predictions.
+    pub compiled: &'a Compiled,
+    /// The whole plan.
+    pub plan: &'a Plan,
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// Where all stands.
+    pub places: &'a Places,
+    /// Where the scenario stands.
+    pub own: &'a ScenarioPlaces,
+    /// The order.
+    pub graph: &'a Graph,
+    /// Expected time of each step in this compilation, in milliseconds.
+    pub takes: Vec<u64>,
+    /// When each step would run.
+    pub schedule: Schedule,
+    /// What was predicted, by asset.
+    pub predictions: BTreeMap<Id, Prediction>,
+    /// Sites that are lost.
+    pub lost_sites: BTreeSet<Id>,
+    /// Assets that are lost or damaged.
+    pub lost_assets: BTreeSet<Id>,
+}
+
+impl<'a> Facts<'a> {
+    /// The facts of a scenario; `index` is its place in the plan.
+    pub fn new(compiled: &'a Compiled, plan: &'a Plan, places: &'a Places, index: usize, graph: &'a Graph) -> Facts<'a> {
+        let takes = durations(compiled);
+        let scenario = &compiled.scenario;
+        let mut facts = Facts {
+            compiled,
+            plan,
+            scenario,
+            places,
+            own: &places.scenarios[index],
+            graph,
+            schedule: schedule(compiled, graph, &takes),
+            takes,
+            lost_sites: lost_sites(plan, scenario),
+            lost_assets: lost_assets(plan, scenario),
+            predictions: BTreeMap::new(),
+        };
+        facts.predictions = predictions(&facts);
+        facts
+    }
+
+    /// Whether a step runs in this compilation.
+    pub fn runs(&self, step: &Step) -> bool {
+        step.modes.contains(&self.compiled.mode) && !self.compiled.left_out.contains(&step.id)
+    }
+
+    /// Steps that run and have an asset, with their indices.
+    pub fn steps_of(&self, asset: &str) -> impl Iterator<Item = (usize, &'a Step)> {
+        self.scenario.steps.iter().enumerate().filter(move |(_, s)| self.runs(s) && s.assets.iter().any(|a| a == asset))
+    }
+
+    /// Places of a step.
+    pub fn step(&self, index: usize) -> &'a StepPlaces {
+        &self.own.steps[index]
+    }
+
+    /// Places of an asset.
+    pub fn asset_keys(&self, id: &str) -> Keys {
+        self.places.assets.get(id).cloned().unwrap_or_else(|| self.own.keys.clone())
+    }
+
+    /// What counts for an asset in this scenario, and where that is written.
+    pub fn objective(&self, asset: &Asset) -> (Tier, Span) {
+        let Some(name) = &asset.tier else { return (Tier::default(), self.own.keys.at) };
+        let tier = self.plan.tiers.get(name).cloned().unwrap_or_default();
+        let at = self.places.tiers.get(name).map_or(self.own.keys.at, |k| k.at);
+        match self.scenario.objectives.get(name) {
+            Some(own) => {
+                (Tier { rto_ms: own.rto_ms.or(tier.rto_ms), rpo_ms: own.rpo_ms.or(tier.rpo_ms) }, self.own.keys.value("objectives"))
+            }
+            None => (tier, at),
+        }
+    }
+}
+
+/// True if a step changes something.
+pub fn changes(step: &Step) -> bool {
+    step.undo != Undo::Unneeded
+}
+
+/// True if a step asks people for their approval.
+pub fn approves(step: &Step) -> bool {
+    step.call.uses == "approval"
+}
+
+/// True if a step keeps the old copy of an asset from taking writes: a `.fence`, or for kinds without one a `contain`
+/// step with a `check`.
+pub fn fences(plan: &Plan, step: &Step) -> bool {
+    if step.call.uses.ends_with(".fence") {
+        return true;
+    }
+    let own_fence = |id: &Id| {
+        let kind = plan.assets.get(id).map(|a| a.kind);
+        crate::actions::all().iter().any(|a| a.name.ends_with(".fence") && kind.is_some_and(|k| a.kinds.contains(&k)))
+    };
+    step.phase == Phase::Contain && step.check.is_some() && !step.assets.is_empty() && !step.assets.iter().any(own_fence)
+}

@@ -1,0 +1,89 @@
+//! Predicted recovery time and data loss of every asset that a scenario touches, beside its objectives, and the point
+//! of no return. It judges nothing: that is for rules.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::facts::Facts;
+use super::loss::{holds_data, loss};
+use crate::actions::units;
+use crate::model::{Asset, AssetKind, Id, Phase, Prediction, Undo};
+
+/// The predictions, by asset.
+pub fn predictions(facts: &Facts<'_>) -> BTreeMap<Id, Prediction> {
+    let own: BTreeMap<&Id, u64> = facts.plan.assets.iter().filter_map(|(id, a)| Some((id, own_recovery(facts, id, a)?))).collect();
+    let mut all = BTreeMap::new();
+    for (id, asset) in &facts.plan.assets {
+        let touched = facts.lost_assets.contains(id) || facts.steps_of(id).next().is_some();
+        let recovery_ms = match own.get(id) {
+            Some(ms) => Some(*ms),
+            None if facts.lost_assets.contains(id) => None,
+            None => with_dependencies(facts, id, &own),
+        };
+        if !touched && recovery_ms.is_none() {
+            continue;
+        }
+        let (tier, _) = facts.objective(asset);
+        let holds_data = holds_data(asset);
+        let loss = holds_data.then(|| loss(facts, id, asset));
+        let left = facts.scenario.leaves.contains(id);
+        let prediction = Prediction {
+            recovery_ms,
+            rto_ms: tier.rto_ms,
+            loss_ms: loss.as_ref().filter(|_| !left).and_then(|l| l.ms),
+            rpo_ms: tier.rpo_ms,
+            holds_data,
+            loss_source: match loss {
+                _ if left => "left as it is".to_owned(),
+                Some(loss) => loss.source,
+                None => "it holds no data of its own".to_owned(),
+            },
+        };
+        all.insert(id.clone(), prediction);
+    }
+    all
+}
+
+/// The step by which an asset is back: its last `recover` or `verify` step.
+pub fn back_with(facts: &Facts<'_>, id: &str) -> Option<usize> {
+    let back = facts.steps_of(id).filter(|(_, s)| matches!(s.phase, Phase::Recover | Phase::Verify));
+    back.map(|(i, _)| i).max_by_key(|&i| (facts.schedule.end_ms[i], i))
+}
+
+/// The first step, as they would start, that nothing can take back.
+pub fn point_of_no_return(facts: &Facts<'_>) -> Option<Id> {
+    let steps = facts.scenario.steps.iter().enumerate();
+    let final_ = steps.filter(|(_, s)| facts.runs(s) && matches!(s.undo, Undo::None(_)));
+    final_.min_by_key(|(i, _)| (facts.schedule.start_ms[*i], *i)).map(|(_, s)| s.id.clone())
+}
+
+fn own_recovery(facts: &Facts<'_>, id: &Id, asset: &Asset) -> Option<u64> {
+    let last = back_with(facts, id)?;
+    Some(facts.scenario.detect_ms + facts.scenario.decide_ms + facts.schedule.end_ms[last] + ttl_ms(asset))
+}
+
+/// One without steps is back with the last of what it stands on.
+fn with_dependencies(facts: &Facts<'_>, id: &Id, own: &BTreeMap<&Id, u64>) -> Option<u64> {
+    let mut latest = None;
+    let mut seen = std::collections::BTreeSet::from([id]);
+    let mut open = vec![id];
+    while let Some(at) = open.pop() {
+        let strong = facts.plan.assets.get(at).into_iter().flat_map(|a| a.depends_on.iter().filter(|d| !d.weak));
+        for base in strong.map(|d| &d.asset).filter(|b| seen.insert(*b)) {
+            match own.get(base) {
+                Some(ms) => latest = latest.max(Some(*ms)),
+                None => open.push(base),
+            }
+        }
+    }
+    latest
+}
+
+/// Until the last resolver has forgotten the old answer.
+fn ttl_ms(asset: &Asset) -> u64 {
+    match (asset.kind, asset.connect.get("ttl").and_then(Value::as_str)) {
+        (AssetKind::Route53 | AssetKind::Dns, Some(ttl)) => units::duration_ms(ttl).unwrap_or(0),
+        _ => 0,
+    }
+}

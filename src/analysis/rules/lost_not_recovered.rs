@@ -1,0 +1,20 @@
+//! `lost-not-recovered`: an asset is lost and no step brings it back.
+
+use crate::analysis::facts::Facts;
+use crate::diagnostic::Diagnostic;
+use crate::model::Phase;
+
+pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
+    for id in facts.lost_assets.iter().filter(|id| !facts.scenario.leaves.contains(*id)) {
+        let brings = |phase| matches!(phase, Phase::Prepare | Phase::Recover | Phase::Verify);
+        // Steps that this mode or `--skip` leaves out still say that the author thought of it.
+        if facts.scenario.steps.iter().any(|s| s.assets.contains(id) && brings(s.phase)) {
+            continue;
+        }
+        let at = facts.own.keys.value("loses");
+        let headline = format!("scenario `{}` loses `{id}` and does not bring it back", facts.scenario.id);
+        let found = Diagnostic::deny("lost-not-recovered", headline, at, format!("with this `{id}` is lost"));
+        let help = format!("add a step with `asset: {id}`, or say that it stays lost: `leaves: [{id}]`");
+        findings.push(found.also(facts.asset_keys(id).at, "this asset").help(help));
+    }
+}

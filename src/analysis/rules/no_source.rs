@@ -1,0 +1,19 @@
+//! `no-source`: nothing bounds how much data is lost.
+
+use crate::analysis::facts::Facts;
+use crate::diagnostic::Diagnostic;
+
+pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
+    for (id, found) in &facts.predictions {
+        let left = facts.scenario.leaves.contains(id);
+        if !found.holds_data || found.loss_ms.is_some() || left || !facts.lost_assets.contains(id) {
+            continue;
+        }
+        let keys = facts.asset_keys(id);
+        let source = facts.steps_of(id).find(|(_, s)| s.from.is_some());
+        let at = source.map_or(keys.at, |(i, _)| facts.step(i).keys.value("from"));
+        let headline = format!("in scenario `{}` nothing bounds what is lost of `{id}`", facts.scenario.id);
+        let finding = Diagnostic::warn("no-source", headline, at, found.loss_source.clone());
+        findings.push(finding.help("add a backup or a replica that survives this scenario, and name it in a step's `from`"));
+    }
+}

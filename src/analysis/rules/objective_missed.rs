@@ -1,0 +1,62 @@
+//! `objective-missed`: the prediction is worse than the tier.
+
+use crate::actions::units::duration_text;
+use crate::analysis::facts::Facts;
+use crate::analysis::predict::back_with;
+use crate::diagnostic::Diagnostic;
+
+/// Steps named as those that take the longest.
+const NAMED: usize = 3;
+
+pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
+    for (id, found) in &facts.predictions {
+        let Some(asset) = facts.plan.assets.get(id) else { continue };
+        let (_, tier_at) = facts.objective(asset);
+        if let (Some(recovery), Some(rto)) = (found.recovery_ms, found.rto_ms)
+            && recovery > rto
+        {
+            let last = back_with(facts, id);
+            let at = last.map_or(facts.asset_keys(id).at, |i| facts.step(i).keys.at);
+            let headline = format!("`{id}` is back after {}, its objective is {}", duration_text(recovery), duration_text(rto));
+            let label = format!("in scenario `{}` it is back with this", facts.scenario.id);
+            let finding = Diagnostic::warn("objective-missed", headline, at, label).also(tier_at, "the objective");
+            findings.push(finding.help(shorten(facts, last)));
+        }
+        if let (Some(loss), Some(rpo)) = (found.loss_ms, found.rpo_ms)
+            && loss > rpo
+        {
+            let source = facts.steps_of(id).find(|(_, s)| s.from.is_some());
+            let at = source.map_or(facts.asset_keys(id).at, |(i, _)| facts.step(i).keys.at);
+            let headline = format!("`{id}` may lose {} of data, its objective is {}", duration_text(loss), duration_text(rpo));
+            let label = format!("in scenario `{}`: {}", facts.scenario.id, found.loss_source);
+            let finding = Diagnostic::warn("objective-missed", headline, at, label).also(tier_at, "the objective");
+            findings.push(finding.help("take backups more often, use a source that is less behind, or raise the tier's `rpo`"));
+        }
+    }
+}
+
+/// What would help: an edge that nobody asked for, or the longest steps on the way.
+fn shorten(facts: &Facts<'_>, last: Option<usize>) -> String {
+    let way = last.map_or_else(Vec::new, |i| longest_way(facts, i));
+    let mut steps: Vec<usize> = way.into_iter().filter(|&i| facts.takes[i] > 0).collect();
+    steps.sort_by_key(|&i| std::cmp::Reverse(facts.takes[i]));
+    let named = steps.iter().take(NAMED).map(|&i| format!("`{}` ({})", facts.scenario.steps[i].id, duration_text(facts.takes[i])));
+    let named: Vec<String> = named.collect();
+    match named.is_empty() {
+        true => "shorten `detect` and `decide`, or raise the tier's `rto`".to_owned(),
+        false => format!("shorten what takes longest on the way: {}; or let steps run side by side with `needs`", named.join(", ")),
+    }
+}
+
+/// The chain of steps that decides when a step ends.
+fn longest_way(facts: &Facts<'_>, last: usize) -> Vec<usize> {
+    let mut way = Vec::new();
+    let mut at = Some(last);
+    while let Some(node) = at {
+        if node < facts.graph.steps {
+            way.push(node);
+        }
+        at = facts.graph.before[node].iter().map(|&n| n as usize).max_by_key(|&n| (facts.schedule.end_ms[n], std::cmp::Reverse(n)));
+    }
+    way
+}

@@ -5,6 +5,7 @@ pub mod attempt;
 pub mod driver;
 pub mod machine;
 pub mod measure;
+pub mod offline;
 pub mod planted;
 pub mod rollback;
 pub mod state;

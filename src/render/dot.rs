@@ -4,16 +4,18 @@ use super::{escape, view};
 use crate::analysis::Checked;
 use crate::model::{Node, Wait};
 
-/// The graph in the DOT language.
-pub fn render(checked: &Checked) -> String {
+/// The graph in the DOT language. With `critical` the steps of the longest way are filled.
+pub fn render(checked: &Checked, critical: bool) -> String {
+    let longest = if critical { view::critical(checked) } else { Default::default() };
     let compiled = checked.compiled();
     let numbers = view::numbers(&view::order(checked));
     let mut out = format!("digraph \"{}\" {{\n  rankdir=LR;\n  node [shape=box];\n", escape::dot(&compiled.scenario.id));
     for (i, step) in compiled.scenario.steps.iter().enumerate() {
         let label = format!("{}. {}\\n{}", numbers[i], escape::dot(&step.id), view::phase_word(step.phase));
         let bold = if compiled.point_of_no_return.as_ref() == Some(&step.id) { ", penwidth=3" } else { "" };
+        let fill = if longest.contains(&i) { ", style=filled" } else { "" };
         let tip = escape::dot(&view::title(compiled, step));
-        out.push_str(&format!("  s{i} [label=\"{label}\", tooltip=\"{tip}\"{bold}];\n"));
+        out.push_str(&format!("  s{i} [label=\"{label}\", tooltip=\"{tip}\"{bold}{fill}];\n"));
     }
     for (j, join) in compiled.joins.iter().enumerate() {
         out.push_str(&format!("  j{j} [shape=ellipse, label=\"{}\"];\n", escape::dot(&join.what)));

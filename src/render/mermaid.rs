@@ -13,12 +13,13 @@ const MOST_STEPS: usize = 60;
 
 const PHASES: [Phase; 6] = [Phase::Assess, Phase::Contain, Phase::Prepare, Phase::Recover, Phase::Verify, Phase::Close];
 
-/// The flowchart, without a fence.
-pub fn render(checked: &Checked) -> String {
-    if checked.compiled().scenario.steps.len() > MOST_STEPS { groups(checked) } else { steps(checked) }
+/// The flowchart, without a fence. With `critical` the longest way is drawn thick; groups have none.
+pub fn render(checked: &Checked, critical: bool) -> String {
+    if checked.compiled().scenario.steps.len() > MOST_STEPS { groups(checked) } else { steps(checked, critical) }
 }
 
-fn steps(checked: &Checked) -> String {
+fn steps(checked: &Checked, critical: bool) -> String {
+    let longest = if critical { view::critical(checked) } else { BTreeSet::new() };
     let compiled = checked.compiled();
     let numbers = view::numbers(&view::order(checked));
     let mut out = "flowchart TD\n".to_owned();
@@ -37,7 +38,8 @@ fn steps(checked: &Checked) -> String {
         out.push_str("  end\n");
     }
     for (from, to) in direct_edges(checked) {
-        out.push_str(&format!("  s{from} --> s{to}\n"));
+        let arrow = if longest.contains(&from) && longest.contains(&to) { "==>" } else { "-->" };
+        out.push_str(&format!("  s{from} {arrow} s{to}\n"));
     }
     if compiled.point_of_no_return.is_some() {
         out.push_str("  classDef noreturn stroke-width:4px\n");

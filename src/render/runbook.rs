@@ -124,6 +124,7 @@ struct StepView {
     undoable: bool,
     undo: Option<String>,
     undo_blocks: Vec<Block>,
+    begins: String,
     takes: String,
     worst: Option<String>,
 }
@@ -151,13 +152,14 @@ fn page(checked: &Checked) -> Page {
     let scenario = &compiled.scenario;
     let order = view::order(checked);
     let numbers = view::numbers(&order);
+    let expected = view::expected(checked);
     Page {
         title: scenario.title.clone().unwrap_or_else(|| format!("{}: {}", compiled.plan.name, scenario.id)),
         plan: compiled.plan.title.clone().unwrap_or_else(|| compiled.plan.name.clone()),
         scenario: scenario.id.clone(),
         mode: view::mode_word(compiled.mode),
         cause: view::cause_words(scenario.cause),
-        length: duration_text(compiled.predicted_ms),
+        length: duration_text(expected.total_ms),
         symptoms: scenario.symptoms.clone(),
         lost: lost(compiled),
         leaves: scenario.leaves.clone(),
@@ -166,13 +168,13 @@ fn page(checked: &Checked) -> Page {
         people: people(compiled, &numbers),
         backups: backups(compiled),
         variables: variables(compiled),
-        graph: block("", "mermaid", &mermaid::render(checked), ""),
+        graph: block("", "mermaid", &mermaid::render(checked, false), ""),
         no_return: no_return(compiled, &numbers),
-        steps: order.iter().map(|&i| step_view(compiled, &numbers, i)).collect(),
+        steps: order.iter().map(|&i| step_view(compiled, &numbers, i, expected.start_ms[i])).collect(),
     }
 }
 
-fn step_view(compiled: &Compiled, numbers: &[usize], index: usize) -> StepView {
+fn step_view(compiled: &Compiled, numbers: &[usize], index: usize, begins_ms: u64) -> StepView {
     let step = &compiled.scenario.steps[index];
     let instruction = view::instruction(step);
     let waits = view::waits(compiled, numbers, index);
@@ -220,6 +222,7 @@ fn step_view(compiled: &Compiled, numbers: &[usize], index: usize) -> StepView {
         undoable: undo.is_some(),
         undo: undo.filter(|s| !shown(s, &undo_blocks)).map(|s| stopped(&s)),
         undo_blocks,
+        begins: duration_text(begins_ms),
         takes: duration_text(step.takes_ms),
         worst: worst.map(duration_text),
     }

@@ -10,6 +10,7 @@ use crate::actions::template::{self, Part};
 use crate::actions::units::duration_text;
 use crate::actions::{self, Action, Effect, Manual, Phase, matcher, shell};
 use crate::analysis::Checked;
+use crate::graph::schedule::{self, Schedule};
 use crate::model::{ActionUse, Cause, Compiled, Mode, Node, ParamKind, Retry, SecretSource, Step, Undo, Wait, WhenUnreachable, target_of};
 
 /// The order in which a person works: as written, and where a step waits for one written later, after that one.
@@ -40,6 +41,17 @@ pub fn numbers(order: &[usize]) -> Vec<usize> {
     let mut out = vec![0; order.len()];
     order.iter().enumerate().for_each(|(i, &step)| out[step] = i + 1);
     out
+}
+
+/// Steps of the longest way through the run: what shortens one of them shortens the run.
+pub fn critical(checked: &Checked) -> BTreeSet<usize> {
+    let takes = schedule::durations(checked.compiled());
+    checked.graph().critical_path(&takes).into_iter().map(|i| i as usize).collect()
+}
+
+/// When each step is expected to begin and end, in milliseconds from the first.
+pub fn expected(checked: &Checked) -> Schedule {
+    schedule::schedule(checked.compiled(), checked.graph(), &schedule::durations(checked.compiled()))
 }
 
 /// What a step is called: its title, else the action's sentence.

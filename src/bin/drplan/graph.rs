@@ -17,6 +17,10 @@ pub struct Args {
     /// What to draw it in.
     #[arg(long, default_value = "mermaid", value_name = "FORMAT")]
     format: Format,
+
+    /// Mark the steps of the longest way: what shortens one of them shortens the run. JSON always names them.
+    #[arg(long)]
+    critical: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -35,8 +39,8 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
     match args.format {
         _ if settings.json => output::json(&json::graph(&checked))?,
         Format::Json => output::json(&json::graph(&checked))?,
-        Format::Mermaid => output::data(&mermaid::render(&checked))?,
-        Format::Dot => output::data(&dot::render(&checked))?,
+        Format::Mermaid => output::data(&mermaid::render(&checked, args.critical))?,
+        Format::Dot => output::data(&dot::render(&checked, args.critical))?,
     }
     Ok(Exit::Good)
 }

@@ -4,6 +4,7 @@
 mod check;
 mod compile;
 mod completions;
+mod dry_run;
 mod exit;
 mod explain;
 mod findings;
@@ -37,6 +38,7 @@ enum Command {
     Graph(graph::Args),
     Render(render::Args),
     Compile(compile::Args),
+    DryRun(dry_run::Args),
     Explain(explain::Args),
     Completions(completions::Args),
 }
@@ -48,6 +50,7 @@ impl Command {
             Command::Graph(args) => graph::run(&args, settings),
             Command::Render(args) => render::run(&args, settings),
             Command::Compile(args) => compile::run(&args, settings),
+            Command::DryRun(args) => dry_run::run(&args, settings),
             Command::Explain(args) => explain::run(&args, settings),
             Command::Completions(args) => completions::run(&args, settings),
         }

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use drplan::analysis::rules::TABLE;
 use tidy::laws::{LONG, ROOMS, broken};
 use tidy::scan::File;
 
@@ -71,6 +72,47 @@ fn architecture_draws_the_same_table() {
 }
 
 #[test]
+fn one_thing_has_one_name() {
+    let actions: BTreeSet<String> = drplan::actions::all().iter().map(|a| a.name.replace('.', "_")).collect();
+    assert_eq!(stems("src/actions", "md"), actions, "pages (left) and the table of actions (right)");
+    let missing: Vec<&String> = actions.iter().filter(|a| !root().join(format!("src/actions/{a}.rs")).is_file()).collect();
+    assert!(missing.is_empty(), "actions without a file of their own: {missing:?}");
+
+    let rules: BTreeSet<String> = TABLE.iter().map(|r| r.name.to_owned()).collect();
+    assert_eq!(stems("src/analysis/rules", "md"), rules, "pages (left) and the table of rules (right)");
+    let files = stems("src/analysis/rules", "rs").into_iter().map(|f| f.replace('_', "-")).filter(|f| f != "mod");
+    let strange: Vec<String> = files.filter(|f| !rules.contains(f)).collect();
+    assert!(strange.is_empty(), "files of rules that the table does not have: {strange:?}");
+    assert!(TABLE.is_sorted_by_key(|r| r.name), "the table of rules is not in order");
+}
+
+#[test]
+fn every_finding_is_of_a_rule_that_can_be_explained() {
+    let mut named = 0;
+    for path in rust_files("src") {
+        let text = read(&path);
+        for (line, rule) in found_rules(&text) {
+            named += 1;
+            assert!(
+                TABLE.iter().any(|r| r.name == rule),
+                "{path}:{line}: `{rule}` is not in the table of rules: drplan explain has no page"
+            );
+        }
+    }
+    assert!(named > 20, "only {named} findings: is `Diagnostic` made in another way now?");
+    assert_eq!(found_rules("x\nDiagnostic::deny(\n    \"no-rule\", at)").collect::<Vec<_>>(), [(2, "no-rule")]);
+}
+
+/// Names of rules for which a text makes findings, with their lines.
+fn found_rules(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let made = ["Diagnostic::deny(", "Diagnostic::warn(", "Diagnostic::new("].into_iter().flat_map(|made| text.match_indices(made));
+    made.filter_map(|(at, made)| {
+        let (rule, _) = text[at + made.len()..].trim_start().strip_prefix('"')?.split_once('"')?;
+        Some((text[..at].matches('\n').count() + 1, rule))
+    })
+}
+
+#[test]
 fn no_test_is_ignored() {
     let ignored: Vec<String> = rust_files("src")
         .into_iter()
@@ -119,6 +161,13 @@ fn rust_files(folder: &str) -> Vec<String> {
         }
     }
     out.into_iter().collect()
+}
+
+/// Names, without their endings, of the files of one kind in a folder.
+fn stems(folder: &str, ending: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(root().join(folder)).unwrap_or_else(|e| panic!("{folder}: {e}"));
+    let paths = entries.map(|e| e.expect("a folder can be read to its end").path()).filter(|p| p.extension().is_some_and(|e| e == ending));
+    paths.map(|p| p.file_stem().expect("it has a name").to_string_lossy().into_owned()).collect()
 }
 
 fn read(path: &str) -> String {

@@ -49,3 +49,15 @@ impl Postgres for Absent {
         self.refused()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_is_refused_and_names_what_would_bring_it() {
+        let fault = Absent("postgres").query(&PgTarget::default(), "select 1", &[], true, 1).await.unwrap_err();
+        assert_eq!(fault, Fault::refused(fault.cause.clone()));
+        assert!(fault.cause.ends_with("`cargo build --features postgres`"), "{fault}");
+    }
+}

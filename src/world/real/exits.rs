@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{hex, sync_dir, temporary_beside};
+use super::{hex, parent, sync_dir, temporary_beside};
 use crate::world::{Exit, Found};
 
 /// The variable that marks a command and all that it starts.
@@ -66,7 +66,7 @@ pub(super) enum End {
 impl Exits {
     /// The directory, made if it is not there; only its owner sees into it.
     pub(super) fn open(dir: &Path) -> io::Result<Exits> {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        make(dir)?;
         Ok(Exits { dir: dir.to_owned() })
     }
 
@@ -169,6 +169,19 @@ impl Exits {
 
     fn path(&self, ticket: &str, what: &str) -> PathBuf {
         self.dir.join(format!("{}.{what}.json", escaped(ticket)))
+    }
+}
+
+/// Makes a directory and what it stands in. A claim in it outlasts a power cut only if its own name does.
+fn make(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let outer = parent(dir);
+    make(outer)?;
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
+        _ => sync_dir(outer),
     }
 }
 

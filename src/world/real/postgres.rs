@@ -18,6 +18,8 @@ use crate::world::{Answer, Fault, PgTarget, Postgres, Rows};
 
 /// The longest wait for a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// The longest time-out of a statement that the server takes, in milliseconds.
+const STATEMENT_MAX: u128 = i32::MAX as u128;
 /// How long after the server should have ended a statement its word for that is awaited.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -114,7 +116,7 @@ fn literal(value: &Value) -> Answer<String> {
 async fn prepare(connection: &mut PgConnection, sql: &str, params: &[Value], read_only: bool, limit: Duration) -> Result<(), sqlx::Error> {
     let session = format!(
         "set statement_timeout = {}; set standard_conforming_strings = on; set intervalstyle = 'postgres'; set bytea_output = 'hex'{}",
-        limit.as_millis(),
+        limit.as_millis().min(STATEMENT_MAX),
         if read_only { "; set session characteristics as transaction read only" } else { "" }
     );
     connection.execute(sqlx::raw_sql(AssertSqlSafe(session))).await?;

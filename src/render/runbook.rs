@@ -296,7 +296,8 @@ fn objectives(compiled: &Compiled) -> Vec<Objective> {
         rpo: if p.holds_data { against(p.loss_ms, p.rpo_ms, "MISSED") } else { "–".to_owned() },
         source: if p.holds_data { p.loss_source.clone() } else { "–".to_owned() },
     };
-    compiled.predictions.iter().map(row).collect()
+    // What is left as it is stands under what is lost.
+    compiled.predictions.iter().filter(|(id, _)| !compiled.scenario.leaves.contains(id)).map(row).collect()
 }
 
 fn people(compiled: &Compiled, numbers: &[usize]) -> Vec<Person> {

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use drplan::compile::{Compilation, Input};
+use drplan::diagnostic::emit;
 use serde_json::{Value, json};
 
 use crate::exit::{Ended, Exit};
-use crate::findings;
+use crate::findings::{self, Format};
 use crate::load;
 use crate::output;
 use crate::plans;
@@ -19,6 +20,10 @@ pub struct Args {
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
 
+    /// How findings are printed.
+    #[arg(long, env = "DRPLAN_FORMAT", default_value = "human", value_name = "FORMAT")]
+    format: Format,
+
     /// A warning refuses the plan, too.
     #[arg(long)]
     deny_warnings: bool,
@@ -26,41 +31,27 @@ pub struct Args {
 
 /// Checks every plan and says what it found.
 pub fn run(args: &Args, settings: &Settings) -> Ended {
+    let format = if settings.json { Format::Json } else { args.format };
     let mut all = Vec::new();
     let mut refused = false;
     for path in plans::of(&args.paths)? {
         let compilation = load::compilation(&path, &Input::default())?;
         refused |= !compilation.passed() || (args.deny_warnings && !compilation.findings.is_empty());
-        findings::print(&compilation, settings);
-        if settings.json {
-            all.push(json!({ "plan": path, "passed": compilation.passed(), "findings": as_json(&compilation) }));
-        } else if compilation.passed() {
-            output::data(&format!("{}: {}\n", path.display(), verdict(&compilation)))?;
+        findings::print(&compilation, settings, format);
+        if format == Format::Json {
+            let findings = emit::json(&compilation.findings, &compilation.sources);
+            all.push(json!({ "plan": path, "passed": compilation.passed(), "findings": findings }));
+        } else {
+            output::say(&format!("{}: {}\n", path.display(), verdict(&compilation)));
         }
     }
-    if settings.json {
+    if format == Format::Json {
         output::json(&Value::Array(all))?;
     }
     Ok(if refused { Exit::Findings } else { Exit::Good })
 }
 
 fn verdict(compilation: &Compilation) -> String {
-    let n = compilation.checked.len();
-    format!("{n} scenario{}, {}", if n == 1 { "" } else { "s" }, findings::count(compilation))
-}
-
-fn as_json(compilation: &Compilation) -> Vec<Value> {
-    let place = |span: drplan::source::Span| {
-        let source = compilation.sources.get(span.source);
-        let (line, column) = source.line_col(span.start);
-        json!({ "path": source.name, "line": line, "column": column, "start": span.start, "end": span.end })
-    };
-    compilation
-        .findings
-        .iter()
-        .map(|f| {
-            let labels: Vec<Value> = f.labels.iter().map(|l| json!({ "place": place(l.span), "text": l.text })).collect();
-            json!({ "rule": f.rule, "level": f.level.word(), "headline": f.headline, "labels": labels, "help": f.help })
-        })
-        .collect()
+    let n = compilation.plan.as_ref().map_or(0, |p| p.scenarios.len());
+    format!("{n} scenario{}, {}", if n == 1 { "" } else { "s" }, emit::summary(&compilation.findings))
 }

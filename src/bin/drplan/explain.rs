@@ -1,6 +1,11 @@
-//! `drplan explain [NAME]`: the manual page of an action.
+//! `drplan explain [NAME]`: the manual page of an action, a rule or a section of a plan.
 
-use drplan::{actions, diagnostic};
+use drplan::actions::{self, Field, Type};
+use drplan::analysis::rules;
+use drplan::diagnostic;
+use drplan::model::vocabulary as words;
+use std::borrow::Cow;
+
 use serde_json::json;
 
 use crate::exit::{Ended, Exit, Stop};
@@ -18,7 +23,7 @@ pub struct Args {
 struct Page {
     kind: &'static str,
     name: &'static str,
-    text: &'static str,
+    text: Cow<'static, str>,
 }
 
 /// Prints the page, or the list of all.
@@ -37,14 +42,14 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
     if settings.json {
         output::json(&json!({ "kind": page.kind, "name": page.name, "page": page.text }))?;
     } else {
-        output::data(page.text)?;
+        output::data(&page.text)?;
     }
     Ok(Exit::Good)
 }
 
 fn list(pages: &[Page], settings: &Settings) -> Ended {
     if settings.json {
-        let all: Vec<_> = pages.iter().map(|p| json!({ "kind": p.kind, "name": p.name, "title": title(p.text) })).collect();
+        let all: Vec<_> = pages.iter().map(|p| json!({ "kind": p.kind, "name": p.name, "title": title(&p.text) })).collect();
         output::json(&json!(all))?;
         return Ok(Exit::Good);
     }
@@ -56,7 +61,7 @@ fn list(pages: &[Page], settings: &Settings) -> Ended {
             kind = page.kind;
             text.push_str(&format!("{}{kind}s\n", if text.is_empty() { "" } else { "\n" }));
         }
-        text.push_str(&format!("  {:width$}  {}\n", page.name, title(page.text)));
+        text.push_str(&format!("  {:width$}  {}\n", page.name, title(&page.text)));
     }
     output::data(&text)?;
     Ok(Exit::Good)
@@ -68,5 +73,38 @@ fn title(page: &str) -> &str {
 }
 
 fn pages() -> Vec<Page> {
-    actions::all().iter().map(|a| Page { kind: "action", name: a.name, text: a.page }).collect()
+    let actions = actions::all().iter().map(|a| Page { kind: "action", name: a.name, text: a.page.into() });
+    let rules = rules::pages().map(|(name, text)| Page { kind: "rule", name, text: text.into() });
+    let sections = SECTIONS.iter().map(|(name, what, fields)| Page { kind: "section", name, text: section(name, what, fields).into() });
+    actions.chain(rules).chain(sections).collect()
+}
+
+/// Where each kind of thing in a plan stands, and the table of its keys.
+const SECTIONS: &[(&str, &str, &[Field])] = &[
+    ("plan", "The top of a plan.", words::PLAN),
+    ("params", "A value that is given when the plan is compiled: `params: { NAME: … }`.", words::PARAM),
+    ("secrets", "Where a secret is found, never what it is: `secrets: { NAME: … }`.", words::SECRET),
+    ("sites", "A failure domain: `sites: { ID: … }`.", words::SITE),
+    ("tiers", "Objectives that assets share: `tiers: { ID: … }`.", words::TIER),
+    ("contacts", "People and channels: `contacts: { ID: … }`.", words::CONTACT),
+    ("assets", "What must be recovered: `assets: { ID: … }`.", words::ASSET),
+    ("replicas", "A copy that can serve, in an asset's `replicas: [ … ]`.", words::REPLICA),
+    ("backups", "A copy that can be restored, in an asset's `backups: [ … ]`.", words::BACKUP),
+    ("scenarios", "What is lost, why, and the way back: `scenarios: { ID: … }`.", words::SCENARIO),
+    ("steps", "One step of a scenario's `steps: [ … ]`.", words::STEP),
+];
+
+/// A section's page: the table of its keys.
+fn section(name: &str, what: &str, fields: &[Field]) -> String {
+    let mut out = format!("# `{name}`\n\n{what}\n\n| key | needed | meaning |\n|---|---|---|\n");
+    for field in fields {
+        let needed = match (field.required, field.default) {
+            _ if field.kind == Type::NotYet => "not in this version".to_owned(),
+            (true, _) => "yes".to_owned(),
+            (false, Some(default)) => format!("else `{default}`"),
+            (false, None) => "no".to_owned(),
+        };
+        out.push_str(&format!("| `{}` | {needed} | {} |\n", field.name, field.doc));
+    }
+    out
 }

@@ -1,27 +1,38 @@
-//! What is wrong with a plan, on standard error. The drawing is the library's; this file only chooses and counts.
+//! What is wrong with a plan, on standard error. The drawing is the library's; this file only chooses how.
 
+use clap::ValueEnum;
 use drplan::compile::Compilation;
-use drplan::diagnostic::{Level, emit};
+use drplan::diagnostic::emit::{self, Look};
+use rustix::termios::tcgetwinsize;
 
 use crate::output;
 use crate::settings::Settings;
 
-/// Prints findings for people, if there are any.
-pub fn print(compilation: &Compilation, settings: &Settings) {
-    if compilation.findings.is_empty() {
-        return;
-    }
-    let _ = settings;
-    output::say(&emit::short(&compilation.findings, &compilation.sources));
-    output::say(&format!("{}\n", count(compilation)));
+/// How findings are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Drawn under the lines that they are about.
+    Human,
+    /// One a line: `path:line:column: level[name]: headline`.
+    Short,
+    /// For other programs, on standard output.
+    Json,
 }
 
-/// `2 errors, 1 warning`: findings by weight, in words.
-pub fn count(compilation: &Compilation) -> String {
-    let of = |level: Level| compilation.findings.iter().filter(|f| f.level == level).count();
-    let words =
-        [(of(Level::Deny), "finding that refuses the plan", "findings that refuse the plan"), (of(Level::Warn), "warning", "warnings")];
-    let parts: Vec<String> =
-        words.iter().filter(|(n, ..)| *n > 0).map(|(n, one, many)| format!("{n} {}", if *n == 1 { one } else { many })).collect();
-    if parts.is_empty() { "no findings".to_owned() } else { parts.join(", ") }
+/// Prints findings for people, if there are any.
+pub fn print(compilation: &Compilation, settings: &Settings, format: Format) {
+    if compilation.findings.is_empty() || format == Format::Json {
+        return;
+    }
+    let text = match format {
+        Format::Human => emit::human(&compilation.findings, &compilation.sources, look(settings)),
+        Format::Short | Format::Json => emit::short(&compilation.findings, &compilation.sources),
+    };
+    output::say(&text);
+}
+
+fn look(settings: &Settings) -> Look {
+    let columns = tcgetwinsize(rustix::stdio::stderr()).map(|size| usize::from(size.ws_col)).unwrap_or(0);
+    let usual = Look::default();
+    Look { colour: output::color_err(settings.color), width: if columns == 0 { usual.width } else { columns.clamp(60, 160) }, ..usual }
 }

@@ -12,7 +12,7 @@ use drplan::model::Mode;
 use serde_json::Value;
 
 use crate::exit::{Exit, Stop};
-use crate::findings;
+use crate::findings::{self, Format};
 use crate::plans;
 use crate::settings::Settings;
 
@@ -135,7 +135,7 @@ pub fn every_scenario(args: &PlanArgs, settings: &Settings) -> Result<Vec<Checke
         return Ok(vec![checked]);
     }
     let compilation = compilation(&path, &args.input()?)?;
-    findings::print(&compilation, settings);
+    findings::print(&compilation, settings, if settings.json { Format::Short } else { Format::Human });
     if !compilation.passed() {
         return Err(Stop::said(Exit::Findings));
     }

@@ -44,19 +44,21 @@ pub fn kind(call: &Call<'_>) -> Value {
     call.field("type").cloned().unwrap_or(Value::String("CNAME".to_owned()))
 }
 
-/// Sets the variables that [`read_line`] uses.
-pub fn names(call: &Call<'_>) -> String {
+/// Names the record and defines `record PART FORM`, which reads it, a part of it, or `null`.
+pub fn read_function(call: &Call<'_>) -> String {
     // As Route 53 writes names itself, so that they can be compared.
     let name = format!("{}.", template::plain(&call.shown("record")).trim_end_matches('.')).replace('*', "\\052");
-    format!("RECORD={} TYPE={}", shell::word(&Value::String(name)), shell::word(&kind(call)))
-}
-
-/// Reads the step's record set, or `null`; `field` picks a part of it.
-pub fn read_line(call: &Call<'_>, field: &str, output: &str) -> String {
     format!(
-        "{} --hosted-zone-id {} --start-record-name \"$RECORD\" --start-record-type \"$TYPE\" --max-items 1 \\\n  \
-         --query \"ResourceRecordSets[?Name=='$RECORD' && Type=='$TYPE'] | [0]{field}\" --output {output}",
+        "RECORD={} TYPE={}\n\
+         record() {{ {} --hosted-zone-id {} \\\n  \
+         --start-record-name \"$RECORD\" --start-record-type \"$TYPE\" --max-items 1 \\\n  \
+         --query \"ResourceRecordSets[?Name=='$RECORD' && Type=='$TYPE'] | [0]$1\" --output \"$2\"; }}",
+        shell::word(&Value::String(name)),
+        shell::word(&kind(call)),
         aws::command(call, "route53 list-resource-record-sets"),
         shell::word(&call.shown("zone")),
     )
 }
+
+/// The record's values as [`read_function`] reads them.
+pub const READ_VALUES: &str = "record '.ResourceRecords[].Value' text";

@@ -24,11 +24,7 @@ pub(super) static ACTION: Action = Action {
     seen: wanted,
     commands: |call| {
         let answer = shell::variable(&format!("steps.{}.value", call.step));
-        let mut script = format!(
-            "{}\n{answer}=$({}) && printf '%s\\n' \"${answer}\"",
-            route53::names(call),
-            route53::read_line(call, ".ResourceRecords[].Value", "text")
-        );
+        let mut script = format!("{}\n{answer}=$({}) && printf '%s\\n' \"${answer}\"", route53::read_function(call), route53::READ_VALUES,);
         if let Some(test) = call.with.get("expect").and_then(|m| shell::test(&answer, m)) {
             script.push_str(&format!(" &&\n{test}"));
         }

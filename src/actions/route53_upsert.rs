@@ -144,14 +144,13 @@ fn script(call: &Call<'_>) -> String {
     format!(
         "{}\n\
          if [ \"$({})\" = {} ]; then echo 'it is so already'; else\n\
-         OLD=$({}) && printf '%s\\n' \"$OLD\" | tee {kept} &&\n\
+         OLD=$(record '' json) && printf '%s\\n' \"$OLD\" | tee {kept} &&\n\
          NEW={} &&\n\
          if [ \"$OLD\" = null ]; then DELETE=; else DELETE=\"{{\\\"Action\\\":\\\"DELETE\\\",\\\"ResourceRecordSet\\\":$OLD}},\"; fi &&\n\
          {}\nfi",
-        route53::names(call),
-        route53::read_line(call, ".ResourceRecords[].Value", "text"),
+        route53::read_function(call),
+        route53::READ_VALUES,
         values_word(call),
-        route53::read_line(call, "", "json"),
         new_json(call),
         change_lines(call, "$DELETE{\\\"Action\\\":\\\"CREATE\\\",\\\"ResourceRecordSet\\\":$NEW}"),
     )
@@ -162,13 +161,12 @@ fn undo_script(call: &Call<'_>) -> String {
     format!(
         "{}\n\
          if [ \"$({})\" != {} ]; then echo 'somebody changed it: leave it, and ask them' >&2; false; else\n\
-         NOW=$({}) && OLD=$(cat {kept}) &&\n\
+         NOW=$(record '' json) && OLD=$(cat {kept}) &&\n\
          if [ \"$OLD\" = null ]; then CREATE=; else CREATE=\",{{\\\"Action\\\":\\\"CREATE\\\",\\\"ResourceRecordSet\\\":$OLD}}\"; fi &&\n\
          {}\nfi",
-        route53::names(call),
-        route53::read_line(call, ".ResourceRecords[].Value", "text"),
+        route53::read_function(call),
+        route53::READ_VALUES,
         values_word(call),
-        route53::read_line(call, "", "json"),
         change_lines(call, "{\\\"Action\\\":\\\"DELETE\\\",\\\"ResourceRecordSet\\\":$NOW}$CREATE"),
     )
 }

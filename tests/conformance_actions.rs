@@ -1,8 +1,11 @@
 //! The laws of every action: it describes itself, its page is whole, what a person types executes no value of a plan,
 //! looking writes nothing, undo restores.
 
-#[path = "conformance_actions/pages.rs"]
-mod pages;
-
 #[path = "conformance_actions/hostile.rs"]
 mod hostile;
+#[path = "conformance_actions/pages.rs"]
+mod pages;
+#[path = "conformance_actions/room.rs"]
+mod room;
+#[path = "conformance_actions/sqlite.rs"]
+mod sqlite;

@@ -6,6 +6,7 @@ pub mod losses;
 pub mod lower;
 pub mod places;
 pub mod plan;
+pub mod schema;
 pub mod scope;
 pub mod shapes;
 pub mod target;

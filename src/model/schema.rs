@@ -88,7 +88,9 @@ fn of(kind: &Type) -> Value {
         Type::Record(fields) => record(fields),
         Type::Either(kinds) => json!({ "anyOf": kinds.iter().map(of).collect::<Vec<_>>() }),
         Type::Matchers | Type::With | Type::Connect => json!({ "type": "object" }),
-        Type::Call => json!({ "type": "object", "required": ["uses"], "properties": { "uses": { "type": "string" }, "with": { "type": "object" }, "effect": { "const": "read" } }, "additionalProperties": false }),
+        Type::Call => {
+            json!({ "type": "object", "required": ["uses"], "properties": { "uses": { "type": "string" }, "with": { "type": "object" }, "effect": { "const": "read" } }, "additionalProperties": false })
+        }
         Type::Matcher | Type::Any => json!({}),
         Type::NotYet => json!(false),
     }

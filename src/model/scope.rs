@@ -83,6 +83,14 @@ impl<'t> Scope<'t> {
     /// What a path stands for at a spot. Whether a secret may stand there is the caller's question.
     pub fn meaning(&self, path: &str, spot: Spot<'_>) -> Result<Meaning, Unknown> {
         let words: Vec<&str> = path.split('.').collect();
+        if let Some(sign) = path.chars().filter(|c| *c != ' ').find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '_' | '-')) {
+            return Err(Unknown {
+                rule: "bad-reference",
+                what: format!("`{path}` is more than a path"),
+                label: format!("`{sign}` cannot stand in a reference: there are no operators and no functions"),
+                help: FORMS.to_owned(),
+            });
+        }
         match words.as_slice() {
             ["params", name] => match self.params.get(*name) {
                 Some(Param { value: Some(value), .. }) => Ok(Meaning::Value(escaped(value))),

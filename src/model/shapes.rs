@@ -133,12 +133,12 @@ impl Shapes<'_, '_> {
 
     /// Checks the key of an entry as an id.
     pub fn name(&mut self, entry: &Entry<'_>) {
-        self.id(&entry.key, entry.at, false);
+        self.id(&entry.key, entry.at, false, false);
     }
 
     fn named(&mut self, entry: &Entry<'_>, kind: &Type, item: &Type) {
         if matches!(kind, Type::ById(_)) {
-            self.id(&entry.key, entry.at, false);
+            self.id(&entry.key, entry.at, false, false);
         }
         if entry.value.is_null() && !matches!(item, Type::Any | Type::Matcher) {
             // `eu-west-1:` alone is a site without keys, unless some key is required.
@@ -177,7 +177,7 @@ impl Shapes<'_, '_> {
         self.any(node);
         let value = self.scope.json(node, self.spot);
         if let Some(problem) = matcher::problem(&value) {
-            let found = Diagnostic::deny("wrong-type", format!("`{key}`: {problem}"), node.head(), "not a matcher");
+            let found = Diagnostic::deny("wrong-type", format!("`{key}` wants a value or a matcher"), node.head(), problem);
             let known = node.map().and_then(|m| m.first()).and_then(|e| nearest(&e.key, matcher::WORDS.iter().copied()));
             self.findings.push(match known {
                 Some(near) => found.help(format!("write `{{ {near}: … }}`")),
@@ -222,7 +222,7 @@ impl Shapes<'_, '_> {
             return if textual { () } else { self.lit(key, node.span, lit, &plain_of(&filled), kind) };
         }
         if id {
-            return self.id(&scalar.text, node.span, matches!(kind, Type::Name));
+            return self.id(&scalar.text, node.span, matches!(kind, Type::Name), !matches!(key, "id" | "name"));
         }
         let lit = match scalar.core() {
             Core::Null => Lit::Null,
@@ -254,9 +254,13 @@ impl Shapes<'_, '_> {
         }
     }
 
-    fn id(&mut self, text: &str, at: Span, underscore: bool) {
+    fn id(&mut self, text: &str, at: Span, underscore: bool, at_reference: bool) {
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || (underscore && c == '_');
         if text.len() <= ID_LENGTH && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(allowed) {
+            return;
+        }
+        // A name that is declared like this was reported there.
+        if at_reference && [self.scope.assets, self.scope.sites].into_iter().flatten().any(|section| section.get(text).is_some()) {
             return;
         }
         if text.contains("${") {
@@ -328,7 +332,10 @@ impl Shapes<'_, '_> {
     }
 
     fn wrong_kind(&mut self, key: &str, node: &Node<'_>, kind: &Type) {
-        let (wanted, sample) = wanted(kind);
+        let (wanted, mut sample) = wanted(kind);
+        if let (Type::List(_), Some(scalar)) = (kind, node.scalar().filter(|s| !s.text.is_empty())) {
+            sample = Some(format!("[{}]", scalar.text));
+        }
         let found = Diagnostic::deny("wrong-type", format!("`{key}` wants {wanted}"), node.head(), format!("this is {}", node.kind()));
         self.findings.push(match sample {
             Some(sample) => found.help(format!("write it like `{sample}`")),

@@ -69,7 +69,9 @@ pub fn finding(source: SourceId, text: &str, error: &ScanError, open: &[Span]) -
 /// The finding for `*name` without an `&name` before it; a cron line without quotes is the usual reason.
 pub fn unknown_alias(source: SourceId, text: &str, name: &str, at: Span) -> Diagnostic {
     let line = Line::at(text, at.start as usize);
-    if name.starts_with('/') || line.text[at.start as usize - line.start..].contains(' ') {
+    let rest = text[at.end as usize..].trim_start_matches(' ');
+    let cron = rest.len() < text.len() - at.end as usize && rest.starts_with(|c: char| c == '*' || c.is_ascii_digit());
+    if name.starts_with('/') || cron {
         return star(Span { source, start: at.start, end: at.start + 1 }, &line);
     }
     let anchors: Vec<&str> =

@@ -106,6 +106,8 @@ impl<'a> Reader<'a, '_> {
             };
             let range = span.byte_range().unwrap_or(0..0);
             let at = Span { source: self.source, start: range.start as u32, end: range.end as u32 };
+            let tag_range = span.tag_span().and_then(|t| t.byte_range()).unwrap_or(range);
+            let tag_at = Span { source: self.source, start: tag_range.start as u32, end: tag_range.end as u32 };
             match event {
                 Event::DocumentStart(..) => {
                     documents += 1;
@@ -116,19 +118,19 @@ impl<'a> Reader<'a, '_> {
                     }
                 }
                 Event::Scalar(text, style, anchor, tag) => {
-                    let str_tag = self.tag(tag.as_deref(), at);
+                    let str_tag = self.tag(tag.as_deref(), tag_at);
                     let plain = matches!(style, ScalarStyle::Plain) && !str_tag;
                     let size = Size { nodes: 1, depth: 0, bytes: text.len() };
                     self.close(Node { span: at, value: Value::Scalar(Scalar { text, plain }) }, anchor, size);
                 }
                 Event::SequenceStart(style, anchor, tag) => {
-                    self.tag(tag.as_deref(), at);
+                    self.tag(tag.as_deref(), tag_at);
                     if !self.push(at, style, anchor, Content::List(Vec::new())) {
                         return false;
                     }
                 }
                 Event::MappingStart(style, anchor, tag) => {
-                    self.tag(tag.as_deref(), at);
+                    self.tag(tag.as_deref(), tag_at);
                     let content = Content::Map { entries: Vec::new(), seen: None, key: None };
                     if !self.push(at, style, anchor, content) {
                         return false;
@@ -306,7 +308,7 @@ mod tests {
             ("title: Lost: all of it\n", "1:12 a text with `: ` in it needs quotes"),
             ("a: { b: 1\nc: 2\n", "1:4 `{` is never closed"),
             ("base: &b { x: 1 }\nc:\n  <<: *b\n", "3:3 merge keys"),
-            ("a: !secret x\n", "1:12 the tag `!secret`"),
+            ("a: !secret x\n", "1:4 the tag `!secret`"),
             ("a: 1\n---\nb: 2\n", "2:1 a plan is one document"),
             ("a: &x [*x]\n", "1:8 an alias inside its own anchor"),
         ] {

@@ -142,6 +142,7 @@ impl SourceCode for Lined<'_> {
         let data = &text.as_bytes()[begin..finish.max(begin)];
         let span = (begin, data.len()).into();
         let name = self.0.name.clone();
-        Ok(Box::new(MietteSpanContents::new_named(name, data, span, from - 1, column, self.0.line_count())))
+        // Two labels are drawn apart if the second begins after so many lines.
+        Ok(Box::new(MietteSpanContents::new_named(name, data, span, from - 1, column, to - from + 1)))
     }
 }

@@ -209,12 +209,14 @@ impl<'t> Lower<'_, 't> {
 
     /// Reports a name that is not known.
     fn unknown(&mut self, what: &str, name: &str, at: Span, known: &[&str]) {
+        let mut known = known.to_vec();
+        known.dedup();
         let section = format!("{what}s");
         let found = Diagnostic::deny("unknown-name", format!("no {what} `{name}`"), at, format!("not one of the plan's {section}"));
         self.findings.push(match nearest(name, known.iter().copied()) {
             Some(near) => found.help(format!("write `{near}`")),
             None if known.is_empty() => found.help(format!("declare it under `{section}`")),
-            None => found.help(format!("known {section}: {}", list(known))),
+            None => found.help(format!("known {section}: {}", list(&known))),
         });
     }
 }

@@ -12,6 +12,7 @@ use super::{mermaid, view};
 use crate::actions::units::duration_text;
 use crate::actions::{Effect, Manual};
 use crate::analysis::Checked;
+use crate::model::losses::{damages, lost_assets};
 use crate::model::{Compiled, Step, Undo};
 
 /// The runbook of a checked plan, as Markdown.
@@ -52,7 +53,6 @@ struct Page {
     length: String,
     symptoms: Vec<String>,
     lost: Vec<String>,
-    leaves: Vec<String>,
     clock: Option<String>,
     objectives: Vec<Objective>,
     people: Vec<Person>,
@@ -162,7 +162,6 @@ fn page(checked: &Checked) -> Page {
         length: duration_text(expected.total_ms),
         symptoms: scenario.symptoms.clone(),
         lost: lost(compiled),
-        leaves: scenario.leaves.clone(),
         clock: clock(compiled),
         objectives: objectives(compiled),
         people: people(compiled, &numbers),
@@ -254,21 +253,22 @@ fn notes(compiled: &Compiled, step: &Step, blocks: &[Block]) -> Vec<Note> {
 fn variables(compiled: &Compiled) -> Option<Block> {
     let lines: Vec<String> = view::variables(compiled)
         .into_iter()
-        .map(|v| format!("export {}={}  # {}", v.name, v.value.as_deref().unwrap_or("…"), escape::line(&v.what)))
+        .map(|v| format!("# {}\nexport {}={}", escape::line(&v.what), v.name, v.value.as_deref().unwrap_or("…")))
         .collect();
     (!lines.is_empty()).then(|| block("", "sh set", &lines.join("\n"), ""))
 }
 
 fn lost(compiled: &Compiled) -> Vec<String> {
-    let loses = &compiled.scenario.loses;
-    let asset = |id: &String| {
-        let title = compiled.plan.assets.get(id).and_then(|a| a.title.as_ref()).map(|t| format!(", {t}")).unwrap_or_default();
-        format!("`{id}`{title}")
+    let (plan, scenario) = (&compiled.plan, &compiled.scenario);
+    let damaged = if damages(scenario) { " is damaged" } else { "" };
+    let asset = |id: String| {
+        let title = plan.assets.get(&id).and_then(|a| a.title.as_ref()).map(|t| format!(", {t}")).unwrap_or_default();
+        let left = if scenario.leaves.contains(&id) { "; it is not brought back here" } else { "" };
+        format!("`{id}`{title}{damaged}{left}")
     };
-    let sites = loses.sites.iter().map(|s| format!("everything at {}", view::site(compiled, s)));
-    let assets = loses.assets.iter().map(asset);
-    let backups = loses.backups.iter().map(|b| format!("the backup `{b}`"));
-    sites.chain(assets).chain(backups).collect()
+    let sites = scenario.loses.sites.iter().map(|s| format!("everything at {}", view::site(compiled, s)));
+    let backups = scenario.loses.backups.iter().map(|b| format!("the backup `{b}`"));
+    sites.chain(lost_assets(plan, scenario).into_iter().map(asset)).chain(backups).collect()
 }
 
 /// How the predictions count: from when, and what is assumed before the first step.
@@ -474,7 +474,7 @@ mod tests {
     #[test]
     fn what_a_person_must_set_is_at_the_top() {
         let page = render(&checked());
-        assert!(page.contains("export SECRET_PW=\"${PW:?is not set}\"  # secret pw"), "{page}");
-        assert!(page.contains("export PARAM_ZONE=…  # parameter zone, a text, a \" ' ; touch pwned # heading"), "{page}");
+        assert!(page.contains("# secret pw, found in the environment as PW\nexport SECRET_PW=\"${PW:?is not set}\""), "{page}");
+        assert!(page.contains("# parameter zone, a text, a \" ' ; touch pwned # heading"), "{page}");
     }
 }

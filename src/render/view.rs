@@ -272,7 +272,12 @@ fn variable(compiled: &Compiled, path: &str) -> Option<Variable> {
     match root {
         "secrets" => {
             let (value, what) = match &compiled.plan.secrets.get(rest)?.source {
-                SecretSource::Env(env) => (format!("${{{env}:?is not set}}"), format!("secret {rest}, found in the environment as {env}")),
+                SecretSource::Env(env) if is_variable(env) => {
+                    (format!("${{{env}:?is not set}}"), format!("secret {rest}, found in the environment as {env}"))
+                }
+                SecretSource::Env(env) => {
+                    (format!("$(printenv -- {})", shell::literal(env)), format!("secret {rest}, found in the environment as {env}"))
+                }
                 SecretSource::File(path) => {
                     (format!("$(cat {})", shell::literal(path)), format!("secret {rest}, found in the file {path}"))
                 }
@@ -300,6 +305,11 @@ fn variable(compiled: &Compiled, path: &str) -> Option<Variable> {
         "assets" => Some(Variable { name, value: None, what: format!("{path}: fill it in when you know it") }),
         _ => None,
     }
+}
+
+/// Whether a shell can name it.
+fn is_variable(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// A text of the plan for people, with each `${…}` that only a run can tell as the variable that stands for it.
@@ -348,11 +358,11 @@ pub fn people(compiled: &Compiled, numbers: &[usize]) -> BTreeMap<String, BTreeS
         let number = numbers.get(i).copied().unwrap_or_default();
         for from in step.call.with.get("from").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
             if compiled.plan.contacts.contains_key(from) {
-                steps.entry((from.to_owned(), "approves")).or_default().insert(number);
+                steps.entry((from.to_owned(), "approves step")).or_default().insert(number);
             }
         }
         if let Some(contact) = step.contact.as_ref().filter(|c| Some(*c) != compiled.plan.owner.as_ref()) {
-            steps.entry((contact.clone(), "does")).or_default().insert(number);
+            steps.entry((contact.clone(), "does step")).or_default().insert(number);
         }
     }
     if let Some(owner) = &compiled.plan.owner {

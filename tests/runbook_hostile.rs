@@ -1,0 +1,151 @@
+//! A runbook whose every text tries to run something: a person types all of its blocks, and nothing of it runs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use drplan::compile::{Input, compile};
+use drplan::render::runbook;
+
+const TEXTS: &[&str] = &[
+    "a \" quote",
+    "it's; touch pwned",
+    "two\nlines\ntouch pwned\n",
+    "$(touch pwned)",
+    "`touch pwned`",
+    "```\ntouch pwned\n```",
+    "\"; touch pwned; \"",
+    "'; touch pwned; '",
+    "\\'; touch pwned; \\'",
+    "x\nSQL\ntouch pwned\nSQL",
+    "# \n\ntouch pwned",
+    "{{scenario}} {{{raw}}} <script>x</script> \u{1b}]0;x\u{7}",
+    "--help; touch pwned",
+];
+
+/// A plan with a text in every place that takes one.
+fn plan(text: &str) -> String {
+    let text = text.replace("${", "$${");
+    let t = serde_json::to_string(&text).expect("a text is JSON");
+    // A header holds one line; a text of several is refused there.
+    let l = serde_json::to_string(&text.replace('\n', " ")).expect("a text is JSON");
+    format!(
+        r#"
+drplan: v1
+name: hostile
+title: {t}
+owner: me
+params: {{ p: {{ type: string, title: {t} }}, q: {{ type: string, default: {t} }} }}
+secrets: {{ e: {{ env: {t} }}, f: {{ file: {t} }} }}
+sites: {{ here: {{ title: {t} }}, there: {{ title: {t} }} }}
+tiers: {{ t: {{ rto: 4h, rpo: 4h }} }}
+contacts: {{ me: {{ title: {t}, reach: {t}, phone: {t} }} }}
+assets:
+  db:
+    kind: postgres
+    title: {t}
+    tier: t
+    site: here
+    connect: {{ host: {t}, database: {t}, user: {t}, password: "${{secrets.e}}" }}
+    replicas: [{{ site: there, mode: streaming, max_lag: 1m, connect: {{ host: {t} }} }}]
+    backups: [{{ id: b, method: full, schedule: "0 * * * *", takes: 1m, to: {t}, site: there, encryption: {{ key: {t} }} }}]
+  dns: {{ kind: route53, tier: t, site: there, connect: {{ zone: {t}, record: {t}, region: {t} }} }}
+  store: {{ kind: s3, tier: t, site: there, connect: {{ bucket: {t}, region: {t} }} }}
+scenarios:
+  loss:
+    title: {t}
+    symptoms: [{t}]
+    cause: outage
+    loses: {{ sites: [here] }}
+    detect: 1m
+    steps:
+      - {{ id: look, phase: assess, asset: store, uses: s3.check, with: {{ prefix: {t}, expect: {{ checksum: {t} }} }}, takes: 1s, title: {t} }}
+      - {{ id: ask, uses: approval, with: {{ ask: {t}, from: [me] }}, takes: 1s }}
+      - {{ id: note, uses: manual, with: {{ do: {t}, seen: {t}, record: {{ found: {{ title: {t}, enum: [{t}] }} }} }}, takes: 1s, undo: {{ uses: manual, with: {{ do: {t} }} }} }}
+      - {{ id: fence, asset: db, at: here, uses: postgres.fence, when_unreachable: ask, takes: 1s, undo: auto }}
+      - {{ id: promote, asset: db, at: there, uses: postgres.promote, with: {{ max_lag: 1m }}, takes: 1s, undo: {{ none: {t} }} }}
+      - {{ id: rows, phase: verify, asset: db, at: there, uses: postgres.check, with: {{ query: {t}, params: [{t}], expect: {t} }}, takes: 1s }}
+      - {{ id: write, asset: db, at: there, uses: postgres.query, with: {{ query: {t}, params: [{t}] }}, takes: 1s, undo: {{ none: {t} }} }}
+      - id: call
+        uses: command
+        with: {{ argv: ["true", {t}, "${{params.p}}", "${{params.q}}", "${{steps.note.found}}"], env: {{ A: {t} }}, stdin: {t} }}
+        takes: 1s
+        check: {{ uses: command, effect: read, with: {{ argv: ["true", {t}] }} }}
+        undo: {{ uses: command, with: {{ argv: ["true", {t}] }} }}
+      - {{ id: point, asset: dns, at: there, uses: route53.upsert, with: {{ value: {t} }}, takes: 1s, undo: auto }}
+      - {{ id: web, phase: verify, asset: dns, at: there, uses: http.check, with: {{ url: "http://127.0.0.1:9/", headers: {{ x: {l} }}, expect: {{ body: {t}, headers: {{ y: {t} }}, json: {{ a.b: {t} }} }} }}, takes: 1s }}
+"#
+    )
+}
+
+/// The fenced blocks of a page, as CommonMark reads them.
+fn blocks(page: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut open: Option<(usize, String)> = None;
+    for line in page.lines() {
+        let ticks = line.len() - line.trim_start_matches('`').len();
+        match &mut open {
+            Some((fence, text)) if ticks >= *fence && line.trim_start_matches('`').trim().is_empty() => {
+                out.push(std::mem::take(text));
+                open = None;
+            }
+            Some((_, text)) => text.push_str(&format!("{line}\n")),
+            None if ticks >= 3 => {
+                open = Some((ticks, if line.trim_start_matches('`').starts_with("sh") { String::new() } else { "#".into() }))
+            }
+            None => {}
+        }
+    }
+    assert!(open.is_none(), "a fence is left open");
+    out.retain(|b| !b.starts_with('#') || b.starts_with("# "));
+    out
+}
+
+/// Types blocks into a shell in a directory of tools that do nothing, and says whether `pwned` came to be.
+fn typed(blocks: &[String]) -> bool {
+    let dir = tempfile::tempdir().expect("a directory");
+    let bin = dir.path().join("bin");
+    fs::create_dir(&bin).expect("bin");
+    for (tool, says) in [("psql", "t"), ("aws", "INSYNC"), ("curl", "200"), ("kubectl", ""), ("sqlite3", "ok"), ("sleep", "")] {
+        let path = bin.join(tool);
+        fs::write(&path, format!("#!/bin/sh\ncat >/dev/null\necho {says}\n")).expect("a tool");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its mode");
+    }
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    for block in blocks {
+        let mut shell = Command::new("timeout");
+        shell.args(["10", "sh", "-c", block]).env("PATH", &path).current_dir(dir.path());
+        shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        shell.status().expect("a shell");
+    }
+    found(dir.path())
+}
+
+fn found(dir: &Path) -> bool {
+    let entries = fs::read_dir(dir).expect("the directory").flatten();
+    entries.map(|e| e.path()).any(|p| p.file_name().is_some_and(|n| n.to_string_lossy().contains("pwned")) || p.is_dir() && found(&p))
+}
+
+#[test]
+fn the_test_notices_what_runs() {
+    assert!(typed(&["echo 'x'; touch pwned".to_owned()]));
+    assert!(!typed(&["echo 'x; touch pwned'".to_owned()]));
+    assert_eq!(blocks("a\n````sh look\n```\nb\n````\n```mermaid\nc\n```\n"), ["```\nb\n"]);
+}
+
+#[test]
+fn nothing_of_a_hostile_text_runs() {
+    for text in TEXTS {
+        let texts = BTreeMap::from([("plan.yaml".to_owned(), plan(text))]);
+        let compiled = compile(&texts, "plan.yaml", &Input::default()).expect("a text");
+        assert!(compiled.passed(), "{text:?}: {:#?}", compiled.findings);
+        let page = runbook::render(&compiled.checked[0]);
+        let blocks = blocks(&page);
+        assert!(blocks.len() >= 12, "{} blocks for {text:?}:\n{page}", blocks.len());
+        assert!(!typed(&blocks), "{text:?} ran:\n{page}");
+        // And all of them in one window, as a person has it.
+        assert!(!typed(&[blocks.join("\n")]), "{text:?} ran in one window:\n{page}");
+    }
+}

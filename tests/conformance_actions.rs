@@ -9,3 +9,7 @@ mod pages;
 mod room;
 #[path = "conformance_actions/sqlite.rs"]
 mod sqlite;
+#[path = "conformance_actions/servers.rs"]
+mod servers;
+#[path = "conformance_actions/plans.rs"]
+mod plans;

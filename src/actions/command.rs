@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::matcher::{at, judge};
 use super::{
-    Action, Call, Change, Ctx, Earlier, Effect, Field, Manual, Output, Outputs, Probe, Type, UndoKind, given, shell, template, units, words,
+    Action, Call, Change, Ctx, Earlier, Effect, Field, Manual, NO_UNDO, Output, Outputs, Probe, Type, UndoKind, given, shell, template,
+    units, words,
 };
 use crate::world::{Answer, Command, Exit, Fault, Found};
 
@@ -36,6 +37,7 @@ pub(super) static ACTION: Action = Action {
     preview: |ctx, _| Box::pin(preview(ctx)),
     apply: |ctx, _| Box::pin(apply(ctx)),
     earlier: Some(|ctx, _| Box::pin(earlier(ctx))),
+    undo_apply: NO_UNDO,
     ..Action::READ
 };
 

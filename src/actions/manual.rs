@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Action, Effect, Field, Manual, Type, UndoKind, given, shell, words};
+use super::{Action, Effect, Field, Manual, NO_UNDO, Type, UndoKind, given, shell, words};
 
 const RECORD: &[Field] = &[
     Field::default("type", Type::Word(&["string", "int", "bool", "duration", "size", "time", "url"]), "string", "what it may hold"),
@@ -39,5 +39,6 @@ pub(super) static ACTION: Action = Action {
         let known = given::text(call.with, "do").is_some_and(|t| t.trim().is_empty());
         if known { vec![("do", "it says nothing".to_owned(), "do: what a person must do".to_owned())] } else { vec![] }
     },
+    undo_apply: NO_UNDO,
     ..Action::READ
 };

@@ -424,6 +424,9 @@ impl Action {
     };
 }
 
+/// The undo of an action that has none of its own; the plan says what takes it back, or why nothing does.
+const NO_UNDO: Run<Probe> = |_, _| Box::pin(async { Ok(Probe::CannotTell("it has no undo of its own".to_owned())) });
+
 /// The action of a name.
 pub fn find(name: &str) -> Option<&'static Action> {
     TABLE.binary_search_by_key(&name, |a| a.name).ok().map(|i| TABLE[i])

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::postgres::{self, Standing, maintenance, place, psql, standing, statements};
 use super::postgres_lag::{measure, patience, within};
 use super::{
-    Action, AssetKind, Before, Call, Change, Ctx, Effect, Field, Manual, Output, Outputs, Probe, Type, UndoKind, given, units, words,
+    Action, AssetKind, Before, Call, Change, Ctx, Effect, Field, Manual, NO_UNDO, Output, Outputs, Probe, Type, UndoKind, given, units,
+    words,
 };
 use crate::world::{Answer, Fault, PgTarget};
 
@@ -49,6 +50,7 @@ pub(super) static ACTION: Action = Action {
     probe: |ctx, before| Box::pin(probe(ctx, before)),
     preview: |ctx, before| Box::pin(preview(ctx, before)),
     apply: |ctx, before| Box::pin(apply(ctx, before)),
+    undo_apply: NO_UNDO,
     ..Action::READ
 };
 

@@ -2,7 +2,8 @@
 //! its effect.
 
 use super::{
-    Action, AssetKind, Call, Change, Ctx, Effect, Field, Manual, Output, Outputs, Probe, Type, UndoKind, given, postgres, rows, words,
+    Action, AssetKind, Call, Change, Ctx, Effect, Field, Manual, NO_UNDO, Output, Outputs, Probe, Type, UndoKind, given, postgres, rows,
+    words,
 };
 use crate::world::Answer;
 
@@ -42,6 +43,7 @@ pub(super) static ACTION: Action = Action {
     probe: |_, _| Box::pin(async { Ok(Probe::CannotTell("only the step's `check` can tell what a statement did".to_owned())) }),
     preview: |ctx, _| Box::pin(preview(ctx)),
     apply: |ctx, _| Box::pin(apply(ctx)),
+    undo_apply: NO_UNDO,
     ..Action::READ
 };
 

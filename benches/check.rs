@@ -29,7 +29,8 @@ fn plan(steps: usize) -> String {
     let mut out = String::from("drplan: v1\nname: large\nparams:\n  host: { default: example.com }\nassets:\n");
     for a in 0..100 {
         let depends = if a > 0 { format!("depends_on: [asset-{}], ", a - 1) } else { String::new() };
-        writeln!(out, "  asset-{a}: {{ kind: http, tier: none, {depends}connect: {{ url: \"https://a{a}.${{params.host}}/\" }} }}").expect("a string");
+        writeln!(out, "  asset-{a}: {{ kind: http, tier: none, {depends}connect: {{ url: \"https://a{a}.${{params.host}}/\" }} }}")
+            .expect("a string");
     }
     out.push_str("scenarios:\n  move:\n    cause: planned\n    steps:\n");
     for i in 0..steps {
@@ -38,12 +39,24 @@ fn plan(steps: usize) -> String {
         writeln!(out, "      - id: step-{i}").expect("a string");
         writeln!(out, "        title: Step {i} of a plan that is large enough to show how the time grows with it").expect("a string");
         writeln!(out, "        asset: asset-{asset}").expect("a string");
-        writeln!(out, "        phase: {}", if assess { "assess" } else if i % 3 == 0 { "verify" } else { "recover" }).expect("a string");
+        writeln!(
+            out,
+            "        phase: {}",
+            if assess {
+                "assess"
+            } else if i % 3 == 0 {
+                "verify"
+            } else {
+                "recover"
+            }
+        )
+        .expect("a string");
         if assess {
             out.push_str("        needs: []\n");
         }
         writeln!(out, "        uses: command").expect("a string");
-        writeln!(out, "        with: {{ argv: [systemctl, restart, \"service-{i}.${{params.host}}\"], env: {{ STEP: \"{i}\" }} }}").expect("a string");
+        writeln!(out, "        with: {{ argv: [systemctl, restart, \"service-{i}.${{params.host}}\"], env: {{ STEP: \"{i}\" }} }}")
+            .expect("a string");
         writeln!(out, "        effect: {}", if assess { "read" } else { "idempotent" }).expect("a string");
         writeln!(out, "        takes: {}s\n        timeout: 2m", 1 + i % 60).expect("a string");
         writeln!(out, "        retry: {{ attempts: 3, delay: 2s, factor: 2, max_delay: 30s }}").expect("a string");

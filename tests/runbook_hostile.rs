@@ -80,6 +80,13 @@ scenarios:
     )
 }
 
+fn page(text: &str) -> String {
+    let texts = BTreeMap::from([("plan.yaml".to_owned(), plan(text))]);
+    let compiled = compile(&texts, "plan.yaml", &Input::default()).expect("a text");
+    assert!(compiled.passed(), "{text:?}: {:#?}", compiled.findings);
+    runbook::render(&compiled.checked[0])
+}
+
 /// The fenced blocks of a page, as CommonMark reads them.
 fn blocks(page: &str) -> Vec<String> {
     let mut out = Vec::new();
@@ -137,13 +144,12 @@ fn the_test_notices_what_runs() {
 
 #[test]
 fn nothing_of_a_hostile_text_runs() {
+    let usual = blocks(&page("harmless")).len();
+    assert!(usual >= 12, "{usual} blocks");
     for text in TEXTS {
-        let texts = BTreeMap::from([("plan.yaml".to_owned(), plan(text))]);
-        let compiled = compile(&texts, "plan.yaml", &Input::default()).expect("a text");
-        assert!(compiled.passed(), "{text:?}: {:#?}", compiled.findings);
-        let page = runbook::render(&compiled.checked[0]);
+        let page = page(text);
         let blocks = blocks(&page);
-        assert!(blocks.len() >= 12, "{} blocks for {text:?}:\n{page}", blocks.len());
+        assert_eq!(blocks.len(), usual, "a block was opened or closed by {text:?}:\n{page}");
         assert!(!typed(&blocks), "{text:?} ran:\n{page}");
         // And all of them in one window, as a person has it.
         assert!(!typed(&[blocks.join("\n")]), "{text:?} ran in one window:\n{page}");

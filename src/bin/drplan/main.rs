@@ -13,6 +13,7 @@ mod load;
 mod output;
 mod plans;
 mod render;
+mod schema;
 mod settings;
 
 use std::process::ExitCode;
@@ -40,6 +41,7 @@ enum Command {
     Compile(compile::Args),
     DryRun(dry_run::Args),
     Explain(explain::Args),
+    Schema(schema::Args),
     Completions(completions::Args),
 }
 
@@ -52,6 +54,7 @@ impl Command {
             Command::Compile(args) => compile::run(&args, settings),
             Command::DryRun(args) => dry_run::run(&args, settings),
             Command::Explain(args) => explain::run(&args, settings),
+            Command::Schema(args) => schema::run(&args, settings),
             Command::Completions(args) => completions::run(&args, settings),
         }
     }

@@ -1,6 +1,7 @@
 //! The world's PostgreSQL, Route 53 and S3 against the real servers and the stub of one lab. The test that starts the
 //! lab runs this file again inside it: credentials come from the environment, and a process cannot change its own.
 #![cfg(all(feature = "aws", feature = "postgres"))]
+#![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
 
 #[path = "support/lab.rs"]
 mod lab;

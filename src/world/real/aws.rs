@@ -96,8 +96,8 @@ async fn load(endpoint: Option<String>, aws: &AwsSettings) -> SdkConfig {
 fn no_credentials(aws: &AwsSettings, e: &dyn Error) -> Fault {
     let profile = aws.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok()).unwrap_or_else(|| "default".to_owned());
     Fault::refused(format!(
-        "no AWS credentials: none in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in profile `{profile}` of ~/.aws, from a web \
-         identity, a container or an EC2 instance ({}); type `aws configure`, or export the two variables",
+        "no AWS credentials: none in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in profile `{profile}` of ~/.aws (keys, SSO, a process), from a web \
+         identity, a container or an EC2 instance ({}); type `aws configure` or `aws sso login`, or export the two variables",
         innermost(e)
     ))
 }

@@ -1,5 +1,6 @@
 //! The laws of every action: it describes itself, its page is whole, what a person types executes no value of a plan,
 //! looking writes nothing, undo restores.
+#![expect(clippy::unwrap_used, reason = "a test that panics says where")]
 
 #[path = "conformance_actions/hostile.rs"]
 mod hostile;

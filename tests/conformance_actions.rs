@@ -2,6 +2,8 @@
 //! looking writes nothing, undo restores.
 #![expect(clippy::unwrap_used, reason = "a test that panics says where")]
 
+#[path = "conformance_actions/fakes.rs"]
+mod fakes;
 #[path = "conformance_actions/hostile.rs"]
 mod hostile;
 #[path = "conformance_actions/pages.rs"]

@@ -119,7 +119,7 @@ fn check(call: &Call<'_>) -> Vec<(&'static str, String, String)> {
 }
 
 fn command(ctx: &Ctx<'_>) -> Command {
-    let cwd = given::path(ctx.dir, &given::text(ctx.with, "cwd").unwrap_or_else(|| ".".to_owned()));
+    let cwd = given::text(ctx.with, "cwd").map_or_else(|| ctx.dir.to_owned(), |cwd| given::path(ctx.dir, &cwd));
     let mut argv: Vec<String> = given::list(ctx.with, "argv").iter().map(template::plain).collect();
     // A program named by a relative path is looked for where the command runs, not where the driver does.
     if let Some(program) = argv.first_mut().filter(|p| p.contains('/')) {

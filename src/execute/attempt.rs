@@ -337,7 +337,7 @@ pub async fn probe(world: &World, state: &State, i: usize) -> Probe {
         Err(fault) => Probe::CannotTell(fault.cause),
     };
     // An action without a probe of its own leaves the word to the check.
-    let silent = step.call.uses == "command";
+    let silent = actions::find(&step.call.uses).is_some_and(|a| a.effect_by_plan);
     match (own, checked) {
         (_, checked) if silent => checked,
         (Probe::There(outputs), Probe::There(_)) => Probe::There(outputs),

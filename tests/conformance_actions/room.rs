@@ -115,7 +115,7 @@ impl Room {
         Room { world, writes, dir: dir.to_owned(), action, with, target, incident_start: Timestamp::now(), timeout }
     }
 
-    fn ctx<'a>(&'a self, outputs: &'a Map<String, Value>) -> Ctx<'a> {
+    pub fn ctx<'a>(&'a self, outputs: &'a Map<String, Value>) -> Ctx<'a> {
         Ctx {
             world: &self.world,
             with: &self.with,

@@ -89,13 +89,15 @@ fn spans(text: &str, in_table: bool) -> String {
         literal(&rest[..start], &mut out);
         let run = ticks(&rest[start..]);
         let inside = &rest[start + run..];
-        match closing(inside, run) {
-            Some(end) => {
-                let code = &rest[start..start + run + end + run];
-                out.push_str(&if in_table { code.replace('|', "\\|") } else { code.to_owned() });
+        match closing(inside, run).map(|end| (end, shortest(&inside[..end]))) {
+            // A line that begins with three of them would begin a block for many a reader.
+            Some((end, ticks)) if ticks < 3 || !out.is_empty() => {
+                let (code, ticks) = (&inside[..end], "`".repeat(ticks));
+                let code = if in_table { code.replace('|', "\\|") } else { code.to_owned() };
+                out.push_str(&format!("{ticks}{code}{ticks}"));
                 rest = &inside[end + run..];
             }
-            None => {
+            _ => {
                 out.push_str(&"\\`".repeat(run));
                 rest = inside;
             }
@@ -116,6 +118,12 @@ fn closing(text: &str, run: usize) -> Option<usize> {
         at = found + len;
     }
     None
+}
+
+/// The fewest backticks that no run inside of a code is as long as.
+fn shortest(code: &str) -> usize {
+    let runs: Vec<usize> = code.split(|c| c != '`').map(str::len).collect();
+    (1..).find(|n| !runs.contains(n)).unwrap_or(1)
 }
 
 fn ticks(text: &str) -> usize {
@@ -175,8 +183,10 @@ mod tests {
     #[test]
     fn code_is_read_as_commonmark_reads_it() {
         assert_eq!(prose("a ` b"), "a \\` b");
-        assert_eq!(prose("```\nrm -rf /\n```"), "``` rm -rf / ```");
-        assert_eq!(prose("see ```` a```b ```` <i>"), "see ```` a```b ```` &lt;i&gt;");
+        assert_eq!(prose("```\nrm -rf /\n```"), "` rm -rf / `");
+        assert_eq!(prose("see ```` a```b ```` <i>"), "see ` a```b ` &lt;i&gt;");
+        assert_eq!(prose("see ```` a`b``c ````"), "see ``` a`b``c ```");
+        assert!(!prose("```` a`b``c ````").starts_with('`'));
         assert_eq!(prose("``` <i>"), "\\`\\`\\` &lt;i&gt;");
         assert_eq!(prose("`a`` <i>"), "\\`a\\`\\` &lt;i&gt;");
     }

@@ -431,10 +431,19 @@ mod tests {
     /// A line without its code, which no reader obeys.
     fn without_code(line: &str) -> String {
         let mut line = line.replace("\\`", "");
+        let run = |text: &str| text.chars().take_while(|c| *c == '`').count();
         while let Some(start) = line.find('`') {
-            let run: String = line[start..].chars().take_while(|c| *c == '`').collect();
-            let end = line[start + run.len()..].find(&run).expect("code that is opened is closed");
-            line.replace_range(start..start + end + 2 * run.len(), "");
+            let ticks = run(&line[start..]);
+            let mut end = start + ticks;
+            loop {
+                end += line[end..].find('`').expect("code that is opened is closed");
+                let found = run(&line[end..]);
+                end += found;
+                if found == ticks {
+                    break;
+                }
+            }
+            line.replace_range(start..end, "");
         }
         line
     }

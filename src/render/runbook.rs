@@ -412,7 +412,7 @@ mod tests {
             },
             "scenario": {
                 "id": "loss", "title": HOSTILE, "symptoms": [HOSTILE], "loses": { "assets": ["db"] }, "cause": "outage",
-                "detect_ms": 60000, "decide_ms": 1000, "leaves": ["db"],
+                "detect_ms": 60000, "decide_ms": 1000,
                 "steps": [
                     step("late", json!({ "title": HOSTILE, "assets": ["db"], "at": "here", "contact": "sre", "effect": "once",
                         "undo": { "none": HOSTILE }, "when": [{ "step": "early", "output": "x", "matcher": HOSTILE }] })),

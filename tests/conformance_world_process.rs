@@ -10,7 +10,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
-use drplan::world::real::{RealSettings, world};
+use drplan::world::real::{RealSettings, begin, world};
 use drplan::world::{Command, Exit, Found, Landed, World};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
@@ -24,7 +24,9 @@ struct Run {
 
 impl Run {
     fn new() -> Run {
-        Run { dir: tempfile::tempdir().unwrap() }
+        let run = Run { dir: tempfile::tempdir().unwrap() };
+        begin(&run.state()).unwrap();
+        run
     }
 
     fn state(&self) -> std::path::PathBuf {
@@ -364,6 +366,15 @@ async fn what_was_found_never_started_is_never_started() {
     let fault = run.world().process.run(&sh("r/s/1", &format!("echo > {}", run.file("ran")))).await.unwrap_err();
     assert!(fault.landed == Landed::No && fault.cause.contains("another driver"), "{fault:?}");
     assert!(!Path::new(&run.file("ran")).exists());
+}
+
+#[tokio::test]
+async fn where_no_run_left_anything_nobody_can_tell() {
+    let run = Run::new();
+    fs::remove_dir(run.state()).unwrap();
+    assert!(matches!(run.find("r/s/1").await, Found::Unknown { gone: false, .. }));
+    // Asking leaves no trace that a later one could take for the run's own.
+    assert!(matches!(run.find("r/s/1").await, Found::Unknown { gone: false, .. }));
 }
 
 #[tokio::test]

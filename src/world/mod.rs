@@ -159,7 +159,8 @@ pub enum Found {
 pub trait Process: Send + Sync {
     /// Runs a command to its end.
     async fn run(&self, command: &Command) -> Answer<Exit>;
-    /// What became of a command of this run that an earlier driver started.
+    /// What became of a command of this run that an earlier driver on this machine started; of one on another machine
+    /// it must not be asked. What it calls never started will never be: `run` refuses the ticket from then on.
     async fn find(&self, ticket: &str) -> Answer<Found>;
     /// Where a program of this name is found, for `dry-run` and `doctor`.
     fn which(&self, program: &str) -> Option<String>;

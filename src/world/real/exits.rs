@@ -70,6 +70,12 @@ impl Exits {
         Ok(Exits { dir: dir.to_owned() })
     }
 
+    /// The directory if it is there. One that is missing says nothing: of a run of this machine it was there before
+    /// the first command was.
+    pub(super) fn existing(dir: &Path) -> Option<Exits> {
+        dir.is_dir().then(|| Exits { dir: dir.to_owned() })
+    }
+
     /// Claims a ticket; false if somebody did before. On the disk when this returns.
     pub(super) fn claim(&self, ticket: &str, claim: &Claim) -> io::Result<bool> {
         let name = self.path(ticket, "started");

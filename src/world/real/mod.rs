@@ -31,8 +31,8 @@ use super::{Dns, Fault, Objects, World};
 /// What the real outside must be told.
 #[derive(Debug, Clone)]
 pub struct RealSettings {
-    /// Where the exits of this run's commands are left, beside its journal; made if it is not there. Each run has its
-    /// own, and a later driver of the run on this machine is given the same.
+    /// Where the exits of this run's commands are left, beside its journal; see [`begin`]. Each run has its own, and a
+    /// later driver of the run on this machine is given the same.
     pub state: PathBuf,
     /// The plan's directory. In it stand relative paths of secrets and programs, and commands without a directory run.
     pub plan_dir: PathBuf,
@@ -49,6 +49,12 @@ impl RealSettings {
         let program = PathBuf::from("/proc/self/exe");
         RealSettings { state: state.into(), plan_dir: plan_dir.into(), aws_endpoint: None, program }
     }
+}
+
+/// Makes the place where a new run's commands leave their ends, before the run's first event; never when it is resumed.
+/// A later driver that finds the place knows what is not in it was never started; one that misses it knows nothing.
+pub fn begin(state: &Path) -> Result<(), Fault> {
+    exits::Exits::open(state).map(drop).map_err(|e| Fault::refused(format!("cannot make {}: {e}", state.display())))
 }
 
 /// The outside as it is. Nothing is touched, made or started before the first call.

@@ -62,8 +62,12 @@ impl Process for Real {
     async fn find(&self, ticket: &str) -> Answer<Found> {
         let (state, ticket) = (self.state.clone(), ticket.to_owned());
         blocking(move || {
-            Exits::open(&state)
-                .and_then(|exits| exits.find(&ticket))
+            let Some(exits) = Exits::existing(&state) else {
+                let why = format!("{} is not on this machine: the run's commands left their ends elsewhere", state.display());
+                return Ok(Found::Unknown { why, gone: false });
+            };
+            exits
+                .find(&ticket)
                 .map_err(|e| Fault::refused(format!("what became of the command cannot be read in {}: {e}", state.display())))
         })
         .await

@@ -80,6 +80,9 @@ pub fn schedule(compiled: &Compiled, graph: &Graph, takes: &[u64]) -> Schedule {
     sim.out
 }
 
+/// Ready nodes: the longest way to the end first, then the one written first.
+type Ready = BinaryHeap<Reverse<(Reverse<u64>, usize)>>;
+
 struct Simulation<'a> {
     graph: &'a Graph,
     takes: &'a [u64],
@@ -88,7 +91,7 @@ struct Simulation<'a> {
     /// How many predecessors of a node are not done.
     open: Vec<usize>,
     /// Ready nodes: those that need no slot, those that do.
-    ready: [BinaryHeap<Reverse<(Reverse<u64>, usize)>>; 2],
+    ready: [Ready; 2],
     running: BinaryHeap<Reverse<(u64, usize)>>,
     slots: usize,
     locks: BTreeMap<String, Lock>,

@@ -43,7 +43,7 @@ impl Sqlite {
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(synchronous.clone())
+            .synchronous(synchronous)
             .busy_timeout(std::time::Duration::from_secs(10))
             .foreign_keys(true)
             .disable_statement_logging();

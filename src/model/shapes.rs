@@ -219,7 +219,10 @@ impl Shapes<'_, '_> {
             };
             // A number that a parameter gives goes into a text as it is.
             let textual = matches!(kind, Type::Text | Type::Secret);
-            return if textual { () } else { self.lit(key, node.span, lit, &plain_of(&filled), kind) };
+            if !textual {
+                self.lit(key, node.span, lit, &plain_of(&filled), kind);
+            }
+            return;
         }
         if id {
             return self.id(&scalar.text, node.span, matches!(kind, Type::Name), !matches!(key, "id" | "name"));

@@ -332,7 +332,10 @@ fn said(compiled: &Compiled, step: &Step, call: &ActionUse, what: fn(&Action) ->
     actions::find(&call.uses).map_or_else(|| format!("Run `{}`", call.uses), |a| what(a)(&call.call(&step.id, target.as_ref())))
 }
 
-fn manual(compiled: &Compiled, step: &Step, call: &ActionUse, what: fn(&Action) -> fn(&actions::Call<'_>) -> Vec<Manual>) -> Vec<Manual> {
+/// How an action says what a person types.
+type Typed = fn(&actions::Call<'_>) -> Vec<Manual>;
+
+fn manual(compiled: &Compiled, step: &Step, call: &ActionUse, what: fn(&Action) -> Typed) -> Vec<Manual> {
     let target = target_of(&compiled.plan, step, call);
     actions::find(&call.uses).map(|a| what(a)(&call.call(&step.id, target.as_ref()))).unwrap_or_default()
 }

@@ -138,7 +138,8 @@ impl<'a> Reader<'a, '_> {
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.pop(at),
                 Event::Alias(id) => {
-                    if !self.alias(id, at) {
+                    let known = self.alias(id, at);
+                    if !known {
                         return false;
                     }
                 }

@@ -495,7 +495,7 @@ impl Dns for Sim {
     async fn in_sync(&self, _aws: &AwsSettings, _change: &str) -> Answer<bool> {
         self.touch().await;
         self.latency().await;
-        Ok(self.lock().random() % 3 > 0)
+        Ok(!self.lock().random().is_multiple_of(3))
     }
 }
 

@@ -141,10 +141,11 @@ fn literal(text: &str, out: &mut String) {
     inline(text, out);
 }
 
-/// Whether Markdown would read the start of a line as a list or an underline: `- `, `+ `, `1.`, `===`.
+/// Whether Markdown would read the start of a line as a list, a rule or an underline: `- x`, `1. x`, `---`, `==`.
 fn begins_a_block(text: &str) -> bool {
     let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    text.starts_with(['-', '+', '=']) || rest.len() < text.len() && rest.starts_with(['.', ')'])
+    let mark = if rest.len() < text.len() { rest.strip_prefix(['.', ')']) } else { text.strip_prefix(['-', '+', '=']) };
+    mark.is_some_and(|after| after.is_empty() || after.starts_with([' ', '-', '=']))
 }
 
 fn inline(text: &str, out: &mut String) {
@@ -177,6 +178,9 @@ mod tests {
         assert_eq!(prose("max_lag _x_"), "max_lag \\_x\\_");
         assert_eq!(prose("- one\n- two"), "\\- one - two");
         assert_eq!(prose("1. one"), "1\\. one");
+        assert_eq!(prose("+44 20 1"), "+44 20 1");
+        assert_eq!(prose("1.5 times"), "1.5 times");
+        assert_eq!(prose("--- x"), "\\--- x");
         assert_eq!(prose("# no heading"), "\\# no heading");
     }
 

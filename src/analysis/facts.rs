@@ -1,12 +1,14 @@
 //! One compiled scenario as rules look at it: the plan, its order, its schedule, what is lost and where words stand.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::gaps::longest_gap_ms;
 use super::predict::predictions;
 use crate::graph::Graph;
 use crate::graph::schedule::{Schedule, durations, schedule};
 use crate::model::places::{Keys, ScenarioPlaces, StepPlaces};
-use crate::model::{Asset, Compiled, Id, Phase, Places, Plan, Prediction, Scenario, Step, Tier, Undo, lost_assets, lost_sites};
+use crate::model::{Asset, Backup, Compiled, Id, Phase, Places, Plan, Prediction, Scenario, Step, Tier, Undo, lost_assets, lost_sites};
 use crate::source::Span;
 
 /// What rules may look at.
@@ -29,6 +31,10 @@ pub struct Facts<'a> {
     pub schedule: Schedule,
     /// What was predicted, by asset.
     pub predictions: BTreeMap<Id, Prediction>,
+    /// Steps by the assets that they name, in order.
+    by_asset: HashMap<&'a str, Vec<usize>>,
+    /// Gaps of schedules that were asked for: many backups share one.
+    gaps: RefCell<HashMap<(&'a str, Option<&'a str>), Option<u64>>>,
     /// Sites that are lost.
     pub lost_sites: BTreeSet<Id>,
     /// Assets that are lost or damaged.
@@ -40,7 +46,13 @@ impl<'a> Facts<'a> {
     pub fn new(compiled: &'a Compiled, plan: &'a Plan, places: &'a Places, index: usize, graph: &'a Graph) -> Facts<'a> {
         let takes = durations(compiled);
         let scenario = &compiled.scenario;
+        let mut by_asset: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (i, step) in scenario.steps.iter().enumerate() {
+            step.assets.iter().for_each(|a| by_asset.entry(a).or_default().push(i));
+        }
         let mut facts = Facts {
+            by_asset,
+            gaps: RefCell::default(),
             compiled,
             plan,
             scenario,
@@ -62,9 +74,21 @@ impl<'a> Facts<'a> {
         step.modes.contains(&self.compiled.mode) && !self.compiled.left_out.contains(&step.id)
     }
 
-    /// Steps that run and have an asset, with their indices.
+    /// Steps that name an asset, with their indices, whether or not they run.
+    pub fn named(&self, asset: &str) -> impl Iterator<Item = (usize, &'a Step)> {
+        let steps = &self.scenario.steps;
+        self.by_asset.get(asset).into_iter().flatten().map(move |&i| (i, &steps[i]))
+    }
+
+    /// Steps that name an asset and run.
     pub fn steps_of(&self, asset: &str) -> impl Iterator<Item = (usize, &'a Step)> {
-        self.scenario.steps.iter().enumerate().filter(move |(_, s)| self.runs(s) && s.assets.iter().any(|a| a == asset))
+        self.named(asset).filter(|(_, s)| self.runs(s))
+    }
+
+    /// The longest gap of a backup's schedule in milliseconds, see [`longest_gap_ms`].
+    pub fn gap_ms(&self, backup: &'a Backup) -> Option<u64> {
+        let (line, zone) = (backup.schedule.as_deref()?, backup.timezone.as_deref());
+        *self.gaps.borrow_mut().entry((line, zone)).or_insert_with(|| longest_gap_ms(line, zone))
     }
 
     /// Places of a step.

@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use super::facts::{Facts, fences};
-use super::gaps::longest_gap_ms;
 use crate::actions::units::{duration_ms, duration_text, kept_ms};
 use crate::model::{Asset, AssetKind, Backup, BackupMethod, Cause, Replica, ReplicaMode, Step, damages};
 
@@ -31,7 +30,7 @@ pub fn holds_data(asset: &Asset) -> bool {
 }
 
 /// The predicted loss of an asset that holds data.
-pub fn loss(facts: &Facts<'_>, id: &str, asset: &Asset) -> Loss {
+pub fn loss<'a>(facts: &Facts<'a>, id: &str, asset: &'a Asset) -> Loss {
     let promotes = |s: &Step| s.call.uses.ends_with(".promote");
     if facts.scenario.cause == Cause::Planned {
         let promotions: Vec<usize> = facts.steps_of(id).filter(|(_, s)| promotes(s)).map(|(i, _)| i).collect();
@@ -57,7 +56,7 @@ pub fn loss(facts: &Facts<'_>, id: &str, asset: &Asset) -> Loss {
     }
 }
 
-fn from_step(facts: &Facts<'_>, id: &str, asset: &Asset, step: &Step, from: &str) -> Loss {
+fn from_step<'a>(facts: &Facts<'a>, id: &str, asset: &'a Asset, step: &Step, from: &str) -> Loss {
     match from {
         "replica" => {
             let allowed = step.call.with.get("max_lag").and_then(Value::as_str).and_then(|t| duration_ms(t).ok());
@@ -121,14 +120,13 @@ struct Lying<'a> {
     copy: bool,
 }
 
-fn from_backup(facts: &Facts<'_>, id: &str, asset: &Asset, backup: &Backup) -> Loss {
+fn from_backup<'a>(facts: &Facts<'a>, id: &str, asset: &Asset, backup: &'a Backup) -> Loss {
     let name = &backup.id;
     let best = lying(backup).into_iter().filter(|l| whole_at(facts, id, asset, backup, l, 0)).min_by_key(|l| l.after_ms);
     let Some(best) = best else { return Loss::of(None, format!("no copy of backup `{name}` survives whole")) };
     let gap = match (backup.continuous_ms, &backup.schedule) {
         (Some(ms), _) => Some(ms),
-        (None, Some(line)) => longest_gap_ms(line, backup.timezone.as_deref()),
-        (None, None) => None,
+        (None, _) => facts.gap_ms(backup),
     };
     let place = best.site.map_or(String::new(), |s| format!(" at {s}"));
     let kind = if best.copy { "copy of backup" } else { "backup" };

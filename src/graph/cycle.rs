@@ -2,10 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use petgraph::graph::{DiGraph, NodeIndex};
-
 use super::order::Order;
 use crate::diagnostic::Diagnostic;
+use crate::model::knots::knots;
 use crate::model::{Node, Scenario};
 use crate::source::Span;
 
@@ -21,28 +20,9 @@ pub fn cycles(scenario: &Scenario, order: &Order, step_at: &dyn Fn(usize) -> Spa
     };
     let total = steps + order.joins.len();
     let waits = |n: usize| if n < steps { &order.waits[n] } else { &order.joins[n - steps].waits };
-    let mut dag: DiGraph<(), (), u32> = DiGraph::with_capacity(total, total * 2);
-    (0..total).for_each(|_| {
-        dag.add_node(());
-    });
-    for n in 0..total {
-        for wait in waits(n) {
-            dag.add_edge(NodeIndex::new(n), NodeIndex::new(index(wait.on)), ());
-        }
-    }
-    // `kosaraju_scc` does not recurse; the other one would overflow on a long plan.
-    let mut knots: Vec<Vec<usize>> = petgraph::algo::kosaraju_scc(&dag)
-        .into_iter()
-        .filter(|c| c.len() > 1)
-        .map(|c| {
-            let mut nodes: Vec<usize> = c.into_iter().map(NodeIndex::index).collect();
-            nodes.sort_unstable();
-            nodes
-        })
-        .collect();
-    knots.sort();
+    let edges: Vec<(usize, usize)> = (0..total).flat_map(|n| waits(n).iter().map(move |w| (n, index(w.on)))).collect();
     let next = |n: usize| waits(n).iter().map(|w| index(w.on)).collect::<Vec<_>>();
-    knots.iter().filter_map(|knot| Some(finding(scenario, order, &shortest(knot, &next)?, step_at))).collect()
+    knots(total, &edges).iter().filter_map(|knot| Some(finding(scenario, order, &shortest(knot, &next)?, step_at))).collect()
 }
 
 /// The shortest way round within a knot, from a step if there is one in it.

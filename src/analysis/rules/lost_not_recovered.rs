@@ -8,7 +8,7 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
     for id in facts.lost_assets.iter().filter(|id| !facts.scenario.leaves.contains(*id)) {
         let brings = |phase| matches!(phase, Phase::Prepare | Phase::Recover | Phase::Verify);
         // Steps that this mode or `--skip` leaves out still say that the author thought of it.
-        if facts.scenario.steps.iter().any(|s| s.assets.contains(id) && brings(s.phase)) {
+        if facts.named(id).any(|(_, s)| brings(s.phase)) {
             continue;
         }
         let at = facts.own.keys.value("loses");

@@ -191,17 +191,18 @@ impl<'t> Lower<'_, 't> {
 
     /// Assets that stand on themselves.
     pub(super) fn asset_circles(&mut self) {
-        for id in self.plan.assets.keys() {
-            let below = |id: &str| -> Vec<String> {
-                let asset = self.plan.assets.get(id);
-                let depends = asset.into_iter().flat_map(|a| a.depends_on.iter().map(|d| d.asset.clone()));
-                depends.chain(asset.and_then(|a| a.rebuild.as_ref()).map(|r| r.from.clone())).collect()
-            };
+        let below = |id: &str| -> Vec<String> {
+            let asset = self.plan.assets.get(id);
+            let depends = asset.into_iter().flat_map(|a| a.depends_on.iter().map(|d| d.asset.clone()));
+            depends.chain(asset.and_then(|a| a.rebuild.as_ref()).map(|r| r.from.clone())).collect()
+        };
+        let ids: Vec<&String> = self.plan.assets.keys().collect();
+        let index: std::collections::HashMap<&str, usize> = ids.iter().enumerate().map(|(i, id)| (id.as_str(), i)).collect();
+        let edges = ids.iter().enumerate().flat_map(|(i, id)| below(id).into_iter().map(move |b| (i, b)));
+        let edges: Vec<(usize, usize)> = edges.filter_map(|(i, b)| Some((i, *index.get(b.as_str())?))).collect();
+        for knot in crate::model::knots::knots(ids.len(), &edges) {
+            let id = ids[knot[0]];
             let Some(path) = way_back(id, &below) else { continue };
-            // One finding for a circle: at its first asset by name.
-            if path.iter().any(|other| other < id) {
-                continue;
-            }
             let keys = &self.places.assets[id];
             let at = if keys.has("depends_on") { keys.value("depends_on") } else { keys.value("rebuild") };
             let chain: Vec<String> = path.iter().map(|p| format!("`{p}`")).collect();

@@ -33,10 +33,19 @@ pub struct Args {
 pub fn run(args: &Args, settings: &Settings) -> Ended {
     let format = if settings.json { Format::Json } else { args.format };
     let mut all = Vec::new();
-    let mut refused = false;
+    let mut exits = Vec::new();
     for path in plans::of(&args.paths)? {
-        let compilation = load::compilation(&path, &Input::default())?;
-        refused |= !compilation.passed() || (args.deny_warnings && !compilation.findings.is_empty());
+        let compilation = match load::compilation(&path, &Input::default()) {
+            Ok(compilation) => compilation,
+            Err(stop) => {
+                // The others are looked at all the same.
+                output::say(&format!("drplan: {stop}\n"));
+                exits.push(stop.exit);
+                continue;
+            }
+        };
+        let refused = !compilation.passed() || (args.deny_warnings && !compilation.findings.is_empty());
+        exits.push(if refused { Exit::Findings } else { Exit::Good });
         findings::print(&compilation, settings, format);
         if format == Format::Json {
             let findings = emit::json(&compilation.findings, &compilation.sources);
@@ -48,7 +57,7 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
     if format == Format::Json {
         output::json(&Value::Array(all))?;
     }
-    Ok(if refused { Exit::Findings } else { Exit::Good })
+    Ok(Exit::worst(exits))
 }
 
 fn verdict(compilation: &Compilation) -> String {

@@ -142,12 +142,18 @@ fn stopped(out: &Rehearsed, took: &str) -> String {
     }
     let back = rollback::plan_to(state, None);
     if back.refused() {
-        for i in &back.holders {
-            let reason = match &state.step(*i).undo {
-                Undo::None(reason) => reason.as_str(),
-                _ => "it cannot be undone",
-            };
-            text.push_str(&format!("\n  `drplan rollback` would take nothing back: `{}` is in effect ({reason}).", state.step(*i).id));
+        let held = back.holders.iter().map(|i| match &state.step(*i).undo {
+            Undo::None(reason) => format!("`{}` ({reason})", state.step(*i).id),
+            _ => format!("`{}`", state.step(*i).id),
+        });
+        let held = held.collect::<Vec<_>>().join(", ");
+        text.push_str(&format!("\n  `drplan rollback` would take nothing back, for this is in effect and cannot be undone: {held}."));
+        if let Some(&first) = back.holders.first() {
+            let above = rollback::plan_to(state, Some(first)).undo;
+            if !above.is_empty() {
+                let (to, above) = (&state.step(first).id, names(&mut above.into_iter()));
+                text.push_str(&format!("\n  `drplan rollback --to {to}` would take back, in this order: {above}."));
+            }
         }
     } else if !back.undo.is_empty() {
         text.push_str(&format!("\n  `drplan rollback` would take back, in this order: {}.", names(&mut back.undo.iter().copied())));

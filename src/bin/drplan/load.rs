@@ -8,7 +8,9 @@ use clap::ValueEnum;
 use drplan::actions::template;
 use drplan::analysis::Checked;
 use drplan::compile::{Compilation, Input, Loader, compile};
+use drplan::diagnostic::Level;
 use drplan::model::Mode;
+use drplan::source::SourceId;
 use serde_json::Value;
 
 use crate::exit::{Exit, Stop};
@@ -137,7 +139,9 @@ pub fn every_scenario(args: &PlanArgs, settings: &Settings) -> Result<Vec<Checke
     let compilation = compilation(&path, &args.input()?)?;
     findings::print(&compilation, settings, if settings.json { Format::Short } else { Format::Human });
     if !compilation.passed() {
-        return Err(Stop::said(Exit::Findings));
+        // What was typed wrongly on the command line is no fault of the plan.
+        let typed = compilation.findings.iter().any(|f| f.level == Level::Deny && f.span().source != SourceId(0));
+        return Err(Stop::said(if typed { Exit::Usage } else { Exit::Findings }));
     }
     if compilation.checked.is_empty() {
         return Err(Stop::new(Exit::Findings, format!("{} has no scenario", path.display())));

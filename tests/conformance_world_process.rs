@@ -73,7 +73,8 @@ fn command(ticket: &str, argv: &[&str]) -> Command {
         env: BTreeMap::new(),
         cwd: None,
         stdin: None,
-        timeout_ms: None,
+        // So that a test that fails leaves nothing running for ever.
+        timeout_ms: Some(PATIENCE.as_millis() as u64),
         keep_bytes: 1 << 16,
         secrets: Vec::new(),
     }
@@ -170,7 +171,7 @@ async fn commands_run_beside_each_other() {
     let meet = |me: &str, other: &str| {
         let (me, other) = (run.file(me), run.file(other));
         let script = format!("echo > '{me}'; until [ -e '{other}' ]; do sleep 0.01; done; echo met");
-        Command { timeout_ms: Some(PATIENCE.as_millis() as u64), ..sh(&me, &script) }
+        sh(&me, &script)
     };
     let (a, b) = (meet("a", "b"), meet("b", "a"));
     let (a, b) = tokio::join!(world.process.run(&a), world.process.run(&b));
@@ -337,9 +338,10 @@ fn lock_of(run: &Run) -> Option<Pid> {
 async fn a_killed_supervisor_makes_its_commands_unknown_until_they_are_gone() {
     let run = Run::new();
     let world = run.world();
-    let begun = run.file("begun");
+    // Of its own, as a run's id is: the marks of processes are looked for on the whole machine.
+    let (begun, ticket) = (run.file("begun"), run.file("ticket"));
     // A child that left the group still belongs to the command.
-    let given = sh("killed/s/1", &format!("setsid sh -c 'echo $$ > {begun}; exec sleep 1000' & echo $$ > {}; wait", run.file("leader")));
+    let given = sh(&ticket, &format!("setsid sh -c 'echo $$ > {begun}; exec sleep 1000' & echo $$ > {}; wait", run.file("leader")));
     let killed = async {
         appears(&begun).await;
         kill_process(lock_of(&run).unwrap(), Signal::KILL).unwrap();
@@ -347,13 +349,13 @@ async fn a_killed_supervisor_makes_its_commands_unknown_until_they_are_gone() {
     let (fault, ()) = tokio::join!(world.process.run(&given), killed);
     assert_eq!(fault.unwrap_err().landed, Landed::Maybe);
     let open = |found| matches!(found, Found::Unknown { gone: false, .. });
-    assert!(open(run.find("killed/s/1").await));
+    assert!(open(run.end(&ticket).await));
     kill_process(run.pid("leader"), Signal::KILL).unwrap();
     until(async || gone(run.pid("leader")).then_some(())).await;
-    assert!(open(run.find("killed/s/1").await));
+    assert!(open(run.end(&ticket).await));
     kill_process(run.pid("begun"), Signal::KILL).unwrap();
     until(async || gone(run.pid("begun")).then_some(())).await;
-    assert!(matches!(run.find("killed/s/1").await, Found::Unknown { gone: true, .. }));
+    assert!(matches!(run.end(&ticket).await, Found::Unknown { gone: true, .. }));
     // The same driver goes on with another supervisor.
     assert_eq!(world.process.run(&sh("killed/s/2", "echo on")).await.unwrap(), ok("on\n"));
 }

@@ -87,7 +87,7 @@ fn commands(call: &Call<'_>) -> Vec<Manual> {
     } else {
         let mut script = format!("ANSWER=$({curl} -w '\\n%{{http_code}}\\n' --url {url}); printf '%s\\n' \"$ANSWER\"");
         for (name, test) in shell_tests(expect) {
-            script.push_str(&format!(" &&\n{test} # {name}"));
+            script.push_str(&format!(" && # {name}\n{test}"));
         }
         script
     };

@@ -326,6 +326,11 @@ async fn a_killed_driver_leaves_its_command_running_and_its_end_to_be_found() {
     until(async || lock_of(&run).is_none().then_some(())).await;
 }
 
+/// Whether the supervisor wrote down as which process a command runs.
+fn noted(run: &Run) -> bool {
+    fs::read_dir(run.state()).unwrap().any(|e| e.unwrap().file_name().to_string_lossy().ends_with(".process.json"))
+}
+
 fn lock_of(run: &Run) -> Option<Pid> {
     fs::read_dir(run.state()).unwrap().find_map(|entry| {
         let name = entry.unwrap().file_name().into_string().unwrap();
@@ -344,6 +349,7 @@ async fn a_killed_supervisor_makes_its_commands_unknown_until_they_are_gone() {
     let given = sh(&ticket, &format!("setsid sh -c 'echo $$ > {begun}; exec sleep 1000' & echo $$ > {}; wait", run.file("leader")));
     let killed = async {
         appears(&begun).await;
+        until(async || noted(&run).then_some(())).await;
         kill_process(lock_of(&run).unwrap(), Signal::KILL).unwrap();
     };
     let (fault, ()) = tokio::join!(world.process.run(&given), killed);

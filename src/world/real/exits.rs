@@ -89,14 +89,20 @@ impl Exits {
         }
     }
 
-    /// Writes down as which process it runs.
+    /// Writes down as which process it runs. Not synced: what a power cut takes away, the boot tells as well, and of a
+    /// supervisor that dies before this is written nobody can tell whether its command is gone.
     pub(super) fn runs(&self, ticket: &str, process: Started) -> io::Result<()> {
-        self.put(ticket, "process", &process)
+        let name = self.path(ticket, "process");
+        let temporary = temporary_beside(&name);
+        fs::write(&temporary, serde_json::to_vec(&process)?)?;
+        fs::rename(temporary, name)
     }
 
     /// Writes down how it ended. On the disk when this returns.
     pub(super) fn ended(&self, ticket: &str, end: &End) -> io::Result<()> {
-        self.put(ticket, "ended", end)
+        let name = self.path(ticket, "ended");
+        fs::rename(written(&name, end)?, &name)?;
+        sync_dir(&self.dir)
     }
 
     /// Takes the lock of a supervisor, for as long as the file given back is open.
@@ -156,12 +162,6 @@ impl Exits {
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
             Err(e) => Err(e.into()),
         }
-    }
-
-    fn put(&self, ticket: &str, what: &str, value: &impl Serialize) -> io::Result<()> {
-        let name = self.path(ticket, what);
-        fs::rename(written(&name, value)?, &name)?;
-        sync_dir(&self.dir)
     }
 
     fn get<T: DeserializeOwned>(&self, ticket: &str, what: &str) -> io::Result<Option<T>> {

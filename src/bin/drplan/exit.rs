@@ -4,7 +4,6 @@ use std::fmt;
 
 /// Exit codes. Where several hold, [`Exit::worst`] says which one is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(dead_code, reason = "all that the manual promises; each command uses its own")]
 pub enum Exit {
     /// Good; warnings too.
     Good = 0,

@@ -126,9 +126,10 @@ fn commands(call: &Call<'_>) -> Vec<Manual> {
 fn undo_commands(call: &Call<'_>) -> Vec<Manual> {
     let (path, kept) = (sqlite::word(call), kept_word(call));
     vec![Manual {
-        what: "Put the file back that stood there".to_owned(),
+        what: "Put the file back that stood there, or remove the restored one if none did".to_owned(),
         script: format!(
-            "mv -- {kept} {path} &&\nfor s in -wal -shm -journal; do rm -f -- {path}$s; if [ -e {kept}$s ]; then mv -- {kept}$s {path}$s; fi; done"
+            "if [ -e {kept} ]; then mv -- {kept} {path}; else rm -- {path}; fi &&\nfor s in -wal -shm -journal; do rm -f -- {path}$s; \
+             if [ -e {kept}$s ]; then mv -- {kept}$s {path}$s; fi; done"
         ),
         changes: true,
         expect: "no error".to_owned(),

@@ -124,6 +124,23 @@ async fn a_log_of_the_old_database_never_stands_beside_the_new_one() {
 }
 
 #[tokio::test]
+async fn where_no_file_stood_the_undo_leaves_none() {
+    let house = House::new();
+    std::fs::remove_file(house.path("live.db")).unwrap();
+    let room = house.room("sqlite.restore", json!({ "backup": "latest" }));
+    let (before, outputs) = room.lawful().await;
+    assert_eq!((house.rows().as_str(), outputs.contains_key("kept")), ("20", false));
+    assert_eq!(room.undo(&before).await.unwrap(), Probe::NotThere);
+    assert_eq!(house.files(), ["backups"]);
+    let target = house.target();
+    let call = Call { step: "restore", with: &room.with, target: Some(&target) };
+    (room.action.commands)(&call).iter().for_each(|block| house.type_in(&block.script));
+    assert_eq!(house.rows(), "20");
+    (room.action.undo_commands)(&call).iter().for_each(|block| house.type_in(&block.script));
+    assert_eq!(house.files(), ["backups"]);
+}
+
+#[tokio::test]
 async fn what_somebody_wrote_since_is_not_undone() {
     let house = House::new();
     let room = house.room("sqlite.restore", json!({ "backup": "latest" }));

@@ -233,6 +233,7 @@ fn typed_by_hand_a_check_ends_as_it_should() {
     for (url, expect, good) in [
         (&url, json!({ "status": 200, "json": { "db.writable": true, "n": 5 } }), true),
         (&url, json!({ "status": 503 }), false),
+        (&url, json!({ "status": 503, "json": { "db.writable": true } }), false),
         (&url, json!({ "json": { "db.writable": false } }), false),
         (&url, json!({ "json": { "n": 55 } }), false),
         (&url, json!({ "reachable": false }), false),

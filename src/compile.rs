@@ -58,7 +58,8 @@ pub struct Input {
 pub struct Compilation {
     /// The texts that findings point into.
     pub sources: Sources,
-    /// The plan, without what is broken in it; none if the text cannot be read at all.
+    /// The plan, without what is broken in it; none if the text cannot be read at all. The steps of its scenarios
+    /// stand in `checked`, and not twice.
     pub plan: Option<Plan>,
     /// Where its words stand.
     pub places: Places,
@@ -95,7 +96,7 @@ pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compila
     let text = sources.get(id).text.as_str();
     let root = syntax::read(id, text, &mut findings);
     let Some(root) = root else { return Ok(Compilation { sources, findings, ..Compilation::default() }) };
-    let Lowered { plan, places, broken, broken_scenarios } = lower(&root, text, &given, &mut findings);
+    let Lowered { mut plan, places, broken, broken_scenarios } = lower(&root, text, &given, &mut findings);
     drop(root);
     let mut checked = Vec::new();
     let wanted = |s: &Scenario| input.scenario.as_ref().is_none_or(|id| *id == s.id);
@@ -104,7 +105,11 @@ pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compila
     {
         findings.push(unknown("scenario", id, at, plan.scenarios.iter().map(|s| s.id.as_str())));
     }
-    for (index, scenario) in plan.scenarios.iter().enumerate().filter(|(_, s)| wanted(s)) {
+    for index in 0..plan.scenarios.len() {
+        let scenario = &plan.scenarios[index];
+        if !wanted(scenario) {
+            continue;
+        }
         if input.scenario.is_some() {
             for (name, at) in input.skip.iter().zip(&left_at).chain(input.only.iter().zip(&only_at)) {
                 if !scenario.steps.iter().any(|s| s.id == *name) {
@@ -122,13 +127,15 @@ pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compila
         }
         let (files, missing) = files(loader, path, scenario, &places.scenarios[index]);
         findings.extend(missing);
+        let (mode, left_out) = (input.mode.unwrap_or_else(|| scenario.default_mode()), left_out(scenario, input));
+        let steps = std::mem::take(&mut plan.scenarios[index].steps);
         let compiled = Compiled {
             format: 1,
-            plan: Plan { scenarios: Vec::new(), ..shallow(&plan) },
-            scenario: scenario.clone(),
-            mode: input.mode.unwrap_or_else(|| scenario.default_mode()),
+            plan: shallow(&plan),
+            scenario: Scenario { steps, ..plan.scenarios[index].clone() },
+            mode,
             parallel: input.parallel.unwrap_or(PARALLEL).max(1),
-            left_out: left_out(scenario, input),
+            left_out,
             waits: order.waits,
             joins: order.joins,
             files,

@@ -2,7 +2,7 @@
 //! parallel limit. The executor starts steps by the same rule, [`urgency`] and [`collide`].
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
 use serde_json::Value;
 
@@ -63,6 +63,7 @@ pub fn durations(compiled: &Compiled) -> Vec<u64> {
 /// The schedule of a compiled plan.
 pub fn schedule(compiled: &Compiled, graph: &Graph, takes: &[u64]) -> Schedule {
     let total = graph.before.len();
+    let (wanted, count) = locks(&compiled.scenario.steps);
     let mut sim = Simulation {
         graph,
         takes,
@@ -72,7 +73,8 @@ pub fn schedule(compiled: &Compiled, graph: &Graph, takes: &[u64]) -> Schedule {
         ready: [BinaryHeap::new(), BinaryHeap::new()],
         running: BinaryHeap::new(),
         slots: 0,
-        locks: BTreeMap::new(),
+        wanted: &wanted,
+        locks: (0..count).map(|_| Lock::default()).collect(),
         out: Schedule { start_ms: vec![0; total], end_ms: vec![0; total], total_ms: 0 },
     };
     (0..total).filter(|&n| graph.before[n].is_empty()).for_each(|n| sim.ready(n));
@@ -94,23 +96,25 @@ struct Simulation<'a> {
     ready: [Ready; 2],
     running: BinaryHeap<Reverse<(u64, usize)>>,
     slots: usize,
-    locks: BTreeMap<String, Lock>,
+    /// The locks of each step.
+    wanted: &'a [Vec<(usize, Class<'a>)>],
+    locks: Vec<Lock<'a>>,
     out: Schedule,
 }
 
 /// Who holds a lock, and who waits for it.
 #[derive(Default)]
-struct Lock {
+struct Lock<'a> {
     /// What the holders have in common, and how many they are; two of the same class go together.
-    held: Option<(Class, usize)>,
+    held: Option<(Class<'a>, usize)>,
     waiting: BinaryHeap<Reverse<(Reverse<u64>, usize)>>,
 }
 
-#[derive(Clone, PartialEq, Eq)]
-enum Class {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class<'a> {
     Alone,
     Read,
-    Share(String),
+    Share(&'a str),
 }
 
 impl Simulation<'_> {
@@ -160,13 +164,11 @@ impl Simulation<'_> {
 
     fn finish(&mut self, node: usize) {
         self.slots -= usize::from(self.needs_slot(node));
-        for (name, _) in locks(&self.steps[node]) {
-            let Some(lock) = self.locks.get_mut(&name) else { continue };
-            lock.held = match lock.held.take() {
-                Some((class, n)) if n > 1 => Some((class, n - 1)),
-                _ => None,
-            };
-            self.wake(&name);
+        let wanted = self.wanted;
+        for &(number, _) in &wanted[node] {
+            let lock = &mut self.locks[number];
+            lock.held = lock.held.filter(|(_, n)| *n > 1).map(|(class, n)| (class, n - 1));
+            self.wake(number);
         }
         self.done(node);
     }
@@ -184,39 +186,34 @@ impl Simulation<'_> {
 
     /// Takes all locks of a step, or none and waits at the first that is held.
     fn take_locks(&mut self, node: usize) -> bool {
-        let wanted = locks(&self.steps[node]);
-        for (name, class) in &wanted {
-            let lock = self.locks.entry(name.clone()).or_default();
-            let free = lock.held.as_ref().is_none_or(|(held, _)| held == class && *class != Class::Alone);
+        let wanted = &self.wanted[node];
+        for &(number, class) in wanted {
+            let lock = &mut self.locks[number];
+            let free = lock.held.is_none_or(|(held, _)| held == class && class != Class::Alone);
             if !free {
                 lock.waiting.push(Reverse(urgency(self.graph, node)));
                 // Whoever was woken for a lock that it cannot use lets the next one try.
-                let others: Vec<String> = wanted.iter().map(|(n, _)| n.clone()).filter(|n| n != name).collect();
-                others.iter().for_each(|n| self.wake(n));
+                wanted.iter().filter(|(n, _)| *n != number).for_each(|(n, _)| self.wake(*n));
                 return false;
             }
         }
-        for (name, class) in wanted {
-            let lock = self.locks.entry(name.clone()).or_default();
-            let count = lock.held.as_ref().map_or(0, |(_, n)| *n);
-            let together = class != Class::Alone;
-            lock.held = Some((class, count + 1));
-            if together {
-                self.wake(&name);
+        for &(number, class) in wanted {
+            let lock = &mut self.locks[number];
+            lock.held = Some((class, lock.held.map_or(0, |(_, n)| n) + 1));
+            if class != Class::Alone {
+                self.wake(number);
             }
         }
         true
     }
 
     /// Lets the most urgent step that waits for a lock try again, if the lock may have room.
-    fn wake(&mut self, name: &str) {
-        let Some(lock) = self.locks.get_mut(name) else { return };
-        if lock.held.as_ref().is_some_and(|(class, _)| *class == Class::Alone) {
-            return;
-        }
-        let fits = |node: usize| match &lock.held {
+    fn wake(&mut self, number: usize) {
+        let lock = &mut self.locks[number];
+        let wanted = self.wanted;
+        let fits = |node: usize| match lock.held {
             None => true,
-            Some((held, _)) => locks(&self.steps[node]).iter().any(|(n, class)| n == name && class == held),
+            Some((held, _)) => held != Class::Alone && wanted[node].iter().any(|&(n, class)| n == number && class == held),
         };
         if lock.waiting.peek().is_some_and(|Reverse((_, node))| fits(*node))
             && let Some(Reverse((_, next))) = lock.waiting.pop()
@@ -226,16 +223,27 @@ impl Simulation<'_> {
     }
 }
 
-fn locks(step: &Step) -> Vec<(String, Class)> {
-    let class = match (&step.share, step.effect) {
-        (Some(name), _) => Class::Share(name.clone()),
-        (None, Effect::Read) => Class::Read,
-        _ => Class::Alone,
-    };
-    let assets = step.assets.iter().map(|a| (format!("asset {a}"), class.clone()));
-    let named = step.locks.iter().map(|l| (format!("lock {l}"), Class::Alone));
-    let mut all: Vec<_> = assets.chain(named).collect();
-    all.sort_by(|a, b| a.0.cmp(&b.0));
-    all.dedup_by(|a, b| a.0 == b.0);
-    all
+/// The locks of every step by number, and how many there are.
+fn locks(steps: &[Step]) -> (Vec<Vec<(usize, Class<'_>)>>, usize) {
+    let mut numbers: HashMap<(bool, &str), usize> = HashMap::new();
+    let mut all = Vec::with_capacity(steps.len());
+    for step in steps {
+        let class = match (&step.share, step.effect) {
+            (Some(name), _) => Class::Share(name),
+            (None, Effect::Read) => Class::Read,
+            _ => Class::Alone,
+        };
+        let assets = step.assets.iter().map(|a| ((true, a.as_str()), class));
+        let named = step.locks.iter().map(|l| ((false, l.as_str()), Class::Alone));
+        let mut own: Vec<(usize, Class<'_>)> = Vec::with_capacity(step.assets.len() + step.locks.len());
+        for (name, class) in assets.chain(named) {
+            let next = numbers.len();
+            let number = *numbers.entry(name).or_insert(next);
+            if !own.iter().any(|(n, _)| *n == number) {
+                own.push((number, class));
+            }
+        }
+        all.push(own);
+    }
+    (all, numbers.len())
 }

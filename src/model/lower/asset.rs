@@ -67,7 +67,7 @@ impl<'t> Lower<'_, 't> {
         if entry.value.get("site").is_some() {
             return self.names_in(&entry.value, "site", Named::Site);
         }
-        let all: Vec<&str> = self.names.of(Named::Site).iter().copied().collect();
+        let all: Vec<&str> = self.names.all(Named::Site);
         match all.as_slice() {
             [only] => vec![(*only).to_owned()],
             [] => vec![HERE.to_owned()],

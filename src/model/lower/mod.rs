@@ -8,7 +8,7 @@ mod read;
 mod scenario;
 mod step;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::places::{Keys, Places};
 use super::scope::{Scope, Spot, list};
@@ -78,11 +78,11 @@ impl Named {
 }
 
 /// Names of the plan's parts, also of those that are broken.
-struct Names<'t>([BTreeSet<&'t str>; 5]);
+struct Names<'t>([HashSet<&'t str>; 5]);
 
 impl<'t> Names<'t> {
     fn of_plan(root: &'t Node<'t>) -> Names<'t> {
-        let section = |key| names(root.get(key));
+        let section = |key| entries(root.get(key)).iter().map(|e| e.key.as_ref()).collect::<HashSet<&str>>();
         let mut all = Names([section("sites"), section("tiers"), section("contacts"), section("assets"), section("scenarios")]);
         if root.get("sites").is_none() {
             all.0[Named::Site as usize].insert(HERE);
@@ -90,8 +90,15 @@ impl<'t> Names<'t> {
         all
     }
 
-    fn of(&self, what: Named) -> &BTreeSet<&'t str> {
-        &self.0[what as usize]
+    fn has(&self, what: Named, name: &str) -> bool {
+        self.0[what as usize].contains(name)
+    }
+
+    /// All names of a section, in order.
+    fn all(&self, what: Named) -> Vec<&'t str> {
+        let mut all: Vec<&str> = self.0[what as usize].iter().copied().collect();
+        all.sort_unstable();
+        all
     }
 }
 

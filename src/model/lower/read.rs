@@ -81,10 +81,10 @@ impl<'t> Lower<'_, 't> {
         if !name.starts_with(|c: char| c.is_ascii_lowercase()) {
             return None;
         }
-        if self.names.of(what).contains(name.as_str()) {
+        if self.names.has(what, name.as_str()) {
             return Some(name);
         }
-        let all: Vec<&str> = self.names.of(what).iter().copied().collect();
+        let all: Vec<&str> = self.names.all(what);
         self.unknown(what.word(), &name, node.span, &all);
         None
     }

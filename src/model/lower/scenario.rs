@@ -63,8 +63,8 @@ impl<'t> Lower<'_, 't> {
         let leaves = self.names_in(node, "leaves", Named::Asset);
         let mut objectives = std::collections::BTreeMap::new();
         for objective in entries(node.get("objectives")) {
-            if !self.names.of(Named::Tier).contains(objective.key.as_ref()) {
-                let known: Vec<&str> = self.names.of(Named::Tier).iter().copied().collect();
+            if !self.names.has(Named::Tier, objective.key.as_ref()) {
+                let known: Vec<&str> = self.names.all(Named::Tier);
                 self.unknown("tier", &objective.key, objective.at, &known);
                 continue;
             }
@@ -86,6 +86,8 @@ impl<'t> Lower<'_, 't> {
         };
         let mut places = ScenarioPlaces { keys: Keys::of(entry.at, node, words::SCENARIO), steps: Vec::new() };
         let items = node.get("steps").and_then(Node::list).unwrap_or(&[]);
+        scenario.steps.reserve_exact(items.len());
+        places.steps.reserve_exact(items.len());
         let names: Vec<&str> = items.iter().filter_map(step_name).collect();
         let lost = crate::model::lost_sites(&self.plan, &scenario);
         let around = Around { steps: &heads, names, lost, undoes: scenario.undoes.is_some() };

@@ -359,7 +359,9 @@ pub async fn look(world: &World, state: &State, i: usize, doing: Doing) -> Look 
         match found {
             (Earlier::Running, _) => return Look::Said { answer: Answer::Running, detail: "it still runs".to_owned(), gone: false },
             (Earlier::NeverStarted, _) => {
-                return Look::Said { answer: Answer::NotThere, detail: "it was never started".to_owned(), gone: true };
+                // An undo that was never started leaves what it was to take back where it is.
+                let answer = if doing == Doing::Apply { Answer::NotThere } else { Answer::There };
+                return Look::Said { answer, detail: "it was never started".to_owned(), gone: true };
             }
             (Earlier::Ended(answer), prepared) => match ended(&prepared, step.effect, answer) {
                 Ended::Unknown { .. } => gone = true,
@@ -395,6 +397,11 @@ async fn earlier(world: &World, state: &State, i: usize, doing: Doing, attempt: 
     let step = state.step(i);
     let find = actions::find(&call_of(step, doing).uses)?.earlier?;
     let prepared = prepare(world, state, i, doing).await.ok()?;
+    let begun_by = &state.steps[i].begun_by;
+    if host(begun_by) != host(&state.driver) {
+        let why = format!("it was started by {begun_by}, on another host");
+        return Some((Earlier::CannotTell { why, gone: false }, prepared));
+    }
     let names = names(state, i, doing, attempt);
     let found = {
         let ctx = prepared.ctx(world, state, &names, Some(limit(step)));
@@ -402,6 +409,11 @@ async fn earlier(world: &World, state: &State, i: usize, doing: Doing, attempt: 
         within(world, LOOK, find(&ctx, &before)).await?.ok()?
     };
     Some((found, prepared))
+}
+
+/// The host of a driver, `user@host pid N`.
+fn host(driver: &str) -> &str {
+    driver.split_once(" pid ").map_or(driver, |(who, _)| who).rsplit('@').next().unwrap_or_default()
 }
 
 /// What a run changes, resolved: held against other runs until it ends.

@@ -196,6 +196,9 @@ impl<'a> Driver<'a> {
 
     /// Decides once and carries it out.
     async fn turn(&mut self) -> Result<Option<Outcome>, Stop> {
+        if let Some(end) = self.state.finished {
+            return Ok(Some(Outcome::Ended(end)));
+        }
         let stopping = self.options.stop.load(Ordering::SeqCst);
         self.hands.stopping = stopping > 0;
         if stopping > 1 || (stopping == 1 && self.hands.busy.is_empty()) {
@@ -385,7 +388,7 @@ impl<'a> Driver<'a> {
         let attempt = if doing == Doing::Apply { life.attempts } else { life.undo_attempts };
         let (was, open_until) = match &life.life {
             Life::Unknown { doing: d, answer, open_until, .. } if *d == doing => (*answer, *open_until),
-            Life::Failed { .. } if doing == Doing::Apply => (None, None),
+            Life::Failed { .. } | Life::Skipped { .. } if doing == Doing::Apply => (None, None),
             // A person spoke while it was looked at.
             _ => return Ok(()),
         };

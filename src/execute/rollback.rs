@@ -43,8 +43,9 @@ pub fn in_effect(state: &State, i: usize) -> bool {
     }
     match life.life {
         Life::Done | Life::Stuck { .. } | Life::Unknown { .. } | Life::Running { .. } => true,
-        Life::Failed { .. } => life.attempts > 0 && life.surveyed != Some(Answer::NotThere) && !planted("forget-failed"),
-        Life::Skipped { .. } => life.attempts > 0,
+        Life::Failed { .. } | Life::Skipped { .. } => {
+            life.attempts > 0 && life.surveyed != Some(Answer::NotThere) && !planted("forget-failed")
+        }
         Life::Waiting => life.attempts > 0,
         Life::Undone => false,
     }
@@ -60,7 +61,10 @@ pub fn to_survey(state: &State) -> Vec<usize> {
     (0..state.steps.len())
         .filter(|&i| {
             let life = &state.steps[i];
-            matches!(life.life, Life::Failed { .. }) && life.surveyed.is_none() && in_effect(state, i) && has_probe(state.step(i))
+            matches!(life.life, Life::Failed { .. } | Life::Skipped { .. })
+                && life.surveyed.is_none()
+                && in_effect(state, i)
+                && has_probe(state.step(i))
         })
         .collect()
 }

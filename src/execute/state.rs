@@ -108,6 +108,8 @@ pub struct StepState {
     pub ready_at: Option<Timestamp>,
     /// A rollback looked at a failed attempt: what it found.
     pub surveyed: Option<Answer>,
+    /// The driver of the last attempt: `user@host pid N`.
+    pub begun_by: String,
 }
 
 impl StepState {
@@ -128,6 +130,7 @@ impl StepState {
             forced: false,
             ready_at: None,
             surveyed: None,
+            begun_by: String::new(),
         }
     }
 
@@ -173,6 +176,8 @@ pub struct State {
     pub incident_start: Timestamp,
     /// Nobody said so: computed from `detect` and `decide`.
     pub incident_assumed: bool,
+    /// Who drives, or did last: `user@host pid N`.
+    pub driver: String,
     /// Number of the last event folded.
     pub seq: u64,
     /// Steps, by index.
@@ -230,6 +235,7 @@ impl State {
             started_at,
             incident_start,
             incident_assumed,
+            driver: String::new(),
             seq: 0,
             steps: vec![StepState::new(); steps.len()],
             paused: None,
@@ -324,14 +330,21 @@ impl State {
         self.seq = entry.seq;
         let at = entry.at;
         match &entry.event {
-            Event::RunStarted { .. } | Event::LeaseTaken { .. } | Event::LeaseGiven { .. } => Ok(()),
+            Event::RunStarted { .. } | Event::LeaseGiven { .. } => Ok(()),
+            Event::LeaseTaken { holder, .. } => {
+                self.driver.clone_from(holder);
+                Ok(())
+            }
             Event::Ready { step } => self.change(step, "ready", |s| {
                 s.ready_at = Some(at);
                 matches!(s.life, Life::Waiting)
             }),
             Event::Intent { step, doing, attempt, before, .. } => {
-                let seq = entry.seq;
-                self.change(step, "an intent", |s| s.begin(*doing, *attempt, before, at, seq))
+                let (seq, driver) = (entry.seq, self.driver.clone());
+                self.change(step, "an intent", |s| {
+                    s.begun_by = driver;
+                    s.begin(*doing, *attempt, before, at, seq)
+                })
             }
             Event::Done { step, doing, attempt, outputs, .. } => {
                 self.change(step, "a result", |s| s.end_well(*doing, *attempt, outputs, at))?;
@@ -448,6 +461,8 @@ impl StepState {
             Doing::Undo => {
                 let from = match &self.life {
                     Life::Done | Life::Failed { .. } | Life::Stuck { .. } => true,
+                    // It failed, and the plan or a person went on without it.
+                    Life::Skipped { .. } => self.attempts > 0,
                     Life::Unknown { doing, .. } => *doing == Doing::Undo,
                     _ => false,
                 };
@@ -476,8 +491,6 @@ impl StepState {
         let legal = match (doing, &self.life) {
             (_, Life::Running { doing: d, .. } | Life::Unknown { doing: d, .. }) => *d == doing,
             (Doing::Apply, Life::Waiting) => attempt == 0,
-            // A rollback that found nothing to take back.
-            (Doing::Undo, Life::Failed { .. } | Life::Done) => attempt == 0,
             _ => false,
         };
         match doing {
@@ -497,7 +510,7 @@ impl StepState {
         let legal = match (doing, &self.life) {
             (_, Life::Running { doing: d, .. } | Life::Unknown { doing: d, .. }) => *d == doing,
             (Doing::Apply, Life::Waiting | Life::Failed { .. }) => attempt == 0,
-            (Doing::Undo, Life::Done | Life::Failed { .. } | Life::Stuck { .. }) => attempt == 0,
+            (Doing::Undo, Life::Done | Life::Failed { .. } | Life::Skipped { .. } | Life::Stuck { .. }) => attempt == 0,
             _ => false,
         };
         if attempt == 0 {
@@ -520,7 +533,7 @@ impl StepState {
                 }
                 true
             }
-            Life::Failed { .. } => {
+            Life::Failed { .. } | Life::Skipped { .. } => {
                 self.surveyed = Some(found);
                 true
             }

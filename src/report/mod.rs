@@ -1,1 +1,6 @@
-//! .
+//! A run, told while it happens and after. It reads events and nothing else; it does not judge, and does not print.
+
+pub mod lines;
+pub mod story;
+
+pub use story::{Status, Story};

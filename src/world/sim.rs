@@ -184,8 +184,11 @@ impl Sim {
         let mut future = pin!(future);
         let flag = Arc::new(Flag(AtomicBool::new(true)));
         let waker = Waker::from(Arc::clone(&flag));
+        let mut polls: u64 = 0;
         loop {
             while flag.0.swap(false, Ordering::SeqCst) {
+                polls += 1;
+                assert!(polls < 1_000_000, "a program that goes round without end");
                 if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
                     return Some(value);
                 }

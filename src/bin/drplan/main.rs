@@ -4,17 +4,24 @@
 mod check;
 mod compile;
 mod completions;
+mod desk;
+mod drive;
 mod dry_run;
 mod exit;
 mod explain;
 mod findings;
 mod graph;
+mod live;
 mod load;
 mod output;
 mod plans;
 mod render;
+mod resume;
+mod run;
 mod schema;
 mod settings;
+mod status;
+mod words;
 
 use std::process::ExitCode;
 
@@ -40,6 +47,20 @@ enum Command {
     Render(render::Args),
     Compile(compile::Args),
     DryRun(dry_run::Args),
+    Run(run::Args),
+    Resume(resume::Args),
+    Rollback(resume::Rollback),
+    Abort(resume::Abort),
+    Pause(words::Pause),
+    Retry(words::Retry),
+    Skip(words::Skip),
+    Resolve(words::Resolve),
+    Approve(words::Approve),
+    Decline(words::Decline),
+    Status(status::Status),
+    Runs(status::Runs),
+    Log(status::Log),
+    Journal(status::Journal),
     Explain(explain::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -53,6 +74,20 @@ impl Command {
             Command::Render(args) => render::run(&args, settings),
             Command::Compile(args) => compile::run(&args, settings),
             Command::DryRun(args) => dry_run::run(&args, settings),
+            Command::Run(args) => run::run(&args, settings),
+            Command::Resume(args) => resume::run(&args, settings),
+            Command::Rollback(args) => resume::rollback(&args, settings),
+            Command::Abort(args) => resume::abort(&args, settings),
+            Command::Pause(args) => words::pause(&args, settings),
+            Command::Retry(args) => words::retry(&args, settings),
+            Command::Skip(args) => words::skip(&args, settings),
+            Command::Resolve(args) => words::resolve(&args, settings),
+            Command::Approve(args) => words::approve(&args, settings),
+            Command::Decline(args) => words::decline(&args, settings),
+            Command::Status(args) => status::status(&args, settings),
+            Command::Runs(args) => status::runs(&args, settings),
+            Command::Log(args) => status::log(&args, settings),
+            Command::Journal(args) => status::journal(&args, settings),
             Command::Explain(args) => explain::run(&args, settings),
             Command::Schema(args) => schema::run(&args, settings),
             Command::Completions(args) => completions::run(&args, settings),

@@ -1,5 +1,7 @@
 //! What holds for every command: typed, or set as `DRPLAN_…`. It does not know any command.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 
 /// Settings that every command takes.
@@ -8,6 +10,18 @@ pub struct Settings {
     /// Print machine-readable JSON on standard output.
     #[arg(long, global = true)]
     pub json: bool,
+
+    /// Where runs are remembered; `drplan/journal.db` in the state directory unless given.
+    #[arg(long, global = true, env = "DRPLAN_JOURNAL", value_name = "FILE")]
+    pub journal: Option<PathBuf>,
+
+    /// Who you are, for the record; else `user@host`.
+    #[arg(long, global = true, env = "DRPLAN_OPERATOR", value_name = "NAME")]
+    pub operator: Option<String>,
+
+    /// Where AWS is, if not at AWS: for plans that name no endpoint.
+    #[arg(long, global = true, env = "DRPLAN_AWS_ENDPOINT", value_name = "URL")]
+    pub aws_endpoint: Option<String>,
 
     /// When to colour what is printed; `auto` means at a terminal, unless NO_COLOR is set.
     #[arg(long, global = true, env = "DRPLAN_COLOR", value_name = "WHEN", default_value = "auto")]

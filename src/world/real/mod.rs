@@ -7,6 +7,7 @@ mod aws;
 mod clock;
 mod exits;
 mod files;
+mod host;
 mod http;
 #[cfg(feature = "postgres")]
 mod pg_text;
@@ -27,6 +28,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Dns, Fault, Objects, World};
+
+pub use host::{git_commit, now, salt, state_home, user_name};
 
 /// What the real outside must be told.
 #[derive(Debug, Clone)]

@@ -1,0 +1,187 @@
+//! What every command about a run needs: the journal, the run that is meant, who speaks, and how to say a word. It
+//! does not drive.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use drplan::execute::{State, words};
+use drplan::journal::{self, Entry, Error, Event, RunRow, Store, Word};
+use drplan::world::World;
+use drplan::world::real::{self, RealSettings};
+
+use crate::exit::{Exit, Stop};
+use crate::settings::Settings;
+
+/// The journal and who is at it.
+pub struct Desk {
+    /// Where runs are remembered.
+    pub store: Arc<dyn Store>,
+    /// `user@host`.
+    pub operator: String,
+    path: PathBuf,
+    aws_endpoint: Option<String>,
+}
+
+/// A run that was read.
+pub struct Read {
+    /// Its name.
+    pub run: String,
+    /// Its events.
+    pub entries: Vec<Entry>,
+    /// Its state.
+    pub state: State,
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        let exit = match &error {
+            Error::NoRun(_) => Exit::NoInput,
+            Error::Held { .. } | Error::Fenced | Error::AssetHeld { .. } => Exit::Held,
+            Error::Moved | Error::Damaged(_) | Error::Failed(_) => Exit::JournalFailed,
+        };
+        Stop::new(exit, error.to_string())
+    }
+}
+
+impl Desk {
+    /// Opens the journal of the settings.
+    pub async fn open(settings: &Settings) -> Result<Desk, Stop> {
+        let path = match &settings.journal {
+            Some(path) => path.clone(),
+            None => real::state_home()
+                .map(|home| home.join("drplan/journal.db"))
+                .ok_or_else(|| Stop::usage("there is no home directory for the journal").help("say where it is: --journal FILE"))?,
+        };
+        let path = std::path::absolute(&path).map_err(|e| Stop::usage(format!("{}: {e}", path.display())))?;
+        let store = journal::open(&path).await?;
+        let operator = settings.operator.clone().unwrap_or_else(|| format!("{}@{}", real::user_name(), real::host_name()));
+        Ok(Desk { store, operator, path, aws_endpoint: settings.aws_endpoint.clone() })
+    }
+
+    /// Where the commands of a run leave their ends: beside the journal.
+    fn ends(&self, run: &str) -> PathBuf {
+        let name = self.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        self.path.with_file_name(format!("{name}.d")).join(run)
+    }
+
+    /// Makes what a new run needs, before its first event.
+    pub fn begin(&self, run: &str) -> Result<(), Stop> {
+        real::begin(&self.ends(run)).map_err(|fault| Stop::new(Exit::JournalFailed, fault.cause))
+    }
+
+    /// The outside, as a run sees it.
+    pub fn world(&self, run: &str, dir: &str) -> World {
+        let mut settings = RealSettings::new(self.ends(run), dir);
+        settings.aws_endpoint.clone_from(&self.aws_endpoint);
+        real::world(settings)
+    }
+
+    /// The run that is meant: the one named, or the only unfinished one.
+    pub async fn run(&self, named: Option<&str>) -> Result<RunRow, Stop> {
+        let all = self.store.runs().await?;
+        if let Some(name) = named {
+            let near = || journal_hint(name, &all);
+            return all
+                .iter()
+                .find(|r| r.id == name)
+                .cloned()
+                .ok_or_else(|| Error::NoRun(name.to_owned()).into())
+                .map_err(|s: Stop| s.help(near()));
+        }
+        let mut open = all.into_iter().filter(|r| r.finished.is_none());
+        match (open.next(), open.next()) {
+            (Some(only), None) => Ok(only),
+            (None, _) => Err(Stop::no_input("no run is unfinished").help("`drplan runs` lists all")),
+            (Some(a), Some(b)) => {
+                Err(Stop::usage(format!("several runs are unfinished: {}, {}, …", a.id, b.id)).help("name the one you mean"))
+            }
+        }
+    }
+
+    /// Reads a run and folds it.
+    pub async fn read(&self, run: &str) -> Result<Read, Stop> {
+        let entries = self.store.read(run, 0).await?;
+        let state = State::of(run, &entries).map_err(|e| Stop::new(Exit::JournalFailed, format!("run {run}: {e}")))?;
+        Ok(Read { run: run.to_owned(), entries, state })
+    }
+
+    /// Says a word, checked against the state on which it lands; said again if the run went on meanwhile.
+    pub async fn speak(&self, run: &str, check: impl Fn(&State) -> Result<Event, Stop>) -> Result<(), Stop> {
+        speak(&self.store, run, check).await
+    }
+}
+
+/// See [`Desk::speak`].
+pub async fn speak(store: &Arc<dyn Store>, run: &str, check: impl Fn(&State) -> Result<Event, Stop>) -> Result<(), Stop> {
+    // Each turn loses against one append of the driver; a run does not append a hundred times in a row meanwhile.
+    for _ in 0..100 {
+        let head = store.head(run).await?;
+        let entries = store.read(run, 0).await?;
+        let state = State::of(run, &entries).map_err(|e| Stop::new(Exit::JournalFailed, format!("run {run}: {e}")))?;
+        let event = check(&state)?;
+        match store.append(run, &head, None, &[(real::now(), event)]).await {
+            Ok(_) => return Ok(()),
+            Err(Error::Moved) => {}
+            Err(other) => return Err(other.into()),
+        }
+    }
+    Err(Stop::new(Exit::JournalFailed, "the run goes on too fast to get a word in; try again"))
+}
+
+/// An operator's word as an event, if it is allowed.
+pub fn word(state: &State, word: Word, step: Option<&str>, who: &str, reason: &str, break_glass: bool) -> Result<Event, Stop> {
+    words::allowed(state, &word, step, break_glass).map_err(Stop::usage)?;
+    let reason = if break_glass { format!("BREAK GLASS: {reason}") } else { reason.to_owned() };
+    Ok(Event::Word { word, step: step.map(str::to_owned), who: who.to_owned(), reason })
+}
+
+/// An approval or its refusal as an event. Who speaks is recorded, not proved.
+pub fn approval(state: &State, step: &str, as_contact: Option<&str>, operator: &str, comment: &str, yes: bool) -> Result<Event, Stop> {
+    let i = state.find(step).ok_or_else(|| Stop::usage(words::no_step(state, step)))?;
+    let plan = state.step(i);
+    if plan.call.uses != "approval" {
+        return Err(Stop::usage(format!("`{step}` is not an approval; `drplan status {}` says what can be said to it", state.run)));
+    }
+    let life = &state.steps[i];
+    if life.asked.is_none() {
+        return Err(
+            Stop::usage(format!("`{step}` asks nothing now")).help(format!("`drplan status {}` shows what it waits for", state.run))
+        );
+    }
+    let from: Vec<&str> = plan.call.with.get("from").and_then(|f| f.as_array()).into_iter().flatten().filter_map(|v| v.as_str()).collect();
+    let name = operator.split('@').next().unwrap_or(operator);
+    let who = match as_contact {
+        Some(contact) if from.is_empty() || from.contains(&contact) => format!("{contact} ({operator})"),
+        Some(contact) => return Err(Stop::usage(format!("`{contact}` is not among those who may approve: {}", from.join(", ")))),
+        None if from.is_empty() || from.contains(&name) => operator.to_owned(),
+        None => {
+            return Err(
+                Stop::usage(format!("`{step}` is approved by {}", from.join(" or "))).help(format!("say who you are: --as {}", from[0]))
+            );
+        }
+    };
+    let contact = who.split(' ').next().unwrap_or(&who).to_owned();
+    if yes && life.approvals.iter().any(|(w, _)| w.split(' ').next() == Some(&contact)) {
+        return Err(Stop::usage(format!("{contact} has approved already; another person is needed")));
+    }
+    let (step, digest) = (step.to_owned(), state.checked.digest().to_owned());
+    Ok(match yes {
+        true => Event::Approved { step, who, comment: comment.to_owned(), digest },
+        false => Event::Declined { step, who, reason: comment.to_owned(), digest },
+    })
+}
+
+fn journal_hint(name: &str, all: &[RunRow]) -> String {
+    match drplan::diagnostic::nearest(name, all.iter().map(|r| r.id.as_str())) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "`drplan runs` lists all".to_owned(),
+    }
+}
+
+/// A runtime for one command.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Stop> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Stop::new(Exit::JournalFailed, format!("cannot start: {e}")))
+}

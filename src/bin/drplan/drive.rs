@@ -1,0 +1,313 @@
+//! Driving a run from the command line: what is shown while it goes on, what may be typed, how it ends. It does not
+//! decide what a run does.
+
+use std::io::{BufRead, IsTerminal};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use clap::Args;
+use drplan::execute::driver::{Observer, Options};
+use drplan::execute::machine::Idle;
+use drplan::execute::{Driver, Outcome, State, words};
+use drplan::journal::{End, Entry, Event, Store, Word};
+use drplan::report::{Story, lines};
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::desk::{self, Desk};
+use crate::exit::{Ended, Exit, Stop};
+use crate::live::Live;
+use crate::output;
+use crate::settings::Settings;
+
+/// What every command that drives takes.
+#[derive(Debug, Clone, Args)]
+pub struct Driving {
+    /// Answer the opening question with yes; approvals and unknowns still ask.
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+
+    /// Wait for people without a terminal too, instead of leaving with code 11.
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// Asks the opening question. Without a terminal and without `--yes` nothing happens.
+pub fn confirm(driving: &Driving, question: &str) -> Result<(), Stop> {
+    if driving.yes {
+        return Ok(());
+    }
+    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return Err(Stop::usage("nothing was done: there is no terminal to ask at").help("add --yes if you mean it"));
+    }
+    output::say(&format!("\n{question} Only `yes` goes on: "));
+    let mut answer = String::new();
+    let _ = std::io::stdin().lock().read_line(&mut answer);
+    if answer.trim() == "yes" { Ok(()) } else { Err(Stop::new(Exit::Aborted, "nothing was done")) }
+}
+
+/// Drives a run until it ends, waits or is stopped; says how, and gives the exit code.
+pub async fn drive(desk: &Desk, run: &str, dir: &str, driving: &Driving, settings: &Settings) -> Ended {
+    let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let stop = Arc::new(AtomicU8::new(0));
+    listen(Arc::clone(&stop));
+    let options = Options {
+        holder: format!(
+            "{}@{} pid {}",
+            desk.operator.split('@').next().unwrap_or_default(),
+            drplan::world::real::host_name(),
+            std::process::id()
+        ),
+        wait_for_people: driving.wait || terminal,
+        stop: Arc::clone(&stop),
+    };
+    let mut screen = Screen::new(run, settings, terminal);
+    let drive = Driver::drive(desk.world(run, dir), Arc::clone(&desk.store), run, options, &mut screen);
+    let (_, outcome) = if terminal {
+        tokio::select! {
+            ended = drive => ended,
+            () = converse(Arc::clone(&desk.store), run.to_owned(), desk.operator.clone()) => unreachable!("a conversation does not end"),
+        }
+    } else {
+        drive.await
+    };
+    screen.close();
+    conclude(desk, run, outcome, settings).await
+}
+
+/// SIGINT and SIGTERM count; SIGHUP and a closed pipe stop nothing.
+fn listen(stop: Arc<AtomicU8>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let streams = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()));
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = streams else { return };
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => continue,
+            }
+            match stop.fetch_add(1, Ordering::SeqCst) {
+                0 => output::say("\nStopping: nothing more is started, what is in flight ends. Once more leaves it unknown.\n"),
+                _ => output::say("\nLeaving at once; what was in flight is unknown until `drplan resume`.\n"),
+            }
+        }
+    });
+}
+
+/// What a person types while the run goes on: the words of the command line, without its name and the run's.
+async fn converse(store: Arc<dyn Store>, run: String, operator: String) {
+    let (send, mut lines) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            let Ok(line) = line else { break };
+            if send.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    while let Some(line) = lines.recv().await {
+        let typed: Vec<&str> = line.split_whitespace().collect();
+        if typed.is_empty() {
+            continue;
+        }
+        let said = desk::speak(&store, &run, |state| understand(state, &typed, &operator)).await;
+        if let Err(stop) = said {
+            output::say(&format!("  {stop}\n"));
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
+fn understand(state: &State, typed: &[&str], operator: &str) -> Result<Event, Stop> {
+    let typed: &[&str] = if typed[0] == "drplan" { &typed[1..] } else { typed };
+    let rest = |n: usize| typed.get(n..).map(|w| w.join(" ")).unwrap_or_default();
+    // The run's name may be typed as the command line has it, or left out.
+    let named = usize::from(typed.get(1) == Some(&state.run.as_str()));
+    let step = typed.get(1 + named).copied().unwrap_or_default();
+    let words = 2 + named;
+    let event = |word: Word, step: Option<&str>, reason: String| desk::word(state, word, step, operator, &reason, false);
+    match typed.first().copied().unwrap_or_default() {
+        "approve" => {
+            let (contact, comment) = as_contact(typed.get(words..).unwrap_or_default());
+            desk::approval(state, step, contact, operator, &comment, true)
+        }
+        "decline" => {
+            let (contact, comment) = as_contact(typed.get(words..).unwrap_or_default());
+            desk::approval(state, step, contact, operator, &comment, false)
+        }
+        "retry" => event(Word::Retry, Some(step), rest(words)),
+        "skip" => event(Word::Skip, Some(step), rest(words)),
+        "done" => event(Word::Resolve { done: true, record: Default::default(), accept_late_effect: false }, Some(step), rest(words)),
+        "not-done" => event(Word::Resolve { done: false, record: Default::default(), accept_late_effect: false }, Some(step), rest(words)),
+        "pause" => event(Word::Pause, None, rest(1)),
+        "resume" => event(Word::Resume, None, rest(1)),
+        "abort" => event(Word::Abort, None, rest(1)),
+        "rollback" => event(Word::Rollback { to: None }, None, rest(1)),
+        other => Err(Stop::usage(format!(
+            "`{other}` is not one of: approve, decline, retry, skip, done, not-done STEP; pause, resume, rollback, abort"
+        ))),
+    }
+}
+
+fn as_contact<'a>(words: &[&'a str]) -> (Option<&'a str>, String) {
+    match words {
+        ["--as", contact, rest @ ..] => (Some(contact), rest.join(" ")),
+        rest => (None, rest.join(" ")),
+    }
+}
+
+/// Says how it ended and what to type next.
+async fn conclude(desk: &Desk, run: &str, outcome: Outcome, settings: &Settings) -> Ended {
+    let exit = match &outcome {
+        Outcome::Ended(End::Good) => Exit::Good,
+        Outcome::Ended(End::Flawed) => Exit::Flawed,
+        Outcome::Ended(End::RolledBack) => Exit::RolledBack,
+        Outcome::Ended(End::Aborted) => Exit::Aborted,
+        Outcome::Waiting(Idle::Person) => Exit::Waiting,
+        Outcome::Waiting(Idle::Unknown | Idle::Stuck) => Exit::Unknown,
+        Outcome::Interrupted => Exit::Interrupted,
+        Outcome::Held(_) => Exit::Held,
+        Outcome::JournalFailed(_) => Exit::JournalFailed,
+    };
+    match &outcome {
+        Outcome::Held(why) => return Err(Stop::new(exit, why.clone()).help(format!("`drplan status {run}` shows where it stands"))),
+        Outcome::JournalFailed(why) => {
+            let help = format!(
+                "nothing more was started; what was in flight goes on. Mend the journal ({}), then `drplan resume {run}`",
+                desk.store.place()
+            );
+            return Err(Stop::new(exit, why.clone()).help(help));
+        }
+        _ => {}
+    }
+    let read = desk.read(run).await?;
+    let Some(story) = Story::of(run, &read.entries) else { return Ok(exit) };
+    if settings.json {
+        let line = json!({ "summary": story, "exit": exit.code(), "next": next(&read.state) });
+        output::data(&format!("{line}\n"))?;
+        return Ok(exit);
+    }
+    output::data(&lines::summary(&story))?;
+    output::data(&what_next(&read.state))?;
+    Ok(exit)
+}
+
+/// Every command that can be typed next.
+pub fn next(state: &State) -> Vec<String> {
+    if state.finished.is_some() {
+        return Vec::new();
+    }
+    let asked = |i: &usize| {
+        let life = &state.steps[*i];
+        life.asked.is_some() || matches!(life.life, drplan::execute::Life::Failed { .. } | drplan::execute::Life::Stuck { .. })
+    };
+    let mut all: Vec<String> = (0..state.steps.len()).filter(asked).flat_map(|i| words::choices(state, i)).collect();
+    all.push(format!("drplan resume {}", state.run));
+    all
+}
+
+/// What a person reads at the end of a driver that did not end its run.
+pub fn what_next(state: &State) -> String {
+    let mut out = String::new();
+    if state.finished.is_some() {
+        return out;
+    }
+    out.push_str("\nWhat can be done:\n");
+    for (i, life) in state.steps.iter().enumerate() {
+        let choices = words::choices(state, i);
+        if choices.is_empty() {
+            continue;
+        }
+        let why = match (&life.life, &life.asked) {
+            (_, Some((_, question))) => question.clone(),
+            (drplan::execute::Life::Failed { reason, .. } | drplan::execute::Life::Stuck { reason }, _) => reason.clone(),
+            _ => String::new(),
+        };
+        out.push_str(&format!("  {}: {}\n", state.step(i).id, drplan::report::story::lines_to_one(&why, 300)));
+        for choice in choices {
+            out.push_str(&format!("    {choice}\n"));
+        }
+    }
+    out.push_str(&format!("  Then, or if nothing is asked:\n    drplan resume {}\n", state.run));
+    out
+}
+
+/// What is shown while a run goes on.
+enum Screen {
+    Json,
+    Lines { story: Option<Story>, run: String },
+    Live(Box<Live>),
+}
+
+impl Screen {
+    fn new(run: &str, settings: &Settings, terminal: bool) -> Screen {
+        match (settings.json, terminal) {
+            (true, _) => Screen::Json,
+            (false, true) => Screen::Live(Box::new(Live::new(run, output::color_err(settings.color)))),
+            (false, false) => Screen::Lines { story: None, run: run.to_owned() },
+        }
+    }
+
+    fn close(&mut self) {
+        if let Screen::Live(live) = self {
+            live.close();
+        }
+    }
+}
+
+impl Observer for Screen {
+    fn entry(&mut self, entry: &Entry, state: &State) {
+        match self {
+            Screen::Json => {
+                let line = json!({ "run": state.run, "seq": entry.seq, "at": entry.at.to_string(), "event": entry.event });
+                let _ = output::data(&format!("{line}\n"));
+            }
+            Screen::Lines { story, run } => {
+                let story = story_of(story, run, entry, state);
+                if let Some(line) = story.and_then(|s| lines::line(s, entry)) {
+                    output::say(&format!("{line}\n"));
+                }
+            }
+            Screen::Live(live) => live.entry(entry, state),
+        }
+    }
+
+    fn tick(&mut self, state: &State, now: Timestamp) {
+        if let Screen::Live(live) = self {
+            live.tick(state, now);
+        }
+    }
+}
+
+/// The story so far; begun from the plan when the first event that this driver sees is not the run's first.
+pub fn story_of<'a>(story: &'a mut Option<Story>, run: &str, entry: &Entry, state: &State) -> Option<&'a Story> {
+    if story.is_none() {
+        *story = Story::begin(run, &first(state));
+    }
+    let story = story.as_mut()?;
+    story.tell(entry);
+    Some(story)
+}
+
+fn first(state: &State) -> Entry {
+    let plan = state.plan();
+    Entry {
+        seq: 1,
+        at: state.started_at,
+        event: Event::RunStarted {
+            plan: plan.plan.name.clone(),
+            scenario: plan.scenario.id.clone(),
+            mode: format!("{:?}", plan.mode).to_lowercase(),
+            digest: state.checked.digest().to_owned(),
+            compiled: state.checked.to_json(),
+            dir: state.dir.clone(),
+            operator: String::new(),
+            host: String::new(),
+            commit: None,
+            incident_start: state.incident_start,
+            incident_assumed: state.incident_assumed,
+            version: String::new(),
+        },
+    }
+}

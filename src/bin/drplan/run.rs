@@ -1,0 +1,131 @@
+//! `drplan run`: begins a run of a plan, or of a compiled plan, and drives it.
+
+use std::path::Path;
+
+use clap::Args as ClapArgs;
+use drplan::actions;
+use drplan::analysis::Checked;
+use drplan::journal::{self, Event};
+use drplan::model::{Cause, Mode};
+use drplan::report::lines::time;
+use drplan::world::real;
+use jiff::Timestamp;
+
+use crate::desk::{self, Desk};
+use crate::drive::{self, Driving};
+use crate::exit::{Ended, Exit, Stop};
+use crate::load::{self, PlanArgs};
+use crate::output;
+use crate::settings::Settings;
+
+/// Run a scenario: the real thing, step by step, into the journal
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    #[command(flatten)]
+    plan: PlanArgs,
+
+    /// Refuse to run unless the compiled plan has this digest (`drplan compile` prints it).
+    #[arg(long, value_name = "DIGEST")]
+    expect: Option<String>,
+
+    /// When the incident began (RFC 3339); else it is computed from the scenario's `detect` and `decide`.
+    #[arg(long, value_name = "TIME")]
+    incident_start: Option<Timestamp>,
+
+    #[command(flatten)]
+    driving: Driving,
+}
+
+/// Runs.
+pub fn run(args: &Args, settings: &Settings) -> Ended {
+    let path = args.plan.path()?;
+    let checked = load::checked(&args.plan, settings)?;
+    let dir = path.parent().map(Path::to_owned).unwrap_or_default();
+    if let Some(expected) = args.expect.as_deref().filter(|e| !checked.digest().starts_with(*e) || e.len() < 12) {
+        return Err(Stop::new(Exit::Changed, format!("the plan has the digest {}, and {expected} was expected", checked.digest()))
+            .help("look at what changed since it was reviewed; `drplan compile` prints the digest of the plan as it is"));
+    }
+    runnable(&checked)?;
+    desk::runtime()?.block_on(begin(args, settings, checked, &dir))
+}
+
+/// What must be there before the first step.
+fn runnable(checked: &Checked) -> Result<(), Stop> {
+    let plan = checked.compiled();
+    let missing = checked.missing_params();
+    if !missing.is_empty() {
+        let flags = missing.iter().map(|m| format!("-p {m}=…")).collect::<Vec<_>>().join(" ");
+        return Err(Stop::usage(format!("these parameters have no value: {}", missing.join(", "))).help(flags));
+    }
+    if plan.mode == Mode::Drill {
+        return Err(Stop::usage("a drill is run by `drplan drill`, which this version does not have"));
+    }
+    let calls = plan.scenario.steps.iter().flat_map(|s| std::iter::once(&s.call).chain(s.check.as_ref()));
+    for call in calls {
+        let Some(feature) = actions::find(&call.uses).and_then(|a| a.feature) else { continue };
+        if real::features().iter().any(|(name, built)| *name == feature && !built) {
+            return Err(Stop::usage(format!("this build cannot run `{}`: the feature `{feature}` is not built in", call.uses))
+                .help(format!("build drplan with `--features {feature}` (it is on by default)")));
+        }
+    }
+    Ok(())
+}
+
+async fn begin(args: &Args, settings: &Settings, checked: Checked, dir: &Path) -> Ended {
+    let desk = Desk::open(settings).await?;
+    let plan = checked.compiled();
+    output::say(&opening(&checked, &desk));
+    drive::confirm(&args.driving, &format!("Run scenario `{}` of plan `{}` now?", plan.scenario.id, plan.plan.name))?;
+    let now = real::now();
+    let ahead = std::time::Duration::from_millis(plan.scenario.detect_ms + plan.scenario.decide_ms);
+    let planned = plan.scenario.cause == Cause::Planned;
+    let incident_start = args.incident_start.unwrap_or(if planned { now } else { now - ahead });
+    if incident_start > now {
+        return Err(Stop::usage(format!("--incident-start {incident_start} is in the future")));
+    }
+    let run = journal::new_run_id(&plan.plan.name, now, &real::salt());
+    let event = Event::RunStarted {
+        plan: plan.plan.name.clone(),
+        scenario: plan.scenario.id.clone(),
+        mode: format!("{:?}", plan.mode).to_lowercase(),
+        digest: checked.digest().to_owned(),
+        compiled: checked.to_json(),
+        dir: absolute(dir)?,
+        operator: desk.operator.clone(),
+        host: real::host_name(),
+        commit: real::git_commit(Path::new(&absolute(dir)?)),
+        incident_start,
+        incident_assumed: args.incident_start.is_none() && !planned,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    desk.begin(&run)?;
+    desk.store.create(&run, (now, event)).await?;
+    output::say(&format!("run {run}\n\n"));
+    drive::drive(&desk, &run, &absolute(dir)?, &args.driving, settings).await
+}
+
+fn absolute(dir: &Path) -> Result<String, Stop> {
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    let path = std::path::absolute(dir).map_err(|e| Stop::no_input(format!("{}: {e}", dir.display())))?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
+/// What is about to happen, before anything does.
+fn opening(checked: &Checked, desk: &Desk) -> String {
+    let plan = checked.compiled();
+    let mode = format!("{:?}", plan.mode).to_lowercase();
+    let mut out = format!(
+        "{} · {} · {mode} · {} steps, about {}\n",
+        plan.plan.title.as_deref().unwrap_or(&plan.plan.name),
+        plan.scenario.title.as_deref().unwrap_or(&plan.scenario.id),
+        plan.scenario.steps.len(),
+        time(plan.predicted_ms)
+    );
+    out.push_str(&format!("  digest  {}\n", checked.digest()));
+    out.push_str(&format!("  journal {} (on this machine alone: if it dies, so does what it knows)\n", desk.store.place()));
+    match &plan.point_of_no_return {
+        Some(step) => out.push_str(&format!("  way back: until `{step}`; after it, rollback cannot restore what was\n")),
+        None => out.push_str("  way back: everything can be taken back\n"),
+    }
+    out
+}

@@ -1,0 +1,329 @@
+//! A run as a reader sees it: which step stands where, since when, and what is asked. A light fold of events; what may
+//! happen next is not known here.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::journal::{About, Doing, End, Entry, Event, Word};
+
+/// Where a step stands, for a reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Its turn has not come.
+    Waiting,
+    /// A person is asked.
+    Asks,
+    /// An attempt is under way.
+    Running,
+    /// It is being taken back.
+    Undoing,
+    /// Nobody knows.
+    Unknown,
+    /// It failed.
+    Failed,
+    /// Done.
+    Done,
+    /// It does not run.
+    Skipped,
+    /// Taken back.
+    Undone,
+    /// It could not be taken back.
+    Stuck,
+}
+
+impl Status {
+    /// In words, as lists print it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Status::Waiting => "waiting",
+            Status::Asks => "asks",
+            Status::Running => "running",
+            Status::Undoing => "undoing",
+            Status::Unknown => "unknown",
+            Status::Failed => "failed",
+            Status::Done => "done",
+            Status::Skipped => "skipped",
+            Status::Undone => "undone",
+            Status::Stuck => "stuck",
+        }
+    }
+
+    /// One character, for lists.
+    pub fn mark(self) -> &'static str {
+        match self {
+            Status::Waiting => "·",
+            Status::Asks => "?",
+            Status::Running => "▸",
+            Status::Undoing => "◂",
+            Status::Unknown => "‽",
+            Status::Failed => "✗",
+            Status::Done => "✓",
+            Status::Skipped => "–",
+            Status::Undone => "↩",
+            Status::Stuck => "!",
+        }
+    }
+}
+
+/// A step, for a reader.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Line {
+    /// Its name.
+    pub id: String,
+    /// Its title, if the plan gives one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The expected time.
+    pub takes_ms: u64,
+    /// Where it stands.
+    pub status: Status,
+    /// Since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// How long its last attempt took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u64>,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// The reason, the question, or what was found.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
+
+/// An objective as it was met.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Reached {
+    /// From the incident's start, in milliseconds.
+    pub recovery_ms: u64,
+    /// `shown`, or why it is not.
+    pub shown: String,
+    /// Data lost, where an action could tell.
+    pub loss_ms: Option<u64>,
+    /// The objective for recovery.
+    pub rto_ms: Option<u64>,
+    /// What was predicted.
+    pub predicted_ms: Option<u64>,
+    /// The objective for data loss.
+    pub rpo_ms: Option<u64>,
+    /// What was predicted.
+    pub predicted_loss_ms: Option<u64>,
+}
+
+/// A run, for a reader.
+#[derive(Debug, Clone, Serialize)]
+pub struct Story {
+    /// Its name.
+    pub run: String,
+    /// The plan's name.
+    pub plan: String,
+    /// The scenario.
+    pub scenario: String,
+    /// The mode.
+    pub mode: String,
+    /// Digest of the compiled plan.
+    pub digest: String,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When the incident began.
+    pub incident_start: Timestamp,
+    /// Nobody said so: computed.
+    pub incident_assumed: bool,
+    /// How long the run was predicted to take.
+    pub predicted_ms: u64,
+    /// Steps, as written.
+    pub steps: Vec<Line>,
+    /// Assets that are back.
+    pub objectives: BTreeMap<String, Reached>,
+    /// A person paused it, and why.
+    pub paused: Option<String>,
+    /// How it ended, and in one sentence.
+    pub finished: Option<(End, String)>,
+    /// The last event's number.
+    pub seq: u64,
+    /// Its time.
+    pub last_at: Timestamp,
+    predictions: BTreeMap<String, Value>,
+    index: BTreeMap<String, usize>,
+}
+
+impl Story {
+    /// Tells a whole run; none if it does not begin with its start.
+    pub fn of(run: &str, entries: &[Entry]) -> Option<Story> {
+        let mut story = Story::begin(run, entries.first()?)?;
+        entries.iter().for_each(|e| story.tell(e));
+        Some(story)
+    }
+
+    /// Begins with the first event.
+    pub fn begin(run: &str, first: &Entry) -> Option<Story> {
+        let Event::RunStarted { plan, scenario, mode, digest, compiled, incident_start, incident_assumed, .. } = &first.event else {
+            return None;
+        };
+        let compiled: Value = serde_json::from_str(compiled).ok()?;
+        let line = |step: &Value| Line {
+            id: step["id"].as_str().unwrap_or_default().to_owned(),
+            title: step["title"].as_str().map(str::to_owned),
+            takes_ms: step["takes_ms"].as_u64().unwrap_or(0),
+            status: Status::Waiting,
+            since: None,
+            took_ms: None,
+            attempts: 0,
+            detail: String::new(),
+        };
+        let steps: Vec<Line> = compiled["scenario"]["steps"].as_array().map(|all| all.iter().map(line).collect()).unwrap_or_default();
+        let predictions =
+            compiled["predictions"].as_object().map(|m| m.iter().map(|(k, v)| (k.clone(), v.clone())).collect()).unwrap_or_default();
+        Some(Story {
+            run: run.to_owned(),
+            plan: plan.clone(),
+            scenario: scenario.clone(),
+            mode: mode.clone(),
+            digest: digest.clone(),
+            started_at: first.at,
+            incident_start: *incident_start,
+            incident_assumed: *incident_assumed,
+            predicted_ms: compiled["predicted_ms"].as_u64().unwrap_or(0),
+            index: steps.iter().enumerate().map(|(i, s)| (s.id.clone(), i)).collect(),
+            steps,
+            objectives: BTreeMap::new(),
+            paused: None,
+            finished: None,
+            seq: 0,
+            last_at: first.at,
+            predictions,
+        })
+    }
+
+    /// Goes on with an event.
+    pub fn tell(&mut self, entry: &Entry) {
+        self.seq = entry.seq;
+        self.last_at = entry.at;
+        let at = entry.at;
+        match &entry.event {
+            Event::Intent { step, doing, .. } => self.line(step, |l| {
+                l.status = if *doing == Doing::Apply { Status::Running } else { Status::Undoing };
+                l.attempts += u32::from(*doing == Doing::Apply);
+                l.since = Some(at);
+                l.detail.clear();
+            }),
+            Event::Done { step, doing, found, outputs, .. } => self.line(step, |l| {
+                l.end(if *doing == Doing::Apply { Status::Done } else { Status::Undone }, at);
+                l.detail = if *found { "found done".to_owned() } else { outline(outputs) };
+            }),
+            Event::Failed { step, doing, reason, .. } => self.line(step, |l| {
+                l.end(if *doing == Doing::Apply { Status::Failed } else { Status::Stuck }, at);
+                l.detail = reason.clone();
+            }),
+            Event::Unknown { step, why, .. } => self.line(step, |l| {
+                l.end(Status::Unknown, at);
+                l.detail = why.clone();
+            }),
+            Event::Skipped { step, reason, .. } => self.line(step, |l| {
+                l.end(Status::Skipped, at);
+                l.detail = reason.clone();
+            }),
+            Event::Asked { step, about, question } => self.line(step, |l| {
+                if !matches!(about, About::Unknown | About::Foreign) {
+                    l.status = Status::Asks;
+                    l.since = Some(at);
+                }
+                l.detail = question.clone();
+            }),
+            Event::Declined { step, who, reason, .. } => self.line(step, |l| {
+                l.end(Status::Failed, at);
+                l.detail = format!("declined by {who}: {reason}");
+            }),
+            Event::Word { word, step, who, reason } => self.word(word, step.as_deref(), who, reason, at),
+            Event::Objective { asset, recovery_ms, shown, loss_ms, .. } => self.objective(asset, *recovery_ms, shown, *loss_ms),
+            Event::Finished { how, summary } => self.finished = Some((*how, summary.clone())),
+            Event::RunStarted { .. }
+            | Event::LeaseTaken { .. }
+            | Event::LeaseGiven { .. }
+            | Event::Ready { .. }
+            | Event::Probed { .. }
+            | Event::Approved { .. } => {}
+        }
+    }
+
+    fn line(&mut self, step: &str, change: impl FnOnce(&mut Line)) {
+        if let Some(&i) = self.index.get(step) {
+            change(&mut self.steps[i]);
+        }
+    }
+
+    fn word(&mut self, word: &Word, step: Option<&str>, who: &str, reason: &str, at: Timestamp) {
+        match (word, step) {
+            (Word::Pause, _) => self.paused = Some(format!("{who}: {reason}")),
+            (Word::Resume | Word::Rollback { .. }, _) => self.paused = None,
+            (Word::Retry, Some(step)) => self.line(step, |l| {
+                l.status = Status::Waiting;
+                l.detail.clear();
+            }),
+            (Word::Skip, Some(step)) => self.line(step, |l| {
+                l.end(Status::Skipped, at);
+                l.detail = format!("{who}: {reason}");
+            }),
+            (Word::Resolve { done, .. }, Some(step)) => self.line(step, |l| {
+                l.end(if *done { Status::Done } else { Status::Failed }, at);
+                l.detail = format!("{who}: {reason}");
+            }),
+            _ => {}
+        }
+    }
+
+    fn objective(&mut self, asset: &str, recovery_ms: u64, shown: &str, loss_ms: Option<u64>) {
+        let predicted = self.predictions.get(asset).cloned().unwrap_or(Value::Null);
+        let number = |key: &str| predicted[key].as_u64();
+        let reached = Reached {
+            recovery_ms,
+            shown: shown.to_owned(),
+            loss_ms,
+            rto_ms: number("rto_ms"),
+            predicted_ms: number("recovery_ms"),
+            rpo_ms: number("rpo_ms"),
+            predicted_loss_ms: number("loss_ms"),
+        };
+        self.objectives.insert(asset.to_owned(), reached);
+    }
+
+    /// How many steps stand there.
+    pub fn count(&self, status: Status) -> usize {
+        self.steps.iter().filter(|s| s.status == status).count()
+    }
+}
+
+impl Line {
+    fn end(&mut self, status: Status, at: Timestamp) {
+        if matches!(self.status, Status::Running | Status::Undoing) {
+            self.took_ms = self.since.map(|s| u64::try_from(at.duration_since(s).as_millis()).unwrap_or(0));
+        }
+        self.status = status;
+        self.since = Some(at);
+    }
+}
+
+/// Outputs in one short line.
+fn outline(outputs: &serde_json::Map<String, Value>) -> String {
+    let short = |v: &Value| {
+        let text = match v {
+            Value::String(s) => s.clone(),
+            other => other.to_string(),
+        };
+        lines_to_one(&text, 60)
+    };
+    outputs.iter().filter(|(_, v)| !v.is_null()).take(3).map(|(k, v)| format!("{k}: {}", short(v))).collect::<Vec<_>>().join(" · ")
+}
+
+/// A text on one line, without control characters, cut after so many characters.
+pub fn lines_to_one(text: &str, most: usize) -> String {
+    let flat: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let flat = flat.split_whitespace().collect::<Vec<_>>().join(" ");
+    match flat.char_indices().nth(most) {
+        Some((cut, _)) => format!("{}…", &flat[..cut]),
+        None => flat,
+    }
+}

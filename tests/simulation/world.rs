@@ -1,0 +1,263 @@
+//! The stage of a simulated run: the plan, a journal whose every call may be the last, a person who answers from what
+//! really happened, and the loop that begins the program again whenever it died.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use drplan::analysis::Checked;
+use drplan::compile::{Input, compile};
+use drplan::execute::driver::{Observer, Options};
+use drplan::execute::{Driver, Life, Outcome, State, words};
+use drplan::journal::memory::Memory;
+use drplan::journal::{About, Doing, End, Entry, Event, Head, Lease, Result, RunRow, Stamped, Store, Word};
+use drplan::world::Clock;
+use drplan::world::sim::{Sim, Wrong};
+use jiff::Timestamp;
+use serde_json::{Map, json};
+
+/// What goes wrong, and whether the run is rolled back.
+pub struct Scene {
+    /// Calls that go wrong, by a piece of their name.
+    pub wrongs: Vec<(&'static str, Wrong)>,
+    /// The step after which a person asks for a rollback.
+    pub rollback_after: Option<&'static str>,
+}
+
+/// One run, from its start to its end, with as many deaths as it is told.
+pub struct Play {
+    pub sim: Sim,
+    pub memory: Arc<Memory>,
+    pub run: String,
+    pub started_ms: u64,
+    rollback_after: Option<&'static str>,
+    deaths: Cell<u64>,
+    touched: Cell<u64>,
+}
+
+thread_local! {
+    static PLAN: Checked = plan();
+}
+
+fn plan() -> Checked {
+    let files = BTreeMap::from([("plan.yaml".to_owned(), include_str!("plan.yaml").to_owned())]);
+    let compilation = compile(&files, "plan.yaml", &Input { parallel: Some(4), ..Input::default() }).expect("the text is there");
+    let heads: Vec<String> = compilation.findings.iter().map(|f| format!("{}: {}", f.rule, f.headline)).collect();
+    compilation.scenario("move").unwrap_or_else(|| panic!("{heads:#?}")).clone()
+}
+
+struct Deaf;
+
+impl Observer for Deaf {
+    fn entry(&mut self, _: &Entry, _: &State) {}
+    fn tick(&mut self, _: &State, _: Timestamp) {}
+}
+
+impl Play {
+    pub fn new(scene: &Scene, seed: u64) -> Play {
+        let sim = Sim::new(seed);
+        for (name, value) in
+            [("health", "up"), ("mode", "small"), ("top", "running"), ("left", "running"), ("base", "running"), ("base-role", "old")]
+        {
+            sim.set(name, value);
+        }
+        sim.set_record(drplan::world::RecordSet {
+            name: "www.example.com".into(),
+            kind: "CNAME".into(),
+            ttl_s: 1,
+            values: vec!["old.example.com".into()],
+        });
+        for (by, wrong) in &scene.wrongs {
+            sim.go_wrong(by, &[*wrong]);
+        }
+        let memory = Arc::new(Memory::default());
+        let run = "sim-1".to_owned();
+        let now = sim.now();
+        PLAN.with(|checked| {
+            let event = Event::RunStarted {
+                plan: "sim".into(),
+                scenario: "move".into(),
+                mode: "planned".into(),
+                digest: checked.digest().into(),
+                compiled: checked.to_json(),
+                dir: "/".into(),
+                operator: "lead".into(),
+                host: "here".into(),
+                commit: None,
+                incident_start: now,
+                incident_assumed: false,
+                version: "0".into(),
+            };
+            sim.block_on(memory.create(&run, (now, event))).expect("nobody dies here").expect("a new run");
+        });
+        Play { sim, memory, run, started_ms: 0, rollback_after: scene.rollback_after, deaths: Cell::new(0), touched: Cell::new(0) }
+    }
+
+    pub fn deaths(&self) -> u64 {
+        self.deaths.get()
+    }
+
+    /// Touches of the life that ended the run.
+    pub fn touched(&self) -> u64 {
+        self.touched.get()
+    }
+
+    pub fn picture(&self) -> Vec<String> {
+        // What a command for the record adds is counted by what it did, not when.
+        self.sim.picture()
+    }
+
+    /// Runs to the end, dying at these touches, each counted from the death before.
+    pub fn run(&self, die_at: &[u64]) -> End {
+        let mut left: Vec<u64> = die_at.to_vec();
+        for _ in 0..200 {
+            let at = if left.is_empty() { vec![] } else { vec![left.remove(0)] };
+            self.sim.die_at(&at);
+            let life = async {
+                let store: Arc<dyn Store> = Arc::new(Touched { memory: Arc::clone(&self.memory), sim: self.sim.clone() });
+                let options = Options { holder: "driver".into(), wait_for_people: true, stop: Arc::new(AtomicU8::new(0)) };
+                let mut deaf = Deaf;
+                let drive = Driver::drive(self.sim.world(), store, &self.run, options, &mut deaf);
+                let person = self.person();
+                match futures_util::future::select(Box::pin(drive), Box::pin(person)).await {
+                    futures_util::future::Either::Left(((_, outcome), _)) => outcome,
+                    futures_util::future::Either::Right(_) => panic!("a person does not end"),
+                }
+            };
+            match self.sim.block_on(life) {
+                Some(Outcome::Ended(end)) => {
+                    self.touched.set(self.sim.touches());
+                    // What was sent still lands.
+                    self.sim.pass(600_000);
+                    return end;
+                }
+                Some(other) => panic!("it stopped: {other:?}"),
+                None => {
+                    self.deaths.set(self.deaths.get() + 1);
+                    self.memory.bury(&self.run);
+                    self.sim.pass(700);
+                }
+            }
+        }
+        panic!("it does not end");
+    }
+
+    /// A person who looks every now and then, and answers from what really happened.
+    async fn person(&self) {
+        let entries = self.memory.read(&self.run, 0).await.expect("the journal is whole");
+        let mut state = State::of(&self.run, &entries).expect("the journal is whole");
+        loop {
+            self.sim.sleep(Duration::from_millis(300)).await;
+            for entry in self.memory.read(&self.run, state.seq).await.expect("the journal is whole") {
+                state.fold(&entry).expect("the journal is whole");
+            }
+            let Ok(head) = self.memory.head(&self.run).await else { continue };
+            if let Some(event) = self.answer(&state) {
+                let _ = self.memory.append(&self.run, &head, None, &[(self.sim.now(), event)]).await;
+            }
+        }
+    }
+
+    fn answer(&self, state: &State) -> Option<Event> {
+        if let Some(after) = self.rollback_after
+            && state.back.is_none()
+            && state.finished.is_none()
+            && state.steps[state.find(after)?].life == Life::Done
+        {
+            return Some(Event::Word { word: Word::Rollback { to: None }, step: None, who: "lead".into(), reason: "enough".into() });
+        }
+        (0..state.steps.len()).find_map(|i| self.answer_step(state, i))
+    }
+
+    fn answer_step(&self, state: &State, i: usize) -> Option<Event> {
+        let (step, life) = (state.step(i), &state.steps[i]);
+        let id = step.id.clone();
+        let resolve = |done: bool, record: Map<String, serde_json::Value>| Event::Word {
+            word: Word::Resolve { done, record, accept_late_effect: false },
+            step: Some(id.clone()),
+            who: "lead".into(),
+            reason: "looked".into(),
+        };
+        let event = match (&life.life, life.asked.as_ref().map(|(a, _)| *a)) {
+            (Life::Waiting, Some(About::Approval)) => {
+                if state.back.is_some() {
+                    return None;
+                }
+                let who = if life.approvals.is_empty() { "lead" } else { "second" };
+                Event::Approved { step: id, who: who.into(), comment: String::new(), digest: state.checked.digest().into() }
+            }
+            (_, Some(About::Manual)) => resolve(true, Map::from_iter([("answer".to_owned(), json!("fine"))])),
+            (Life::Unknown { doing, .. }, Some(_)) => {
+                let word = if *doing == Doing::Apply { format!("apply/{}", life.attempts) } else { format!("undo/{}", life.undo_attempts) };
+                let happened = self.sim.deeds().iter().any(|d| d.by == format!("{}/{id}/{word}", self.run));
+                resolve(happened, Map::new())
+            }
+            (Life::Failed { .. }, _)
+                if life.tries >= step.retry.attempts && step.on_failure == drplan::model::OnFailure::Pause && state.back.is_none() =>
+            {
+                Event::Word { word: Word::Retry, step: Some(id), who: "lead".into(), reason: "again".into() }
+            }
+            (Life::Stuck { .. }, _) => Event::Word { word: Word::Retry, step: Some(id), who: "lead".into(), reason: "again".into() },
+            _ => return None,
+        };
+        match &event {
+            Event::Word { word, step, .. } => words::allowed(state, word, step.as_deref(), false).is_ok().then_some(event),
+            _ => Some(event),
+        }
+    }
+}
+
+/// A journal whose every call may be the program's last.
+struct Touched {
+    memory: Arc<Memory>,
+    sim: Sim,
+}
+
+#[async_trait]
+impl Store for Touched {
+    async fn create(&self, run: &str, first: Stamped) -> Result<Head> {
+        self.memory.create(run, first).await
+    }
+    async fn runs(&self) -> Result<Vec<RunRow>> {
+        self.memory.runs().await
+    }
+    async fn head(&self, run: &str) -> Result<Head> {
+        self.memory.head(run).await
+    }
+    async fn read(&self, run: &str, after: u64) -> Result<Vec<Entry>> {
+        self.memory.read(run, after).await
+    }
+    async fn append(&self, run: &str, head: &Head, fence: Option<u64>, events: &[Stamped]) -> Result<Head> {
+        self.sim.touch().await;
+        let head = self.memory.append(run, head, fence, events).await;
+        self.sim.touch().await;
+        head
+    }
+    async fn take(&self, run: &str, holder: &str) -> Result<Lease> {
+        self.sim.touch().await;
+        let lease = self.memory.take(run, holder).await;
+        self.sim.touch().await;
+        lease
+    }
+    async fn beat(&self, lease: &Lease) -> Result<()> {
+        self.memory.beat(lease).await
+    }
+    async fn give(&self, lease: Lease) -> Result<()> {
+        self.memory.give(lease).await
+    }
+    async fn hold(&self, run: &str, targets: &[String]) -> Result<()> {
+        self.sim.touch().await;
+        let held = self.memory.hold(run, targets).await;
+        self.sim.touch().await;
+        held
+    }
+    async fn verify(&self, run: &str) -> Result<u64> {
+        self.memory.verify(run).await
+    }
+    fn place(&self) -> String {
+        self.memory.place()
+    }
+}

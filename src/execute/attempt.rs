@@ -190,6 +190,18 @@ pub async fn before(world: &World, state: &State, i: usize, prepared: &Prepared)
     found.map_err(|f| Fault { cause: prepared.strike(&f.cause), landed: Landed::No, ..f })
 }
 
+/// What a step would change, from the state as it is. Reads only.
+pub async fn preview(world: &World, state: &State, i: usize, prepared: &Prepared, limit: Duration) -> Result<Vec<actions::Change>, Fault> {
+    let names = names(state, i, Doing::Apply, 0);
+    let ctx = prepared.ctx(world, state, &names, Some(limit));
+    let work = async {
+        let before = (prepared.action.before)(&ctx).await?;
+        (prepared.action.preview)(&ctx, &before).await
+    };
+    let found = within(world, limit, work).await.unwrap_or_else(|| Err(Fault::refused(late(limit))));
+    found.map_err(|f| Fault { cause: prepared.strike(&f.cause), ..f })
+}
+
 fn limit(step: &Step) -> Duration {
     step.timeout_ms.map_or(LOOK, Duration::from_millis)
 }

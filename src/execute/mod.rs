@@ -3,6 +3,7 @@
 
 pub mod attempt;
 pub mod driver;
+pub mod dry;
 pub mod machine;
 pub mod measure;
 pub mod offline;

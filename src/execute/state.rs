@@ -224,6 +224,11 @@ impl State {
         Ok(state)
     }
 
+    /// A run that has no events, and will have none: for a dry run.
+    pub fn unstarted(checked: Arc<Checked>, dir: &str, at: Timestamp) -> State {
+        State::new("dry-run", checked, dir, at, at, true)
+    }
+
     fn new(run: &str, checked: Arc<Checked>, dir: &str, started_at: Timestamp, incident_start: Timestamp, incident_assumed: bool) -> State {
         let graph = checked.graph();
         let missing: Vec<u32> = graph.before.iter().map(|b| b.len() as u32).collect();

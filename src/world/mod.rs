@@ -1,6 +1,7 @@
 //! The only door to the outside: small traits, with the real thing in `real/` and a seeded one in `sim`.
 //! It does not know plans, steps or runs. Every call tells, when it fails, whether it may have had an effect.
 
+pub mod readonly;
 pub mod real;
 pub mod sim;
 pub mod strike;

@@ -1,19 +1,24 @@
 //! `drplan dry-run PLAN`: what would happen, without anything happening.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use drplan::actions::units::duration_text;
 use drplan::analysis::Checked;
+use drplan::execute::dry::{self, Said};
 use drplan::execute::offline::{Faults, Rehearsed, rehearse};
-use drplan::execute::{Life, rollback};
+use drplan::execute::{Life, State, rollback};
 use drplan::journal::{About, End};
 use drplan::model::Undo;
 use drplan::render::{escape, view};
+use drplan::world::readonly::behind_glass;
+use drplan::world::real::{self, RealSettings};
 use serde_json::{Value, json};
 
 use crate::exit::{Ended, Exit, Stop};
 use crate::load::{self, PlanArgs};
 use crate::output;
+use crate::run::{directory, runnable};
 use crate::settings::Settings;
 
 /// Show what a run would do, without doing it.
@@ -25,6 +30,10 @@ pub struct Args {
     /// From the plan's own estimates alone: no network, no secret, no command.
     #[arg(long)]
     offline: bool,
+
+    /// Start commands too that the plan declares to read, and those that give secrets.
+    #[arg(long, conflicts_with = "offline")]
+    trust_declared: bool,
 
     /// As if this step failed, every time it is tried (with --offline).
     #[arg(long, value_name = "STEP", value_delimiter = ',', requires = "offline")]
@@ -39,7 +48,7 @@ pub struct Args {
 pub fn run(args: &Args, settings: &Settings) -> Ended {
     let checked = load::checked(&args.plan, settings)?;
     if !args.offline {
-        return Err(Stop::usage("this version has no live dry run").help("add --offline: from the plan's own estimates alone"));
+        return live(args, settings, checked);
     }
     let faults = faults(args, &checked)?;
     let out = rehearse(&checked, &faults).map_err(|e| Stop::new(Exit::Findings, e))?;
@@ -49,6 +58,89 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
         output::data(&text(&checked, &out))?;
     }
     Ok(if out.end == Some(End::Good) { Exit::Good } else { Exit::Findings })
+}
+
+/// Looks at the real world, through glass.
+fn live(args: &Args, settings: &Settings, checked: Checked) -> Ended {
+    runnable(&checked)?;
+    let dir = directory(&args.plan.path()?)?;
+    let ends = std::env::temp_dir().join(format!("drplan-dry-run-{}", real::salt()));
+    let mut real_settings = RealSettings::new(&ends, &dir);
+    real_settings.aws_endpoint.clone_from(&settings.aws_endpoint);
+    let world = behind_glass(&real::world(real_settings), args.trust_declared);
+    let mut state = State::unstarted(Arc::new(checked), &dir, real::now());
+    let said = crate::desk::runtime()?.block_on(dry::look(&world, &mut state, args.trust_declared));
+    // Only commands that were trusted leave anything there.
+    let _ = std::fs::remove_dir_all(&ends);
+    if settings.json {
+        let steps: Vec<Value> = said.iter().map(|(i, said)| said_json(&state.step(*i).id, said)).collect();
+        output::json(
+            &json!({ "plan": state.plan().plan.name, "scenario": state.plan().scenario.id, "digest": state.checked.digest(), "steps": steps }),
+        )?;
+    } else {
+        output::data(&said_text(&state, &said))?;
+    }
+    Ok(if said.iter().all(|(_, s)| s.passes()) { Exit::Good } else { Exit::Findings })
+}
+
+fn said_json(step: &str, said: &Said) -> Value {
+    match said {
+        Said::Passes(found) => json!({ "step": step, "said": "passes", "found": found }),
+        Said::DoesNotPass(why) => json!({ "step": step, "said": "does_not_pass", "why": why }),
+        Said::Changes(changes) => json!({ "step": step, "said": "changes", "changes": changes }),
+        Said::AlreadySo => json!({ "step": step, "said": "already_so" }),
+        Said::Unknowable { until } => json!({ "step": step, "said": "cannot_be_known", "until": until }),
+        Said::Unreachable { cause, follows, foreseen } => {
+            json!({ "step": step, "said": "unreachable", "why": cause, "follows": follows, "foreseen": foreseen })
+        }
+        Said::Asks(question) => json!({ "step": step, "said": "asks", "question": question }),
+        Said::Waits => json!({ "step": step, "said": "waits" }),
+        Said::NotTrusted => json!({ "step": step, "said": "not_started" }),
+        Said::Skipped(reason) => json!({ "step": step, "said": "skipped", "reason": reason }),
+    }
+}
+
+fn said_text(state: &State, said: &[(usize, Said)]) -> String {
+    let plan = state.plan();
+    let width = said.iter().map(|(i, _)| state.step(*i).id.len()).max().unwrap_or(0);
+    let mut out = format!("{} · {}, looked at live; nothing was changed\n\n", plan.plan.name, plan.scenario.id);
+    for (i, said) in said {
+        let (mark, words) = match said {
+            Said::Passes(found) => ("✓", format!("passes{}", shown(found))),
+            Said::DoesNotPass(why) => ("✗", format!("does not pass: {}", escape::line(why))),
+            Said::Changes(changes) => {
+                let lines =
+                    changes.iter().map(|c| format!("{}: {} → {}", escape::line(&c.what), escape::line(&c.old), escape::line(&c.new)));
+                ("~", format!("would change {}", lines.collect::<Vec<_>>().join("; ")))
+            }
+            Said::AlreadySo => ("=", "is so already".to_owned()),
+            Said::Unknowable { until } => ("·", format!("cannot be known until `{until}`")),
+            Said::Unreachable { cause, follows, foreseen } => {
+                (if *foreseen { "?" } else { "✗" }, format!("its target does not answer ({}): {follows}", escape::line(cause)))
+            }
+            Said::Asks(question) => ("?", format!("would ask: {}", escape::line(question))),
+            Said::Waits => ("·", "would wait".to_owned()),
+            Said::NotTrusted => ("·", "not started: the plan only declares that it reads (--trust-declared starts it)".to_owned()),
+            Said::Skipped(reason) => ("–", format!("would not run: {}", escape::line(reason))),
+        };
+        out.push_str(&format!("  {mark} {:width$}  {words}\n", state.step(*i).id));
+    }
+    let bad = said.iter().filter(|(_, s)| !s.passes()).count();
+    out.push_str(&match bad {
+        0 => "\nNothing that could be looked at stands against it.\n".to_owned(),
+        1 => "\nOne step would not get through now.\n".to_owned(),
+        n => format!("\n{n} steps would not get through now.\n"),
+    });
+    out.push_str(
+        "Not checked: whether the right to change is there, what only a changed world can show, and whether the estimates are true.\n",
+    );
+    out
+}
+
+fn shown(found: &serde_json::Map<String, Value>) -> String {
+    let pairs: Vec<String> =
+        found.iter().filter(|(_, v)| !v.is_null()).take(4).map(|(k, v)| format!("{k}: {}", escape::line(&v.to_string()))).collect();
+    if pairs.is_empty() { String::new() } else { format!(" ({})", pairs.join(", ")) }
 }
 
 fn faults(args: &Args, checked: &Checked) -> Result<Faults, Stop> {

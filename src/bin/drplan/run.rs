@@ -40,7 +40,7 @@ pub struct Args {
 pub fn run(args: &Args, settings: &Settings) -> Ended {
     let path = args.plan.path()?;
     let checked = load::checked(&args.plan, settings)?;
-    let dir = path.parent().map(Path::to_owned).unwrap_or_default();
+    let dir = directory(&path)?;
     if let Some(expected) = args.expect.as_deref().filter(|e| !checked.digest().starts_with(*e) || e.len() < 12) {
         return Err(Stop::new(Exit::Changed, format!("the plan has the digest {}, and {expected} was expected", checked.digest()))
             .help("look at what changed since it was reviewed; `drplan compile` prints the digest of the plan as it is"));
@@ -50,7 +50,7 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
 }
 
 /// What must be there before the first step.
-fn runnable(checked: &Checked) -> Result<(), Stop> {
+pub fn runnable(checked: &Checked) -> Result<(), Stop> {
     let plan = checked.compiled();
     let missing = checked.missing_params();
     if !missing.is_empty() {
@@ -71,7 +71,7 @@ fn runnable(checked: &Checked) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn begin(args: &Args, settings: &Settings, checked: Checked, dir: &Path) -> Ended {
+async fn begin(args: &Args, settings: &Settings, checked: Checked, dir: &str) -> Ended {
     let desk = Desk::open(settings).await?;
     let plan = checked.compiled();
     output::say(&opening(&checked, &desk));
@@ -90,10 +90,10 @@ async fn begin(args: &Args, settings: &Settings, checked: Checked, dir: &Path) -
         mode: format!("{:?}", plan.mode).to_lowercase(),
         digest: checked.digest().to_owned(),
         compiled: checked.to_json(),
-        dir: absolute(dir)?,
+        dir: dir.to_owned(),
         operator: desk.operator.clone(),
         host: real::host_name(),
-        commit: real::git_commit(Path::new(&absolute(dir)?)),
+        commit: real::git_commit(Path::new(dir)),
         incident_start,
         incident_assumed: args.incident_start.is_none() && !planned,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -101,13 +101,13 @@ async fn begin(args: &Args, settings: &Settings, checked: Checked, dir: &Path) -
     desk.begin(&run)?;
     desk.store.create(&run, (now, event)).await?;
     output::say(&format!("run {run}\n\n"));
-    drive::drive(&desk, &run, &absolute(dir)?, &args.driving, settings).await
+    drive::drive(&desk, &run, dir, &args.driving, settings).await
 }
 
-fn absolute(dir: &Path) -> Result<String, Stop> {
-    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-    let path = std::path::absolute(dir).map_err(|e| Stop::no_input(format!("{}: {e}", dir.display())))?;
-    Ok(path.to_string_lossy().into_owned())
+/// The directory of a plan, absolute: relative paths of the plan stand in it.
+pub fn directory(plan: &Path) -> Result<String, Stop> {
+    let path = std::path::absolute(plan).map_err(|e| Stop::no_input(format!("{}: {e}", plan.display())))?;
+    Ok(path.parent().unwrap_or(Path::new("/")).to_string_lossy().into_owned())
 }
 
 /// What is about to happen, before anything does.

@@ -139,7 +139,15 @@ mod planted {
             "close-at-once",
             "always-shown",
         ];
-        let missed: Vec<&str> = faults.iter().copied().filter(|f| !found(f)).collect();
+        let missed: Vec<&str> = faults
+            .iter()
+            .copied()
+            .filter(|f| {
+                let found = found(f);
+                println!("{f}: {}", if found { "found" } else { "MISSED" });
+                !found
+            })
+            .collect();
         assert!(missed.is_empty(), "not found: {missed:?}");
         println!("{} planted faults, each found", faults.len());
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use drplan::actions::Change;
 use drplan::actions::units::duration_text;
 use drplan::analysis::Checked;
 use drplan::execute::dry::{self, Said};

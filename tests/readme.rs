@@ -53,8 +53,9 @@ fn steady(text: &str) -> String {
         (r"\b\d\d:\d\d:\d\d(\.\d+)?Z?\b", "TIME"),
         (r"\b\d{8}-\d{4,6}[-a-z0-9]*\b", "RUN"),
         (r"\b[0-9a-f]{12,64}\b", "DIGEST"),
-        (r"\b(\d+(ms|s|m|h|d))+\b", "LENGTH"),
-        (r"pid \d+", "pid N"),
+        (r"\b(\d+(\.\d+)?(ms|s|m|h|d))+\b", "LENGTH"),
+        (r"\S+@\S+ pid \d+", "WHO"),
+        (r"\S+/journal\.db", "JOURNAL"),
     ] {
         text = Regex::new(what).expect("a pattern").replace_all(&text, word).into_owned();
     }
@@ -105,7 +106,13 @@ fn the_two_commands_are_there() {
     assert_eq!(second, "./dev test");
     assert!(Path::new(ROOT).join("dev").exists());
     assert!(first.contains("cargo run --no-default-features -- run plans/quickstart/plan.yaml"), "{first}");
-    assert!(Path::new(ROOT).join("plans/quickstart/make.sh").exists());
+    // The same command with the program that is built already, on a copy.
+    let dir = tempfile::tempdir().expect("a directory");
+    let (copied, said) = shell(&format!("mkdir plans && cp -R {ROOT}/plans/quickstart plans/ && rm -rf plans/quickstart/live"), dir.path());
+    assert!(copied, "{said}");
+    let (good, said) = shell(&first.replace("cargo run --no-default-features --", "drplan"), dir.path());
+    shell("plans/quickstart/live/bin/stop-writer", dir.path());
+    assert!(good && said.contains("recovered · 7 of 7 steps done"), "{said}");
 }
 
 #[test]

@@ -21,8 +21,40 @@ pub fn cycles(scenario: &Scenario, order: &Order, step_at: &dyn Fn(usize) -> Spa
     let total = steps + order.joins.len();
     let waits = |n: usize| if n < steps { &order.waits[n] } else { &order.joins[n - steps].waits };
     let edges: Vec<(usize, usize)> = (0..total).flat_map(|n| waits(n).iter().map(move |w| (n, index(w.on)))).collect();
+    if acyclic(total, &edges) {
+        return Vec::new();
+    }
     let next = |n: usize| waits(n).iter().map(|w| index(w.on)).collect::<Vec<_>>();
     knots(total, &edges).iter().filter_map(|knot| Some(finding(scenario, order, &shortest(knot, &next)?, step_at))).collect()
+}
+
+/// True if no way leads round: nearly every plan, found out without building a graph.
+fn acyclic(nodes: usize, edges: &[(usize, usize)]) -> bool {
+    let mut open = vec![0u32; nodes];
+    let mut ends = vec![0usize; nodes + 1];
+    edges.iter().for_each(|&(from, to)| {
+        open[from] += 1;
+        ends[to + 1] += 1;
+    });
+    (0..nodes).for_each(|n| ends[n + 1] += ends[n]);
+    let mut fill = ends.clone();
+    let mut waiting = vec![0u32; edges.len()];
+    edges.iter().for_each(|&(from, to)| {
+        waiting[fill[to]] = from as u32;
+        fill[to] += 1;
+    });
+    let mut done: Vec<usize> = (0..nodes).filter(|&n| open[n] == 0).collect();
+    let mut next = 0;
+    while let Some(&node) = done.get(next) {
+        next += 1;
+        for &from in &waiting[ends[node]..ends[node + 1]] {
+            open[from as usize] -= 1;
+            if open[from as usize] == 0 {
+                done.push(from as usize);
+            }
+        }
+    }
+    done.len() == nodes
 }
 
 /// The shortest way round within a knot, from a step if there is one in it.

@@ -5,8 +5,6 @@ pub mod order;
 pub mod schedule;
 pub mod shape;
 
-use petgraph::graph::{DiGraph, NodeIndex};
-
 use crate::model::{Compiled, Node};
 
 /// The order of a compiled plan as dense indices: steps first, then joins.
@@ -33,25 +31,23 @@ impl Graph {
             Node::Step(i) => Some(i as usize).filter(|i| *i < steps),
             Node::Join(j) => Some(steps + j as usize).filter(|j| *j < total),
         };
-        let mut dag: DiGraph<(), (), u32> = DiGraph::with_capacity(total, total * 2);
-        (0..total).for_each(|_| {
-            dag.add_node(());
-        });
-        let mut before = vec![Vec::new(); total];
-        let mut after = vec![Vec::new(); total];
-        let all = compiled.waits.iter().chain(compiled.joins.iter().map(|j| &j.waits));
         if compiled.waits.len() != steps {
             return None;
         }
-        for (node, waits) in all.enumerate() {
-            for wait in waits {
-                let on = index(wait.on)?;
-                dag.add_edge(NodeIndex::new(on), NodeIndex::new(node), ());
-                before[node].push(on as u32);
-                after[on].push(node as u32);
-            }
+        let all = || compiled.waits.iter().chain(compiled.joins.iter().map(|j| &j.waits)).enumerate();
+        let mut before: Vec<Vec<u32>> = Vec::with_capacity(total);
+        let mut followers = vec![0usize; total];
+        for (_, waits) in all() {
+            let on: Option<Vec<u32>> = waits.iter().map(|w| index(w.on).map(|n| n as u32)).collect();
+            let on = on?;
+            on.iter().for_each(|&n| followers[n as usize] += 1);
+            before.push(on);
         }
-        let order: Vec<u32> = petgraph::algo::toposort(&dag, None).ok()?.into_iter().map(|n| n.index() as u32).collect();
+        let mut after: Vec<Vec<u32>> = followers.into_iter().map(Vec::with_capacity).collect();
+        for (node, on) in before.iter().enumerate() {
+            on.iter().for_each(|&n| after[n as usize].push(node as u32));
+        }
+        let order = sorted(&before, &after)?;
         let takes = schedule::durations(compiled);
         let mut tail_ms = vec![0; total];
         for &node in order.iter().rev() {
@@ -61,4 +57,21 @@ impl Graph {
         }
         Some(Graph { steps, before, after, order, tail_ms })
     }
+}
+
+/// All nodes, each after those that it waits for, otherwise as they are written; none if there is a cycle.
+fn sorted(before: &[Vec<u32>], after: &[Vec<u32>]) -> Option<Vec<u32>> {
+    let mut open: Vec<usize> = before.iter().map(Vec::len).collect();
+    let mut order: Vec<u32> = (0..before.len() as u32).filter(|&n| open[n as usize] == 0).collect();
+    let mut next = 0;
+    while let Some(&node) = order.get(next) {
+        next += 1;
+        for &follower in &after[node as usize] {
+            open[follower as usize] -= 1;
+            if open[follower as usize] == 0 {
+                order.push(follower);
+            }
+        }
+    }
+    (order.len() == before.len()).then_some(order)
 }

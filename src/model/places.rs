@@ -66,8 +66,10 @@ impl Keys {
     /// The keys of a map that are known words.
     pub fn of(at: Span, node: &Node<'_>, words: &'static [Field]) -> Keys {
         let known = |key: &str| words.iter().find(|f| f.name == key).map(|f| f.name);
-        let entries = node.map().unwrap_or(&[]).iter();
-        Keys { at, keys: entries.filter_map(|e| Some((known(&e.key)?, e.at, short(&e.value)))).collect() }
+        let entries = node.map().unwrap_or(&[]);
+        let mut keys = Vec::with_capacity(entries.len());
+        keys.extend(entries.iter().filter_map(|e| Some((known(&e.key)?, e.at, short(&e.value)))));
+        Keys { at, keys }
     }
 
     /// Where a key's value stands; the part's name if the key is not given.

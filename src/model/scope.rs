@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::Value;
 
 use super::Param;
+use crate::actions::Action;
 use crate::actions::template::{Part, parts, plain, references};
 use crate::diagnostic::nearest;
 use crate::syntax::{Core, Node};
@@ -33,14 +34,26 @@ pub struct Scope<'t> {
 pub type Steps<'t> = HashMap<&'t str, StepHead<'t>>;
 
 /// What must be known of a step before it is read.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Copy)]
 pub struct StepHead<'t> {
-    /// Its outputs; none: its action is not known, so any name may be right.
-    pub outputs: Option<Vec<&'t str>>,
+    /// Its action; none: not known, so any output may be right.
+    pub action: Option<&'static Action>,
+    /// The step as it is written.
+    pub node: &'t Node<'t>,
+}
+
+impl<'t> StepHead<'t> {
+    /// Its outputs: those of its action, and those that the step itself declares or lets a person record.
+    pub fn outputs(&self) -> Option<Vec<&'t str>> {
+        let action = self.action?;
+        let keys = |node: Option<&'t Node<'t>>| node.and_then(Node::map).unwrap_or(&[]).iter().map(|e| e.key.as_ref());
+        let recorded = self.node.get("with").and_then(|w| w.get("record")).filter(|_| action.name == "manual");
+        Some(action.outputs.iter().map(|o| o.name).chain(keys(self.node.get("outputs"))).chain(keys(recorded)).collect())
+    }
 }
 
 /// Where a reference stands.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub enum Spot<'c> {
     /// A text of the plan itself.
     Plan,
@@ -216,7 +229,7 @@ fn step_output(path: &str, step: &str, output: &str, own: &str, steps: &Steps<'_
     if step == own {
         return Err(misplaced(path, "a step cannot use its own output", "use the output of a step before it"));
     }
-    match &head.outputs {
+    match head.outputs() {
         Some(known) if !known.contains(&output) => {
             let found = unknown("output", path, output, known.iter().copied(), &format!("the outputs of `{step}`"));
             Err(if known.is_empty() { Unknown { help: format!("`{step}` has no outputs"), ..found } } else { found })

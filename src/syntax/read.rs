@@ -17,7 +17,18 @@ pub fn read<'a>(source: SourceId, text: &'a str, findings: &mut Vec<Diagnostic>)
         findings.push(Diagnostic::deny("yaml", "the text is longer than 64 MiB", start, "a plan may hold at most 64 MiB"));
         return None;
     }
-    let mut reader = Reader { source, text, findings, open: Vec::new(), anchors: HashMap::new(), aliased: 0, aliased_bytes: 0, root: None };
+    let mut reader = Reader {
+        source,
+        text,
+        findings,
+        open: Vec::new(),
+        items: Vec::new(),
+        entries: Vec::new(),
+        anchors: HashMap::new(),
+        aliased: 0,
+        aliased_bytes: 0,
+        root: None,
+    };
     let complete = reader.events();
     let root = reader.root.take();
     match root {
@@ -38,6 +49,10 @@ struct Reader<'a, 'f> {
     text: &'a str,
     findings: &'f mut Vec<Diagnostic>,
     open: Vec<Open<'a>>,
+    /// Items and entries of all open collections, innermost last: each collection takes its own when it closes, in one
+    /// piece of the right size.
+    items: Vec<Node<'a>>,
+    entries: Vec<Entry<'a>>,
     anchors: HashMap<usize, Anchor<'a>>,
     aliased: usize,
     aliased_bytes: usize,
@@ -54,9 +69,10 @@ struct Open<'a> {
     size: Size,
 }
 
+/// Where its parts begin among those of all open collections.
 enum Content<'a> {
-    List(Vec<Node<'a>>),
-    Map { entries: Vec<Entry<'a>>, seen: Option<HashSet<Cow<'a, str>>>, key: Option<Key<'a>> },
+    List { from: usize },
+    Map { from: usize, seen: Option<HashSet<Cow<'a, str>>>, key: Option<Key<'a>> },
 }
 
 /// A key whose value has not come yet; without a text if the key itself is a finding.
@@ -125,13 +141,13 @@ impl<'a> Reader<'a, '_> {
                 }
                 Event::SequenceStart(style, anchor, tag) => {
                     self.tag(tag.as_deref(), tag_at);
-                    if !self.push(at, style, anchor, Content::List(Vec::new())) {
+                    if !self.push(at, style, anchor, Content::List { from: self.items.len() }) {
                         return false;
                     }
                 }
                 Event::MappingStart(style, anchor, tag) => {
                     self.tag(tag.as_deref(), tag_at);
-                    let content = Content::Map { entries: Vec::new(), seen: None, key: None };
+                    let content = Content::Map { from: self.entries.len(), seen: None, key: None };
                     if !self.push(at, style, anchor, content) {
                         return false;
                     }
@@ -166,15 +182,16 @@ impl<'a> Reader<'a, '_> {
     fn pop(&mut self, end: Span) {
         let Some(open) = self.open.pop() else { return };
         let mut span = open.span;
-        let inner = match &open.content {
-            Content::List(items) => items.last().map(|n| n.span),
-            Content::Map { entries, .. } => entries.last().map(|e| if e.value.span.start < e.at.start { e.at } else { e.value.span }),
+        let value = match open.content {
+            Content::List { from } => Value::List(self.items.split_off(from)),
+            Content::Map { from, .. } => Value::Map(self.entries.split_off(from)),
+        };
+        let inner = match &value {
+            Value::List(items) => items.last().map(|n| n.span),
+            Value::Map(entries) => entries.last().map(|e| if e.value.span.start < e.at.start { e.at } else { e.value.span }),
+            _ => None,
         };
         span.end = span.end.max(if open.flow { end.end } else { inner.map_or(span.end, |s| s.end) });
-        let value = match open.content {
-            Content::List(items) => Value::List(items),
-            Content::Map { entries, .. } => Value::Map(entries),
-        };
         let size = Size { depth: open.size.depth + 1, ..open.size };
         self.close(Node { span, value }, open.anchor, size);
     }
@@ -195,10 +212,11 @@ impl<'a> Reader<'a, '_> {
         };
         open.size.add(size);
         match &mut open.content {
-            Content::List(items) => items.push(node),
+            Content::List { .. } => self.items.push(node),
             Content::Map { key: key @ None, .. } => *key = Some(key_of(&node, self.findings)),
-            Content::Map { entries, seen, key } => {
+            Content::Map { from, seen, key } => {
                 let Some(Key { text: Some(text), at }) = key.take() else { return };
+                let entries = &self.entries[*from..];
                 if entries.len() == MANY_KEYS {
                     *seen = Some(entries.iter().map(|e| e.key.clone()).collect());
                 }
@@ -211,7 +229,7 @@ impl<'a> Reader<'a, '_> {
                     let found = Diagnostic::deny("duplicate-key", format!("`{text}` stands twice"), at, "again here");
                     self.findings.push(found.also(first, "first here").help(format!("keep one of the two `{text}`")));
                 } else {
-                    entries.push(Entry { key: text, at, value: node });
+                    self.entries.push(Entry { key: text, at, value: node });
                 }
             }
         }

@@ -156,11 +156,7 @@ fn heads<'n>(node: &'n Node<'n>) -> Steps<'n> {
     let items = node.get("steps").and_then(Node::list).unwrap_or(&[]);
     let head = |item: &'n Node<'n>| {
         let action = item.get("uses").and_then(Node::scalar).and_then(|s| actions::find(&s.text));
-        let declared = entries(item.get("outputs")).iter().map(|e| e.key.as_ref());
-        let recorded = action.filter(|a| a.name == "manual").map(|_| entries(item.get("with").and_then(|w| w.get("record"))));
-        let recorded = recorded.unwrap_or(&[]).iter().map(|e| e.key.as_ref());
-        let outputs = action.map(|a| a.outputs.iter().map(|o| o.name).chain(declared).chain(recorded).collect());
-        Some((step_name(item)?, StepHead { outputs }))
+        Some((step_name(item)?, StepHead { action, node: item }))
     };
     items.iter().filter_map(head).collect()
 }

@@ -144,7 +144,8 @@ impl<'a> Driver<'a> {
         let mut driver = Driver {
             world,
             store,
-            head,
+            // A voice may have spoken between the two: then this is no head, and what was said is read next.
+            head: Head { seq: state.seq, digest: head.digest },
             state: Arc::new(state),
             hands: Hands { parallel, ..Hands::default() },
             options,

@@ -21,6 +21,8 @@ struct Inner {
 
 struct Run {
     row: RunRow,
+    /// The holder died without giving its lease back.
+    buried: bool,
     fence: u64,
     events: Vec<Row>,
 }
@@ -29,7 +31,7 @@ impl Memory {
     /// The holder of a run died: its lease is free at once, as when the kernel lets go of a lock.
     pub fn bury(&self, run: &str) {
         if let Some(run) = self.lock().runs.get_mut(run) {
-            run.row.holder = None;
+            run.buried = true;
         }
     }
 
@@ -64,13 +66,14 @@ impl Store for Memory {
             if inner.runs.contains_key(run) {
                 return Err(Error::Moved);
             }
-            inner.runs.insert(run.to_owned(), Run { row, fence: 0, events: Vec::new() });
+            inner.runs.insert(run.to_owned(), Run { row, buried: false, fence: 0, events: Vec::new() });
         }
         self.append(run, &Head::default(), None, &[first]).await
     }
 
     async fn runs(&self) -> Result<Vec<RunRow>> {
-        let mut all: Vec<RunRow> = self.lock().runs.values().map(|r| r.row.clone()).collect();
+        let row = |r: &Run| RunRow { holder: r.row.holder.clone().filter(|_| !r.buried), ..r.row.clone() };
+        let mut all: Vec<RunRow> = self.lock().runs.values().map(row).collect();
         all.sort_by(|a, b| b.started_at.cmp(&a.started_at).then_with(|| b.id.cmp(&a.id)));
         Ok(all)
     }
@@ -84,7 +87,10 @@ impl Store for Memory {
         let events = &inner.run(run)?.events;
         let mut before = match after {
             0 => Head::default(),
-            n => events.get(n as usize - 1).map(|r| Head { seq: r.seq, digest: r.digest.clone() }).ok_or(Error::Moved)?,
+            n => events
+                .get(n as usize - 1)
+                .map(|r| Head { seq: r.seq, digest: r.digest.clone() })
+                .ok_or_else(|| Error::Damaged(format!("run {run}: event {n} is gone")))?,
         };
         let mut out = Vec::new();
         for row in &events[after as usize..] {
@@ -118,12 +124,13 @@ impl Store for Memory {
     async fn take(&self, run: &str, holder: &str) -> Result<Lease> {
         let mut inner = self.lock();
         let stored = inner.run(run)?;
-        if let Some(other) = &stored.row.holder {
+        if let Some(other) = stored.row.holder.as_ref().filter(|_| !stored.buried) {
             return Err(Error::Held { holder: other.clone() });
         }
         stored.fence += 1;
-        stored.row.holder = Some(holder.to_owned());
-        Ok(Lease { run: run.to_owned(), fence: stored.fence, from: None, _lock: None })
+        stored.buried = false;
+        let from = stored.row.holder.replace(holder.to_owned());
+        Ok(Lease { run: run.to_owned(), fence: stored.fence, from, _lock: None })
     }
 
     async fn beat(&self, lease: &Lease) -> Result<()> {

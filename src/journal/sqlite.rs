@@ -19,11 +19,15 @@ pub struct Sqlite {
     connection: Mutex<SqliteConnection>,
 }
 
-fn failed(error: sqlx::Error) -> Error {
-    Error::Failed(match error {
+fn cause(error: sqlx::Error) -> String {
+    match error {
         sqlx::Error::Database(e) => e.message().to_owned(),
         other => other.to_string(),
-    })
+    }
+}
+
+fn failed(error: sqlx::Error) -> Error {
+    Error::Failed(cause(error))
 }
 
 impl Sqlite {
@@ -47,7 +51,7 @@ impl Sqlite {
             .busy_timeout(std::time::Duration::from_secs(10))
             .foreign_keys(true)
             .disable_statement_logging();
-        let mut connection = options.connect().await.map_err(|e| Error::Failed(format!("cannot open {at}: {}", failed(e))))?;
+        let mut connection = options.connect().await.map_err(|e| Error::Failed(format!("cannot open {at}: {}", cause(e))))?;
         let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut connection).await.map_err(failed)?;
         let sync: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut connection).await.map_err(failed)?;
         if mode != "wal" || (sync != 2 && matches!(synchronous, SqliteSynchronous::Full)) {
@@ -76,16 +80,20 @@ impl Sqlite {
 }
 
 fn refuse_network(dir: &Path) -> Result<()> {
-    // Magic numbers of statfs(2): NFS, SMB, CIFS, SMB2, AFS, 9P, Ceph, FUSE is allowed (it may be local).
-    const REMOTE: [u32; 7] = [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x5346_414f, 0x0102_1997, 0x00c3_6400];
     let facts = rustix::fs::statfs(dir).map_err(|e| Error::Failed(format!("cannot look at {}: {e}", dir.display())))?;
-    if REMOTE.contains(&(facts.f_type as u32)) {
+    if remote(facts.f_type as u32) {
         return Err(Error::Failed(format!(
             "{} is on a network file system, where locks and syncs cannot be trusted; use a local path",
             dir.display()
         )));
     }
     Ok(())
+}
+
+/// Whether a file system of this type is on another machine, by the magic numbers of statfs(2): NFS, SMB, CIFS, SMB2,
+/// AFS, 9P, Ceph. FUSE is allowed: it may be local.
+fn remote(magic: u32) -> bool {
+    [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x5346_414f, 0x0102_1997, 0x00c3_6400].contains(&magic)
 }
 
 fn boot_ms() -> i64 {
@@ -105,13 +113,47 @@ fn timestamp(micros: i64) -> Result<Timestamp> {
     Timestamp::from_microsecond(micros).map_err(|_| Error::Damaged(format!("{micros} is not a time")))
 }
 
+/// What cannot be read is damaged, not failed: asking again will not help.
 fn event_row(row: &SqliteRow) -> Result<Row> {
+    let damaged = |e: sqlx::Error| Error::Damaged(format!("an event cannot be read: {e}"));
     Ok(Row {
-        seq: row.try_get::<i64, _>("seq").map_err(failed)? as u64,
-        at: timestamp(row.try_get("at").map_err(failed)?)?,
-        body: row.try_get("body").map_err(failed)?,
-        digest: row.try_get("digest").map_err(failed)?,
+        seq: row.try_get::<i64, _>("seq").map_err(damaged)? as u64,
+        at: timestamp(row.try_get("at").map_err(damaged)?)?,
+        body: row.try_get("body").map_err(damaged)?,
+        digest: row.try_get("digest").map_err(damaged)?,
     })
+}
+
+async fn head_of(connection: &mut SqliteConnection, run: &str) -> Result<Head> {
+    let row = sqlx::query("SELECT head, digest FROM run WHERE id = $1").bind(run).fetch_optional(connection).await.map_err(failed)?;
+    let row = row.ok_or_else(|| Error::NoRun(run.to_owned()))?;
+    Ok(Head { seq: row.try_get::<i64, _>("head").map_err(failed)? as u64, digest: row.try_get("digest").map_err(failed)? })
+}
+
+/// Events after a number, each checked against the one before, and the head to which they lead.
+async fn chain(connection: &mut SqliteConnection, run: &str, after: u64) -> Result<(Vec<Entry>, Head)> {
+    let found = sqlx::query("SELECT seq, at, body, digest FROM event WHERE run = $1 AND seq >= $2 ORDER BY seq")
+        .bind(run)
+        .bind(after.max(1) as i64)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(failed)?;
+    if found.is_empty() {
+        head_of(connection, run).await?;
+        return Err(Error::Damaged(format!("run {run}: event {} is gone", after.max(1))));
+    }
+    let mut last = Head::default();
+    let mut out = Vec::with_capacity(found.len());
+    for (n, row) in found.iter().enumerate() {
+        let row = event_row(row)?;
+        if n > 0 || after == 0 {
+            out.push(check_row(run, &last, &row)?);
+        } else if row.seq != after {
+            return Err(Error::Damaged(format!("run {run}: event {after} is gone")));
+        }
+        last = Head { seq: row.seq, digest: row.digest };
+    }
+    Ok((out, last))
 }
 
 fn run_row(row: &SqliteRow) -> Result<RunRow> {
@@ -163,7 +205,7 @@ impl Store for Sqlite {
             .bind(first.0.as_microsecond())
             .execute(&mut *tx)
             .await
-            .map_err(failed)?;
+            .map_err(|e| if e.as_database_error().is_some_and(|d| d.is_unique_violation()) { Error::Moved } else { failed(e) })?;
         let head = insert(&mut tx, run, &Head::default(), &[first]).await?;
         sqlx::query("UPDATE run SET head = $2, digest = $3 WHERE id = $1")
             .bind(run)
@@ -192,37 +234,12 @@ impl Store for Sqlite {
 
     async fn head(&self, run: &str) -> Result<Head> {
         let mut connection = self.connection.lock().await;
-        let row =
-            sqlx::query("SELECT head, digest FROM run WHERE id = $1").bind(run).fetch_optional(&mut *connection).await.map_err(failed)?;
-        let row = row.ok_or_else(|| Error::NoRun(run.to_owned()))?;
-        Ok(Head { seq: row.try_get::<i64, _>("head").map_err(failed)? as u64, digest: row.try_get("digest").map_err(failed)? })
+        head_of(&mut connection, run).await
     }
 
     async fn read(&self, run: &str, after: u64) -> Result<Vec<Entry>> {
         let mut connection = self.connection.lock().await;
-        let found = sqlx::query("SELECT seq, at, body, digest FROM event WHERE run = $1 AND seq >= $2 ORDER BY seq")
-            .bind(run)
-            .bind(after.max(1) as i64)
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(failed)?;
-        drop(connection);
-        let mut found = found.iter();
-        let mut before = Head::default();
-        if after > 0 {
-            let row = event_row(found.next().ok_or_else(|| Error::NoRun(run.to_owned()))?)?;
-            before = Head { seq: row.seq, digest: row.digest };
-        }
-        let mut out = Vec::new();
-        for row in found {
-            let row = event_row(row)?;
-            out.push(check_row(run, &before, &row)?);
-            before = Head { seq: row.seq, digest: row.digest };
-        }
-        if after == 0 && out.is_empty() {
-            return Err(Error::NoRun(run.to_owned()));
-        }
-        Ok(out)
+        Ok(chain(&mut connection, run, after).await?.0)
     }
 
     async fn append(&self, run: &str, head: &Head, fence: Option<u64>, events: &[Stamped]) -> Result<Head> {
@@ -325,19 +342,15 @@ impl Store for Sqlite {
     }
 
     async fn verify(&self, run: &str) -> Result<u64> {
-        let head = self.head(run).await?;
-        let entries = self.read(run, 0).await?;
         let mut connection = self.connection.lock().await;
-        let last: String = sqlx::query_scalar("SELECT digest FROM event WHERE run = $1 ORDER BY seq DESC LIMIT 1")
-            .bind(run)
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(failed)?;
-        if head.seq != entries.len() as u64 || head.digest != last {
+        // One view of both: a driver may append meanwhile.
+        let mut tx = connection.begin().await.map_err(failed)?;
+        let head = head_of(&mut tx, run).await?;
+        let (_, last) = chain(&mut tx, run, 0).await?;
+        if head != last {
             return Err(Error::Damaged(format!(
-                "run {run}: the last event is number {}, and the run's head says {}: events were cut or added",
-                entries.len(),
-                head.seq
+                "run {run}: the last event is number {}, and the run's head says {}: events were cut, added or changed",
+                last.seq, head.seq
             )));
         }
         Ok(head.seq)
@@ -367,4 +380,17 @@ async fn insert_checked(tx: &mut SqliteConnection, run: &str, head: &Head, fence
         .await
         .map_err(failed)?;
     Ok(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::remote;
+
+    #[test]
+    fn file_systems_of_other_machines_are_known_by_their_numbers() {
+        let (nfs, cifs, smb2, ceph) = (0x6969, 0xff53_4d42, 0xfe53_4d42, 0x00c3_6400);
+        assert!([nfs, cifs, smb2, ceph].into_iter().all(remote));
+        let (ext4, xfs, btrfs, tmpfs, overlay, zfs) = (0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630, 0x2fc1_2fc1);
+        assert!(![ext4, xfs, btrfs, tmpfs, overlay, zfs].into_iter().any(remote));
+    }
 }

@@ -119,7 +119,8 @@ pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compila
         }
         let order = graph::order::order(&plan, scenario, index, &places);
         let step_at = |i: usize| places.scenarios[index].steps[i].keys.at;
-        let cycles = graph::cycle::cycles(scenario, &order, &step_at);
+        let placed = || graph::order::order_with_places(&plan, scenario, index, &places);
+        let cycles = graph::cycle::cycles(scenario, &order, &placed, &step_at);
         let sound = cycles.is_empty() && !broken && !broken_scenarios[index];
         findings.extend(cycles);
         if !sound {

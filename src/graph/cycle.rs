@@ -11,8 +11,9 @@ use crate::source::Span;
 /// Starts tried in one knot, so that a large one takes no longer than it is worth.
 const STARTS: usize = 64;
 
-/// A finding for each knot of steps that wait for each other.
-pub fn cycles(scenario: &Scenario, order: &Order, step_at: &dyn Fn(usize) -> Span) -> Vec<Diagnostic> {
+/// A finding for each knot of steps that wait for each other; `placed` gives the same order with the places of its
+/// reasons, and is asked only if there is one.
+pub fn cycles(scenario: &Scenario, order: &Order, placed: &dyn Fn() -> Order, step_at: &dyn Fn(usize) -> Span) -> Vec<Diagnostic> {
     let steps = scenario.steps.len();
     let index = |node: Node| match node {
         Node::Step(i) => i as usize,
@@ -24,8 +25,9 @@ pub fn cycles(scenario: &Scenario, order: &Order, step_at: &dyn Fn(usize) -> Spa
     if acyclic(total, &edges) {
         return Vec::new();
     }
+    let placed = placed();
     let next = |n: usize| waits(n).iter().map(|w| index(w.on)).collect::<Vec<_>>();
-    knots(total, &edges).iter().filter_map(|knot| Some(finding(scenario, order, &shortest(knot, &next)?, step_at))).collect()
+    knots(total, &edges).iter().filter_map(|knot| Some(finding(scenario, &placed, &shortest(knot, &next)?, step_at))).collect()
 }
 
 /// True if no way leads round: nearly every plan, found out without building a graph.

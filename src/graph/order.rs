@@ -25,8 +25,17 @@ pub struct Order {
     pub join_places: Vec<Vec<Span>>,
 }
 
-/// The order of a scenario: the same in every mode.
+/// The order of a scenario: the same in every mode. Without the places of reasons, which only a cycle needs.
 pub fn order(plan: &Plan, scenario: &Scenario, index: usize, places: &Places) -> Order {
+    build(plan, scenario, index, places, false)
+}
+
+/// [`order`] with the place of every reason.
+pub fn order_with_places(plan: &Plan, scenario: &Scenario, index: usize, places: &Places) -> Order {
+    build(plan, scenario, index, places, true)
+}
+
+fn build(plan: &Plan, scenario: &Scenario, index: usize, places: &Places, placed: bool) -> Order {
     let nowhere = ScenarioPlaces::default();
     let count = scenario.steps.len();
     let mut build = Build {
@@ -35,7 +44,8 @@ pub fn order(plan: &Plan, scenario: &Scenario, index: usize, places: &Places) ->
         places,
         own: places.scenarios.get(index).unwrap_or(&nowhere),
         by_name: scenario.steps.iter().enumerate().map(|(i, s)| (s.id.as_str(), i as u32)).collect(),
-        order: Order { waits: vec![Vec::new(); count], wait_places: vec![Vec::new(); count], ..Order::default() },
+        placed,
+        order: Order { waits: vec![Vec::new(); count], wait_places: vec![Vec::new(); if placed { count } else { 0 }], ..Order::default() },
     };
     build.written();
     build.outputs();
@@ -50,6 +60,7 @@ struct Build<'a> {
     places: &'a Places,
     own: &'a ScenarioPlaces,
     by_name: HashMap<&'a str, u32>,
+    placed: bool,
     order: Order,
 }
 
@@ -67,7 +78,9 @@ impl Build<'_> {
             return;
         }
         waits.push(Wait { on, why: why.into() });
-        self.order.wait_places[step].push(place);
+        if self.placed {
+            self.order.wait_places[step].push(place);
+        }
     }
 
     /// One node for several: none for nothing, itself for one, else a join.
@@ -77,7 +90,9 @@ impl Build<'_> {
         }
         let (waits, places) = reasons.into_iter().map(|(on, why, at)| (Wait { on, why }, at)).unzip();
         self.order.joins.push(Join { what: what.to_owned(), waits });
-        self.order.join_places.push(places);
+        if self.placed {
+            self.order.join_places.push(places);
+        }
         Some(Node::Join(self.order.joins.len() as u32 - 1))
     }
 

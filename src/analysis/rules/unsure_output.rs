@@ -7,6 +7,9 @@ use crate::diagnostic::Diagnostic;
 use crate::model::{OnFailure, Step, WhenUnreachable};
 
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
+    if facts.own.steps.iter().all(|s| s.refs.is_empty()) {
+        return;
+    }
     let by_name: HashMap<&str, &Step> = facts.scenario.steps.iter().map(|s| (s.id.as_str(), s)).collect();
     for (i, step) in facts.scenario.steps.iter().enumerate().filter(|(_, s)| facts.runs(s)) {
         for used in &facts.step(i).refs {

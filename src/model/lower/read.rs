@@ -1,6 +1,8 @@
 //! Small readers of values that were validated before: what is not there, or was refused, is none.
 
-use serde_json::Value;
+use std::borrow::Cow;
+
+use serde::de::value::StrDeserializer;
 
 use super::{Lower, Named};
 use crate::actions::template::{plain, references};
@@ -16,7 +18,13 @@ pub fn raw(node: &Node<'_>) -> Option<String> {
 
 /// A word of the language as its type.
 pub fn word<T: serde::de::DeserializeOwned>(node: &Node<'_>, key: &str) -> Option<T> {
-    serde_json::from_value(Value::String(raw(node.get(key)?)?)).ok()
+    word_of(node.get(key)?)
+}
+
+/// A word of the language as its type.
+pub fn word_of<T: serde::de::DeserializeOwned>(node: &Node<'_>) -> Option<T> {
+    let text: &str = &node.scalar()?.text;
+    T::deserialize(StrDeserializer::<serde::de::value::Error>::new(text)).ok()
 }
 
 /// One name or a list of them, with their nodes.
@@ -42,10 +50,13 @@ impl<'t> Lower<'_, 't> {
     }
 
     /// A typed text, parameters filled in; none if one is missing.
-    pub fn typed(&self, node: &Node<'_>) -> Option<String> {
-        let scalar = node.scalar()?;
-        let value = self.scope.fill(&scalar.text, Spot::Plan);
-        references(&value).is_empty().then(|| plain(&value))
+    pub fn typed<'n>(&self, node: &'n Node<'_>) -> Option<Cow<'n, str>> {
+        let text = node.scalar()?.text.as_ref();
+        if !text.contains("${") {
+            return Some(Cow::Borrowed(text));
+        }
+        let value = self.scope.fill(text, Spot::Plan);
+        references(&value).is_empty().then(|| Cow::Owned(plain(&value)))
     }
 
     /// A duration in milliseconds.

@@ -9,7 +9,6 @@ use crate::model::places::{Keys, ScenarioPlaces};
 use crate::model::scope::{Spot, StepHead, Steps};
 use crate::model::shapes::Shapes;
 use crate::model::{Cause, Id, Losses, Scenario, vocabulary as words};
-use crate::source::Span;
 use crate::syntax::{Entry, Node};
 
 /// What a step must know of its scenario.
@@ -46,7 +45,7 @@ impl<'t> Lower<'_, 't> {
     /// True if the scenario stands in the plan, if only in part.
     fn scenario(&mut self, entry: &'t Entry<'t>) -> bool {
         let node = &entry.value;
-        let heads = heads(node);
+        let heads = self.heads(node);
         let mut shapes = Shapes { scope: &self.scope, spot: Spot::Plan, findings: self.findings, refs: Vec::new() };
         // Steps are checked one by one, each knowing its own name.
         shapes.record(&entry.key, node, words::SCENARIO, &["steps"]);
@@ -91,15 +90,7 @@ impl<'t> Lower<'_, 't> {
         let names: Vec<&str> = items.iter().filter_map(step_name).collect();
         let lost = crate::model::lost_sites(&self.plan, &scenario);
         let around = Around { steps: &heads, names, lost, undoes: scenario.undoes.is_some() };
-        let mut seen: std::collections::HashMap<&str, Span> = std::collections::HashMap::new();
         for item in items {
-            if let Some(id) = item.get("id")
-                && let Some(name) = step_name(item)
-                && let Some(first) = seen.insert(name, id.span)
-            {
-                let found = Diagnostic::deny("duplicate-id", format!("two steps are called `{name}`"), id.span, "again here");
-                self.findings.push(found.also(first, "first here").help("give one of them another id"));
-            }
             if let Some((step, place)) = self.step(item, &around) {
                 scenario.steps.push(step);
                 places.steps.push(place);
@@ -108,6 +99,23 @@ impl<'t> Lower<'_, 't> {
         self.plan.scenarios.push(scenario);
         self.places.scenarios.push(places);
         true
+    }
+
+    /// What references may ask of each step; reports names that stand twice.
+    fn heads(&mut self, node: &'t Node<'t>) -> Steps<'t> {
+        let items = node.get("steps").and_then(Node::list).unwrap_or(&[]);
+        let mut heads = Steps::with_capacity(items.len());
+        for item in items {
+            let (Some(name), Some(id)) = (step_name(item), item.get("id")) else { continue };
+            let action = item.get("uses").and_then(Node::scalar).and_then(|s| actions::find(&s.text));
+            if let Some(first) = heads.insert(name, StepHead { action, node: item })
+                && let Some(first) = first.node.get("id")
+            {
+                let found = Diagnostic::deny("duplicate-id", format!("two steps are called `{name}`"), id.span, "again here");
+                self.findings.push(found.also(first.span, "first here").help("give one of them another id"));
+            }
+        }
+        heads
     }
 
     fn required_unless_planned(&mut self, entry: &Entry<'_>, cause: Option<Cause>) {
@@ -149,14 +157,4 @@ impl<'t> Lower<'_, 't> {
 
 fn step_name<'n>(node: &'n Node<'_>) -> Option<&'n str> {
     Some(node.get("id")?.scalar()?.text.as_ref())
-}
-
-/// What references may ask of each step.
-fn heads<'n>(node: &'n Node<'n>) -> Steps<'n> {
-    let items = node.get("steps").and_then(Node::list).unwrap_or(&[]);
-    let head = |item: &'n Node<'n>| {
-        let action = item.get("uses").and_then(Node::scalar).and_then(|s| actions::find(&s.text));
-        Some((step_name(item)?, StepHead { action, node: item }))
-    };
-    items.iter().filter_map(head).collect()
 }

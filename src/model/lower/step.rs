@@ -434,8 +434,7 @@ fn when(shapes: &mut Shapes<'_, '_>, node: &Node<'_>) -> Vec<When> {
 fn modes(node: &Node<'_>) -> Vec<Mode> {
     let all = vec![Mode::Planned, Mode::Unplanned, Mode::Drill];
     let Some(items) = node.get("modes").and_then(Node::list) else { return all };
-    let word = |n: &Node<'_>| serde_json::from_value(serde_json::Value::String(read::raw(n)?)).ok();
-    items.iter().filter_map(word).collect()
+    items.iter().filter_map(read::word_of).collect()
 }
 
 fn undo_help(action: &Action) -> &'static str {

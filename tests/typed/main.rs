@@ -1,0 +1,249 @@
+//! The runbooks of `plans/platform` are typed, block after block, into fresh labs, by a person who has no `drplan`. What
+//! then stands there must be what `drplan run` leaves behind; and with any one changing block left out it must not be.
+//!
+//! By default one left-out block of each scenario is tried, another one each day; DRPLAN_TYPED=all tries all of them.
+#![cfg(all(feature = "aws", feature = "postgres"))]
+#![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
+
+#[path = "../support/lab.rs"]
+mod lab;
+mod page;
+mod picture;
+mod shell;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Mutex;
+
+use lab::Lab;
+use page::{Kind, Step};
+use picture::{Picture, differences, order, sql, take};
+use serde_json::Value;
+use shell::Shell;
+
+const PLAN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plans/platform");
+
+/// A scenario, and what the world does to it.
+struct Case {
+    scenario: &'static str,
+    /// Parameters beside those of the lab.
+    params: fn(&Lab) -> Vec<String>,
+    /// What has happened when the page is opened.
+    before: fn(&Lab),
+    /// What happens when a step is reached: people do what it tells them, or the world does what nobody expects.
+    at: fn(&Lab, &str),
+}
+
+/// The primary is dead and stays so.
+const DEAD: Case = Case { scenario: "region-loss", params: |_| Vec::new(), before: die, at: |_, _| {} };
+
+/// The primary is dead, and while people decide it comes back and takes writes: what a fence is for.
+const RISEN: Case = Case {
+    at: |lab, step| {
+        if step == "approve" {
+            lab.lab("start-primary", &[]);
+        }
+    },
+    ..DEAD
+};
+
+#[test]
+fn a_region_that_is_lost() {
+    held(&RISEN);
+}
+
+#[test]
+fn a_server_that_stays_dead() {
+    let (run, typed) = both(|| run(&DEAD), || typed(&DEAD, None).unwrap());
+    same(&run, &typed);
+    assert_eq!(run["primary: role"], "no answer");
+}
+
+/// Runs it and types it; then types it with blocks left out.
+fn held(case: &Case) {
+    let (run, typed) = both(|| run(case), || typed(case, None).unwrap());
+    same(&run, &typed);
+    let changing = changing(case);
+    assert!(changing.len() >= 3, "{changing:?}");
+    let all = std::env::var("DRPLAN_TYPED").is_ok_and(|v| v == "all");
+    let days = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() / 86_400;
+    let sample = if all { changing } else { vec![changing[days as usize % changing.len()].clone()] };
+    let left = Mutex::new(sample.into_iter());
+    let unnoticed = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(block) = { left.lock().unwrap().next() } {
+            let what = match crate::typed(case, Some(&block)) {
+                Err(why) => format!("a later block fails: {}", why.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or_default()),
+                Ok(picture) => match differences(&run, &picture) {
+                    none if none.is_empty() => return unnoticed.lock().unwrap().push(block),
+                    some => some.join("; "),
+                },
+            };
+            eprintln!("{} without {} {}: {what}", case.scenario, block.0, block.1);
+        }
+    };
+    both(work, work);
+    assert_eq!(unnoticed.into_inner().unwrap(), [], "{}: these blocks change nothing that could be seen", case.scenario);
+}
+
+fn same(run: &Picture, typed: &Picture) {
+    assert_eq!(differences(run, typed), [""; 0], "drplan's end ≠ the end of one who typed");
+}
+
+fn both<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
+    std::thread::scope(|s| {
+        let a = s.spawn(a);
+        let b = b();
+        (a.join().unwrap_or_else(|why| std::panic::resume_unwind(why)), b)
+    })
+}
+
+// ---- the two ways
+
+/// The end of a run by the program; a person says yes to everything, and does what is asked.
+fn run(case: &Case) -> Picture {
+    let lab = opened(case);
+    let dir = tempfile::tempdir().unwrap();
+    let mut wanted = vec!["run".to_owned(), "--yes".to_owned()];
+    wanted.extend(chosen(case, &lab));
+    // As many rounds as people are asked, and then some.
+    for _ in 0..20 {
+        let out = drplan(&lab, dir.path(), &wanted);
+        if out.status.success() {
+            return take(&lab);
+        }
+        assert_eq!(out.status.code(), Some(11), "it does not wait for a person: {}", text(&out));
+        let status = drplan(&lab, dir.path(), &["status".to_owned(), "--json".to_owned()]);
+        let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+        let words = answers(&status["next"]);
+        assert!(!words.is_empty(), "nothing can be said to it: {}", text(&out));
+        for word in words {
+            (case.at)(&lab, &word[2]);
+            let people: &[&str] = if word[0] == "approve" { &["platform-oncall", "head-of-platform"] } else { &["anybody"] };
+            for person in people {
+                let mut word = word.clone();
+                word.extend(["--reason".to_owned(), "as the page says".to_owned()]);
+                if word[0] == "approve" {
+                    word.extend(["--as".to_owned(), (*person).to_owned()]);
+                }
+                let said = drplan(&lab, dir.path(), &word);
+                let enough = text(&said).contains("not waiting") || text(&said).contains("already");
+                assert!(said.status.success() || person != &people[0] && enough, "{word:?}: {}", text(&said));
+            }
+        }
+        wanted = vec!["resume".to_owned(), "--yes".to_owned()];
+    }
+    panic!("it never ends");
+}
+
+/// The good words among those that are offered: `approve RUN STEP`, `resolve RUN STEP --as done`, and to go on without a
+/// step only where nothing else is left.
+fn answers(next: &Value) -> Vec<Vec<String>> {
+    let offered = next.as_array().unwrap().iter().filter_map(Value::as_str);
+    let words: Vec<Vec<String>> = offered.map(|l| l.split(' ').skip(1).map(str::to_owned).collect()).collect();
+    let good = words.iter().filter(|w| w[0] == "approve" || w[0] == "resolve" && w.contains(&"done".to_owned()));
+    good.map(|w| w.iter().take_while(|part| *part != "--reason").cloned().collect()).collect()
+}
+
+/// The end of one who types the page, without one of its blocks; or where it stopped.
+fn typed(case: &Case, without: Option<&(String, usize)>) -> Result<Picture, String> {
+    let lab = opened(case);
+    let dir = tempfile::tempdir().unwrap();
+    let steps = page::read(&rendered(case, &lab, dir.path()));
+    let mut shell = Shell::open(dir.path(), &without_drplan(&lab));
+    assert!(shell.typed("command -v drplan").is_err(), "the program is still there");
+    for step in steps {
+        (case.at)(&lab, &step.id);
+        for (n, block) in step.blocks.iter().enumerate() {
+            if without.is_some_and(|(id, left_out)| *id == step.id && *left_out == n) {
+                continue;
+            }
+            // As often as the page says at the least, but without its patience.
+            let tries = if step.again && block.kind == Kind::Look { 8 } else { 1 };
+            let mut said = shell.typed(&block.script);
+            for _ in 1..tries {
+                if said.is_err() {
+                    shell.typed("sleep 1")?;
+                    said = shell.typed(&block.script);
+                }
+            }
+            match said {
+                Err(why) if !silent(&step, &why) => return Err(format!("{}: {why}", step.id)),
+                _ => {}
+            }
+        }
+    }
+    Ok(take(&lab))
+}
+
+/// Whether the page leaves it to people to go on, and the target is one that does not answer.
+fn silent(step: &Step, why: &str) -> bool {
+    step.may_be_silent && (why.contains("Connection refused") || why.contains("timeout expired"))
+}
+
+/// Every changing block: its step, and its place among that step's blocks.
+fn changing(case: &Case) -> Vec<(String, usize)> {
+    let lab = BTreeMap::from([("clean_at", "2026-01-01T10:00:00Z")]);
+    let params = lab.iter().filter(|_| case.scenario == "bad-data").map(|(k, v)| format!("-p{k}={v}"));
+    let mut args = vec!["render".to_owned(), PLAN.to_owned() + "/plan.yaml", "-s".to_owned(), case.scenario.to_owned()];
+    args.extend(params);
+    let out = Command::new(env!("CARGO_BIN_EXE_drplan")).args(args).output().unwrap();
+    let steps = page::read(std::str::from_utf8(&out.stdout).unwrap());
+    let blocks = |s: &Step| {
+        let id = s.id.clone();
+        let blocks: Vec<_> = s.blocks.iter().map(|b| b.kind).enumerate().collect();
+        blocks.into_iter().filter(|(_, kind)| *kind == Kind::Change).map(move |(n, _)| (id.clone(), n))
+    };
+    steps.iter().flat_map(blocks).collect()
+}
+
+// ---- what both need
+
+fn opened(case: &Case) -> Lab {
+    let lab = Lab::up();
+    assert_eq!(order(&lab, "the first"), "201");
+    let arrived = "select count(*) from orders where note = 'the first'";
+    while sql(&lab, "LAB_STANDBY_PORT", "platform", arrived).unwrap() != "1" {
+        std::thread::yield_now();
+    }
+    (case.before)(&lab);
+    lab
+}
+
+fn die(lab: &Lab) {
+    lab.lab("kill-primary", &[]);
+}
+
+fn chosen(case: &Case, lab: &Lab) -> Vec<String> {
+    let file = format!("{}/params.yaml", lab["DRPLAN_LAB_DIR"]);
+    let mut args = vec![format!("{PLAN}/plan.yaml"), "-s".to_owned(), case.scenario.to_owned(), "--params-file".to_owned(), file];
+    args.extend((case.params)(lab));
+    args
+}
+
+fn rendered(case: &Case, lab: &Lab, dir: &Path) -> String {
+    let mut args = vec!["render".to_owned()];
+    args.extend(chosen(case, lab));
+    let out = drplan(lab, dir, &args);
+    assert!(out.status.success(), "{}", text(&out));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+fn drplan(lab: &Lab, dir: &Path, args: &[String]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_drplan"));
+    command.args(args).envs(&**lab).env("DRPLAN_JOURNAL", dir.join("journal.db")).env("NO_COLOR", "1").current_dir(dir);
+    command.output().unwrap()
+}
+
+fn text(out: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
+}
+
+/// What a person's shell has: the lab's tools, those of the machine, and the secrets.
+fn without_drplan(lab: &Lab) -> BTreeMap<String, String> {
+    let mut env: BTreeMap<String, String> = (**lab).clone();
+    env.insert("PATH".to_owned(), format!("{}:/usr/bin:/bin", lab["LAB_PATH"]));
+    env.insert("HOME".to_owned(), std::env::var("HOME").unwrap_or_else(|_| "/".to_owned()));
+    env
+}

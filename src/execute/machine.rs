@@ -106,7 +106,8 @@ pub fn collide(a: &Step, b: &Step) -> bool {
 /// True if another attempt follows a failure by itself.
 pub fn retryable(step: &Step, life: &StepState) -> bool {
     let repeatable = matches!(step.effect, Effect::Read | Effect::Idempotent | Effect::Verifiable);
-    (repeatable || planted("retry-once")) && life.tries < step.retry.attempts
+    let most = if planted("retry-once") { step.retry.attempts.max(2) } else { step.retry.attempts };
+    (repeatable || planted("retry-once")) && life.tries < most
 }
 
 struct Turn<'a> {

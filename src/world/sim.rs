@@ -28,6 +28,8 @@ pub enum Wrong {
     Unreachable,
     /// The answer is no; nothing happens.
     Refused,
+    /// The answer is no, and it happens all the same.
+    Half,
     /// It happens, and the reply is lost.
     Lost,
     /// The reply is lost, and it happens after this many milliseconds.
@@ -383,7 +385,7 @@ impl Process for Sim {
             let takes = 10 + inner.random() % 90;
             let (now, ends) = (inner.now_ms, inner.now_ms + takes);
             let effect = if let Some(Wrong::Late(ms)) = wrong { now + ms } else { now + takes / 2 };
-            let exit = match wrong {
+            let mut exit = match wrong {
                 Some(Wrong::Unreachable) => return Err(Fault::unreachable("no such host in this simulation")),
                 Some(Wrong::Refused) => Exit { code: Some(1), stderr: "refused".to_owned(), ..Exit::default() },
                 _ => {
@@ -398,6 +400,9 @@ impl Process for Sim {
             };
             let changes = matches!(command.argv.first().map(String::as_str), Some("set" | "add" | "del"));
             if exit.code == Some(0) && changes {
+                if wrong == Some(Wrong::Half) {
+                    exit.code = Some(1);
+                }
                 inner.land_at(effect, Landing::Argv { by: by.clone(), argv: command.argv.clone() });
             }
             let lost = matches!(wrong, Some(Wrong::Lost | Wrong::Late(_)));
@@ -471,7 +476,7 @@ impl Dns for Sim {
         let wrong = self.wrong(&by);
         match wrong {
             Some(Wrong::Unreachable) => return Err(Fault::unreachable("connection refused")),
-            Some(Wrong::Refused) => return Err(Fault::refused("Throttling: Rate exceeded")),
+            Some(Wrong::Refused | Wrong::Half) => return Err(Fault::refused("Throttling: Rate exceeded")),
             Some(Wrong::Late(ms)) => {
                 let mut inner = self.lock();
                 let at = inner.now_ms + ms;

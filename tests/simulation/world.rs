@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use drplan::analysis::Checked;
 use drplan::compile::{Input, compile};
 use drplan::execute::driver::{Observer, Options};
-use drplan::execute::{Driver, Life, Outcome, State, words};
+use drplan::execute::{Driver, Life, Outcome, State, rollback, words};
 use drplan::journal::memory::Memory;
 use drplan::journal::{About, Doing, End, Entry, Event, Head, Lease, Result, RunRow, Stamped, Store, Word};
 use drplan::world::Clock;
@@ -23,8 +23,19 @@ use serde_json::{Map, json};
 pub struct Scene {
     /// Calls that go wrong, by a piece of their name.
     pub wrongs: Vec<(&'static str, Wrong)>,
-    /// The step after which a person asks for a rollback.
-    pub rollback_after: Option<&'static str>,
+    /// What a person wants on the way.
+    pub turn: Turn,
+    /// `base-2` cannot be undone.
+    pub holder: bool,
+}
+
+/// What a person wants on the way.
+#[derive(Clone, Copy)]
+pub enum Turn {
+    /// A pause of two seconds once this step is done.
+    Pause(&'static str),
+    /// Everything back once this step is done; what stands on `base-2` if that is refused.
+    Back(&'static str),
 }
 
 /// One run, from its start to its end, with as many deaths as it is told.
@@ -33,17 +44,23 @@ pub struct Play {
     pub memory: Arc<Memory>,
     pub run: String,
     pub started_ms: u64,
-    rollback_after: Option<&'static str>,
+    turn: Turn,
     deaths: Cell<u64>,
     touched: Cell<u64>,
 }
 
 thread_local! {
-    static PLAN: Checked = plan();
+    static PLANS: [Checked; 2] = [plan(false), plan(true)];
 }
 
-fn plan() -> Checked {
-    let files = BTreeMap::from([("plan.yaml".to_owned(), include_str!("plan.yaml").to_owned())]);
+fn plan(holder: bool) -> Checked {
+    let mut text = include_str!("plan.yaml").to_owned();
+    if holder {
+        let undo = "{ uses: command, with: { argv: [set, base-role, old] } }";
+        assert!(text.contains(undo));
+        text = text.replace(undo, "{ none: \"there is no way back\" }");
+    }
+    let files = BTreeMap::from([("plan.yaml".to_owned(), text)]);
     let compilation = compile(&files, "plan.yaml", &Input { parallel: Some(4), ..Input::default() }).expect("the text is there");
     let heads: Vec<String> = compilation.findings.iter().map(|f| format!("{}: {}", f.rule, f.headline)).collect();
     compilation.scenario("move").unwrap_or_else(|| panic!("{heads:#?}")).clone()
@@ -76,7 +93,8 @@ impl Play {
         let memory = Arc::new(Memory::default());
         let run = "sim-1".to_owned();
         let now = sim.now();
-        PLAN.with(|checked| {
+        let checked = PLANS.with(|plans| plans[usize::from(scene.holder)].clone());
+        {
             let event = Event::RunStarted {
                 plan: "sim".into(),
                 scenario: "move".into(),
@@ -92,8 +110,8 @@ impl Play {
                 version: "0".into(),
             };
             sim.block_on(memory.create(&run, (now, event))).expect("nobody dies here").expect("a new run");
-        });
-        Play { sim, memory, run, started_ms: 0, rollback_after: scene.rollback_after, deaths: Cell::new(0), touched: Cell::new(0) }
+        }
+        Play { sim, memory, run, started_ms: 0, turn: scene.turn, deaths: Cell::new(0), touched: Cell::new(0) }
     }
 
     pub fn deaths(&self) -> u64 {
@@ -162,14 +180,41 @@ impl Play {
     }
 
     fn answer(&self, state: &State) -> Option<Event> {
-        if let Some(after) = self.rollback_after
-            && state.back.is_none()
-            && state.finished.is_none()
-            && state.steps[state.find(after)?].life == Life::Done
-        {
-            return Some(Event::Word { word: Word::Rollback { to: None }, step: None, who: "lead".into(), reason: "enough".into() });
+        if let Some(word) = self.turn(state) {
+            return Some(Event::Word { word, step: None, who: "lead".into(), reason: "it is time".into() });
         }
         (0..state.steps.len()).find_map(|i| self.answer_step(state, i))
+    }
+
+    fn turn(&self, state: &State) -> Option<Word> {
+        if state.finished.is_some() {
+            return None;
+        }
+        let since = |step: &str| {
+            let done = state.steps[state.find(step)?].done_at?;
+            Some(self.sim.now().duration_since(done).as_millis())
+        };
+        match self.turn {
+            Turn::Pause(step) => {
+                let past = since(step)?;
+                let wanted = past < 2_000;
+                match (state.paused.is_some(), wanted) {
+                    (false, true) => Some(Word::Pause),
+                    (true, false) => Some(Word::Resume),
+                    _ => None,
+                }
+            }
+            Turn::Back(step) => {
+                let past = since(step)?;
+                match &state.back {
+                    None => Some(Word::Rollback { to: None }),
+                    Some(back) if back.to.is_none() && past > 3_000 && rollback::plan(state).refused() => {
+                        Some(Word::Rollback { to: Some("base-2".into()) })
+                    }
+                    Some(_) => None,
+                }
+            }
+        }
     }
 
     fn answer_step(&self, state: &State, i: usize) -> Option<Event> {

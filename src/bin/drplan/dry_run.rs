@@ -110,9 +110,11 @@ fn said_text(state: &State, said: &[(usize, Said)]) -> String {
             Said::Passes(found) => ("✓", format!("passes{}", shown(found))),
             Said::DoesNotPass(why) => ("✗", format!("does not pass: {}", escape::line(why))),
             Said::Changes(changes) => {
-                let lines =
-                    changes.iter().map(|c| format!("{}: {} → {}", escape::line(&c.what), escape::line(&c.old), escape::line(&c.new)));
-                ("~", format!("would change {}", lines.collect::<Vec<_>>().join("; ")))
+                let line = |c: &Change| match c.what.as_str() {
+                    "command" => format!("would run {}", escape::line(&c.new)),
+                    what => format!("would change {}: {} → {}", escape::line(what), escape::line(&c.old), escape::line(&c.new)),
+                };
+                ("~", changes.iter().map(line).collect::<Vec<_>>().join("; "))
             }
             Said::AlreadySo => ("=", "is so already".to_owned()),
             Said::Unknowable { until } => ("·", format!("cannot be known until `{until}`")),

@@ -98,6 +98,9 @@ pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compila
     let Some(root) = root else { return Ok(Compilation { sources, findings, ..Compilation::default() }) };
     let Lowered { mut plan, places, broken, broken_scenarios } = lower(&root, text, &given, &mut findings);
     drop(root);
+    let circles = graph::cycle::asset_cycles(&plan, &places);
+    let circled = !circles.is_empty();
+    findings.extend(circles);
     let mut checked = Vec::new();
     let wanted = |s: &Scenario| input.scenario.as_ref().is_none_or(|id| *id == s.id);
     if let (Some(id), Some(at)) = (&input.scenario, scenario_at)
@@ -105,7 +108,7 @@ pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compila
     {
         findings.push(unknown("scenario", id, at, plan.scenarios.iter().map(|s| s.id.as_str())));
     }
-    for index in 0..plan.scenarios.len() {
+    for (index, &broken_here) in broken_scenarios.iter().enumerate() {
         let scenario = &plan.scenarios[index];
         if !wanted(scenario) {
             continue;
@@ -120,8 +123,9 @@ pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compila
         let order = graph::order::order(&plan, scenario, index, &places);
         let step_at = |i: usize| places.scenarios[index].steps[i].keys.at;
         let placed = || graph::order::order_with_places(&plan, scenario, index, &places);
-        let cycles = graph::cycle::cycles(scenario, &order, &placed, &step_at);
-        let sound = cycles.is_empty() && !broken && !broken_scenarios[index];
+        // Steps of assets that stand on each other wait for each other too: that was said once.
+        let cycles = if circled { Vec::new() } else { graph::cycle::cycles(scenario, &order, &placed, &step_at) };
+        let sound = cycles.is_empty() && !circled && !broken && !broken_here;
         findings.extend(cycles);
         if !sound {
             continue;

@@ -11,6 +11,9 @@ use crate::model::places::{Keys, ScenarioPlaces, StepPlaces};
 use crate::model::{Asset, Backup, Compiled, Id, Phase, Places, Plan, Prediction, Scenario, Step, Tier, Undo, lost_assets, lost_sites};
 use crate::source::Span;
 
+/// Longest gaps by schedule and time zone.
+type Gaps<'a> = HashMap<(&'a str, Option<&'a str>), Option<u64>>;
+
 /// What rules may look at.
 pub struct Facts<'a> {
     /// The compiled plan, without its predictions.
@@ -34,7 +37,7 @@ pub struct Facts<'a> {
     /// Steps by the assets that they name, in order.
     by_asset: HashMap<&'a str, Vec<usize>>,
     /// Gaps of schedules that were asked for: many backups share one.
-    gaps: RefCell<HashMap<(&'a str, Option<&'a str>), Option<u64>>>,
+    gaps: RefCell<Gaps<'a>>,
     /// Sites that are lost.
     pub lost_sites: BTreeSet<Id>,
     /// Assets that are lost or damaged.

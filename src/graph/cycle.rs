@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::knots::knots;
 use super::order::Order;
 use crate::diagnostic::Diagnostic;
-use crate::model::knots::knots;
-use crate::model::{Node, Scenario};
+use crate::model::{Node, Places, Plan, Scenario};
 use crate::source::Span;
 
 /// Starts tried in one knot, so that a large one takes no longer than it is worth.
@@ -28,6 +28,31 @@ pub fn cycles(scenario: &Scenario, order: &Order, placed: &dyn Fn() -> Order, st
     let placed = placed();
     let next = |n: usize| waits(n).iter().map(|w| index(w.on)).collect::<Vec<_>>();
     knots(total, &edges).iter().filter_map(|knot| Some(finding(scenario, &placed, &shortest(knot, &next)?, step_at))).collect()
+}
+
+/// A finding for each knot of assets that stand on each other.
+pub fn asset_cycles(plan: &Plan, places: &Places) -> Vec<Diagnostic> {
+    let ids: Vec<&String> = plan.assets.keys().collect();
+    let index: HashMap<&str, usize> = ids.iter().enumerate().map(|(i, id)| (id.as_str(), i)).collect();
+    let below = |n: usize| -> Vec<usize> {
+        let asset = &plan.assets[ids[n]];
+        let bases = asset.depends_on.iter().map(|d| &d.asset).chain(asset.rebuild.iter().map(|r| &r.from));
+        bases.filter_map(|b| index.get(b.as_str()).copied()).collect()
+    };
+    let edges: Vec<(usize, usize)> = (0..ids.len()).flat_map(|n| below(n).into_iter().map(move |b| (n, b))).collect();
+    if acyclic(ids.len(), &edges) {
+        return Vec::new();
+    }
+    let one = |knot: &Vec<usize>| {
+        let path = shortest(knot, &below)?;
+        let id = ids[path[0]];
+        let keys = places.assets.get(id)?;
+        let at = if keys.has("depends_on") { keys.value("depends_on") } else { keys.value("rebuild") };
+        let chain: Vec<String> = path.iter().map(|&n| format!("`{}`", ids[n])).collect();
+        let found = Diagnostic::deny("cycle", format!("asset `{id}` stands on itself"), at, format!("{} → `{id}`", chain.join(" → ")));
+        Some(found.help("leave one of these dependencies out"))
+    };
+    knots(ids.len(), &edges).iter().filter_map(one).collect()
 }
 
 /// True if no way leads round: nearly every plan, found out without building a graph.

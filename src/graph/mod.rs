@@ -1,6 +1,7 @@
 //! What must come before what, why, and how long it takes. It does not know whether that is good enough.
 
 pub mod cycle;
+mod knots;
 pub mod order;
 pub mod schedule;
 pub mod shape;

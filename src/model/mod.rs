@@ -2,7 +2,6 @@
 //! order steps run (`graph`), whether the plan is wise (`analysis`), or what an action does (`actions`).
 
 pub mod compiled;
-pub mod knots;
 pub mod losses;
 pub mod lower;
 pub mod places;

@@ -164,7 +164,6 @@ impl<'t> Lower<'_, 't> {
         for entry in entries(root.get("assets")) {
             self.asset(entry);
         }
-        self.asset_circles();
     }
 
     fn tier(&self, node: &Node<'_>) -> Tier {

@@ -294,11 +294,9 @@ impl Turn<'_> {
         if plan.undo.is_empty() && self.taken.is_empty() {
             let undone = self.state.steps.iter().filter(|s| s.life == Life::Undone).count();
             let kept = plan.kept.len();
-            let summary = if kept == 0 {
-                format!("rolled back: {undone} steps taken back")
-            } else {
-                format!("rolled back: {undone} steps taken back, {kept} left in effect")
-            };
+            let steps = if undone == 1 { "step" } else { "steps" };
+            let left = if kept == 0 { String::new() } else { format!(", {kept} left in effect") };
+            let summary = format!("rolled back: {undone} {steps} taken back{left}");
             self.note(Event::Finished { how: End::RolledBack, summary });
         }
     }
@@ -353,7 +351,12 @@ impl Turn<'_> {
             return After::Nothing;
         }
         if unreachable && step.when_unreachable == WhenUnreachable::Ask {
-            let question = format!("The target of `{}` cannot be reached: {reason}. Try again, or go on without it?", step.id);
+            let choice = if fences(step) {
+                "Try again, or make sure in another way that it takes no writes?"
+            } else {
+                "Try again, or go on without it?"
+            };
+            let question = format!("The target of `{}` cannot be reached: {reason}. {choice}", step.id);
             self.ask(i, About::Unreachable, question);
             return After::Nothing;
         }

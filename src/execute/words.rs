@@ -82,12 +82,17 @@ fn back(state: &State, to: Option<&str>) -> Result<(), Refused> {
         let Undo::None(why) = &step.undo else { continue };
         text.push_str(&format!("`{}` is in effect and cannot be undone ({why}); ", step.id));
     }
-    let last = plan.holders.iter().max_by_key(|&&h| state.steps[h].effect_seq).map_or("STEP", |&h| state.step(h).id.as_str());
-    text.push_str(&format!(
-        "what it stands on stays as it is. `drplan rollback {} --to {last} --reason …` undoes only what stands on `{last}`.",
-        state.run
-    ));
-    for line in after_rollback(state, Some(plan.holders.first().copied().unwrap_or(0))) {
+    text.push_str("what it stands on stays as it is.");
+    let mut holders = plan.holders.clone();
+    holders.sort_by_key(|&h| state.steps[h].effect_seq);
+    for &h in &holders {
+        let id = &state.step(h).id;
+        let above = rollback::plan_to(state, Some(h)).undo;
+        let names = above.iter().map(|&i| format!("`{}`", state.step(i).id)).collect::<Vec<_>>().join(", ");
+        let what = if names.is_empty() { "nothing: nothing in effect stands on it".to_owned() } else { names };
+        text.push_str(&format!("\n  `drplan rollback {} --to {id} --reason …` undoes {what}.", state.run));
+    }
+    for line in after_rollback(state, holders.first().copied()) {
         text.push_str("\n  ");
         text.push_str(&line);
     }
@@ -212,7 +217,8 @@ pub fn after_rollback(state: &State, to: Option<usize>) -> Vec<String> {
         .iter()
         .flat_map(|&h| {
             let step = state.step(h);
-            step.assets.iter().filter_map(move |a| Some((a.as_str(), step.at.as_deref()?)))
+            let holds_data = |a: &&String| assets.get(*a).is_some_and(|a| takes_writes(a.kind));
+            step.assets.iter().filter(holds_data).filter_map(move |a| Some((a.as_str(), step.at.as_deref()?)))
         })
         .collect();
     let mut lines = Vec::new();
@@ -231,13 +237,23 @@ pub fn after_rollback(state: &State, to: Option<usize>) -> Vec<String> {
     lines
 }
 
+/// True if data of this kind live in one place, which a step may have moved.
+fn takes_writes(kind: AssetKind) -> bool {
+    use AssetKind::{Clickhouse, Kafka, Other, Postgres, Redis, S3, Sqlite};
+    matches!(kind, Postgres | Clickhouse | Redis | Sqlite | S3 | Kafka | Other)
+}
+
 /// What a person can type next about a step, most likely first.
 pub fn choices(state: &State, i: usize) -> Vec<String> {
     let (run, step, life) = (&state.run, state.step(i), &state.steps[i]);
     let id = &step.id;
     match (&life.life, life.asked.as_ref().map(|(about, _)| *about)) {
         (Life::Waiting, Some(About::Approval)) => {
-            vec![format!("drplan approve {run} {id}"), format!("drplan decline {run} {id} --reason …")]
+            // The first of those who may and have not yet; another of them puts their own name there.
+            let given = |contact: &&str| life.approvals.iter().any(|(who, _)| who.split(' ').next() == Some(*contact));
+            let from = step.call.with.get("from").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+            let who = from.into_iter().find(|contact| !given(contact)).map(|contact| format!(" --as {contact}")).unwrap_or_default();
+            vec![format!("drplan approve {run} {id}{who}"), format!("drplan decline {run} {id}{who} --reason …")]
         }
         (Life::Waiting, Some(About::When)) => {
             vec![format!("drplan retry {run} {id} --reason …"), format!("drplan skip {run} {id} --reason …")]
@@ -256,7 +272,10 @@ pub fn choices(state: &State, i: usize) -> Vec<String> {
             } else if step.call.uses != "approval" {
                 out.push(format!("drplan skip {run} {id} --reason …"));
             }
-            out.push(format!("drplan rollback {run} --reason …"));
+            let plan = rollback::plan_to(state, None);
+            let first = plan.holders.iter().filter(|_| plan.refused()).min_by_key(|&&h| state.steps[h].effect_seq);
+            let to = first.map(|&h| format!(" --to {}", state.step(h).id)).unwrap_or_default();
+            out.push(format!("drplan rollback {run}{to} --reason …"));
             out
         }
         _ => Vec::new(),

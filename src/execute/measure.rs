@@ -3,8 +3,10 @@
 //! The clock starts when the incident began. An asset is back when its last `recover` or `verify` step passed, plus the
 //! TTL of its name, and never before what it strongly depends on. Without a passed verification it is "not shown".
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::planted::planted;
 use super::state::{Life, State};
@@ -25,16 +27,31 @@ fn objective(state: &State, id: &str, asset: &Asset) -> Option<Event> {
     }
     let mut at = own.iter().filter_map(|&i| state.steps[i].done_at).max()?;
     let mut recovery_ms = since(state.incident_start, at) + ttl_ms(asset);
-    for dependency in asset.depends_on.iter().filter(|d| !d.weak) {
-        if steps_of(state, &dependency.asset, &[Phase::Recover, Phase::Verify]).is_empty() {
-            continue;
-        }
-        let under = state.recovered.get(&dependency.asset)?;
+    for base in stands_on(state, asset) {
+        let under = state.recovered.get(base)?;
         at = at.max(under.at);
         recovery_ms = recovery_ms.max(under.recovery_ms);
     }
     let shown = not_shown(state, &own).map_or_else(|| "shown".to_owned(), |why| format!("not shown: {why}"));
     Some(Event::Objective { asset: id.to_owned(), at, recovery_ms, shown, loss_ms: loss_ms(state, id) })
+}
+
+/// What an asset strongly depends on; in place of one without steps, what that one depends on.
+fn stands_on<'a>(state: &'a State, asset: &'a Asset) -> BTreeSet<&'a str> {
+    let assets = &state.plan().plan.assets;
+    let mut seen = BTreeSet::new();
+    let mut open = vec![asset];
+    while let Some(at) = open.pop() {
+        let strong = at.depends_on.iter().filter(|d| !d.weak).map(|d| d.asset.as_str());
+        for base in strong.filter(|base| seen.insert(*base)).collect::<Vec<_>>() {
+            open.extend(assets.get(base).filter(|_| !has_steps(state, base)));
+        }
+    }
+    seen.into_iter().filter(|base| has_steps(state, base)).collect()
+}
+
+fn has_steps(state: &State, asset: &str) -> bool {
+    !steps_of(state, asset, &[Phase::Recover, Phase::Verify]).is_empty()
 }
 
 /// Why the recovery of an asset is not shown, if it is not.
@@ -54,15 +71,23 @@ fn not_shown(state: &State, own: &[usize]) -> Option<String> {
 
 /// Data lost, where a step that brought the asset back could tell how far its data reach.
 ///
-/// It reaches from there to the incident's start; to the run's start where the incident's start is only assumed, or
-/// where the data reach past it, so that what is reported is never less than what was lost.
+/// The step's own word counts first: it saw both servers. Else the loss reaches from the newest data to the incident's
+/// start; to the run's start where the incident's start is only assumed, or where the data reach past it, so that what is
+/// reported is never less than what was lost.
 pub fn loss_ms(state: &State, asset: &str) -> Option<u64> {
-    let reach: Timestamp = steps_of(state, asset, &[Phase::Prepare, Phase::Recover])
+    let outputs = steps_of(state, asset, &[Phase::Prepare, Phase::Recover])
         .into_iter()
         .filter(|&i| state.steps[i].life == Life::Done)
-        .flat_map(|i| ["restored_to", "last_commit"].iter().filter_map(move |k| state.steps[i].outputs.get(*k)))
-        .filter_map(|v| v.as_str()?.parse().ok())
-        .min()?;
+        .map(|i| &state.steps[i].outputs);
+    outputs.filter_map(|found| told(found).or_else(|| counted(state, found))).max()
+}
+
+fn told(found: &Map<String, Value>) -> Option<u64> {
+    units::duration_ms(found.get("loss")?.as_str()?).ok()
+}
+
+fn counted(state: &State, found: &Map<String, Value>) -> Option<u64> {
+    let reach = ["restored_to", "last_commit"].iter().filter_map(|k| found.get(*k)?.as_str()?.parse::<Timestamp>().ok()).min()?;
     let end = if state.incident_assumed || reach > state.incident_start { state.started_at } else { state.incident_start };
     Some(since(reach, end))
 }

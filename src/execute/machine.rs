@@ -19,6 +19,7 @@ use super::planted::planted;
 use super::state::{Life, State, StepState};
 use super::{measure, rollback};
 use crate::actions::{Effect, matcher};
+use crate::graph::schedule::{collide, urgency};
 use crate::journal::{About, Answer, Doing, End, Event, Word};
 use crate::model::{OnFailure, Phase, Step, Undo, WhenUnreachable};
 
@@ -93,14 +94,6 @@ pub fn decide(state: &State, hands: &Hands, now: Timestamp) -> Decision {
 /// True if a look at the step can tell whether its effect is there.
 pub fn has_probe(step: &Step) -> bool {
     step.check.is_some() || step.effect == Effect::Verifiable || matches!(step.undo, Undo::Auto)
-}
-
-/// True if two steps must not be in flight at once.
-pub fn collide(a: &Step, b: &Step) -> bool {
-    let both_read = a.effect == Effect::Read && b.effect == Effect::Read;
-    let shared = a.share.is_some() && a.share == b.share;
-    let asset = !both_read && !shared && a.assets.iter().any(|x| b.assets.contains(x));
-    asset || a.locks.iter().any(|x| b.locks.contains(x))
 }
 
 /// True if another attempt follows a failure by itself.
@@ -327,8 +320,8 @@ impl Turn<'_> {
         if pausing && !planted("start-while-paused") {
             return;
         }
-        let tail = &self.state.checked.graph().tail_ms;
-        ready.sort_by_key(|&i| (std::cmp::Reverse(tail[i]), i));
+        let graph = self.state.checked.graph();
+        ready.sort_by_key(|&i| urgency(graph, i));
         for i in ready {
             self.ready(i);
         }

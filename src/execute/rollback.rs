@@ -6,10 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use super::machine::{collide, has_probe};
+use super::machine::has_probe;
 use super::planted::planted;
 use super::state::{Life, State};
 use crate::actions::Effect;
+use crate::graph::schedule::collide;
 use crate::journal::Answer;
 use crate::model::Undo;
 

@@ -226,7 +226,7 @@ impl Play {
                         out.push(format!("`{step}` was begun before {:?}", wait.on));
                     }
                     for &j in &flying {
-                        if j != i && drplan::execute::machine::collide(&steps[i], &steps[j]) {
+                        if j != i && drplan::graph::schedule::collide(&steps[i], &steps[j]) {
                             out.push(format!("`{step}` and `{}` were in flight at once", steps[j].id));
                         }
                     }

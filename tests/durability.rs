@@ -2,12 +2,26 @@
 //! whose journal is known to be good, or known to be bad.
 
 mod support {
+    pub mod desk;
     pub mod strace;
 }
 
-use std::path::{Path, PathBuf};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
 
+use drplan::analysis::Checked;
+use drplan::execute::driver::{Observer, Options};
+use drplan::execute::{Driver, Outcome, State};
+use drplan::journal::sqlite::Sqlite;
+use drplan::journal::{End, Entry, Event, Store};
+use drplan::world::real::{self, RealSettings};
+use jiff::Timestamp;
+use sqlx::sqlite::SqliteSynchronous;
+use support::desk::{Desk, Said, said, wal};
 use support::strace::{self, Call, inject, synced_between, trace};
 
 /// A program with a journal: before each of five effects it writes an intent, then it starts a process.
@@ -30,10 +44,6 @@ fn program(db: &Path, synchronous: &str, order: &str) -> Command {
     let mut command = Command::new("/usr/bin/python3");
     command.args(["-c", PROGRAM]).arg(db).args([synchronous, order]);
     command
-}
-
-fn wal(db: &Path) -> PathBuf {
-    db.with_extension("db-wal")
 }
 
 fn intent(n: u32) -> String {
@@ -103,7 +113,7 @@ fn a_sync_can_be_refused() {
 #[test]
 fn calls_are_joined_and_ordered_as_the_kernel_saw_them() {
     let calls = strace::read(concat!(
-        "7 1.5 pwrite64(5</j-wal>, \"a\\\"\\0\\377\\n\", 5, 0) = 5\n",
+        "7     1.5 pwrite64(5</j-wal>, \"a\\\"\\0\\377\\n\", 5, 0) = 5\n",
         "7 1.6 fdatasync(5</j-wal> <unfinished ...>\n",
         "8 1.7 connect(6<socket:[1]>, {sa_family=AF_INET, sin_port=htons(80)}, 16) = -1 EINPROGRESS (Operation now in progress)\n",
         "7 1.8 <... fdatasync resumed>)           = 0\n",
@@ -130,4 +140,200 @@ fn rows(db: &Path) -> usize {
     let output = Command::new("/usr/bin/python3").args(["-c", sql]).arg(db).output().expect("python3 is there");
     assert!(output.status.success(), "{output:?}");
     String::from_utf8_lossy(&output.stdout).trim().parse().expect("a count")
+}
+
+/// Commands and checks, one after the other; PORT is a web server of the test's own.
+const STEPS: &str = r#"
+drplan: v1
+name: traced
+scenarios:
+  move:
+    cause: planned
+    steps:
+      - { id: one, uses: command, with: { argv: [/bin/echo, effect-one] }, takes: 1s, undo: { none: said } }
+      - { id: seen, uses: http.check, with: { url: "http://127.0.0.1:PORT/", expect: { status: 200 } }, takes: 1s }
+      - { id: two, uses: command, effect: idempotent, with: { argv: [/bin/echo, effect-two] }, takes: 1s, undo: { none: said } }
+      - { id: three, uses: command, with: { argv: [/bin/echo, effect-three] }, takes: 1s, undo: { none: said } }
+"#;
+
+/// Answers every request with 200 until the test's process ends.
+fn web() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("it is bound").port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+        }
+    });
+    port
+}
+
+/// Whether the intent of each step of [`STEPS`] was on disk before its first effect.
+fn judged_run(journal: &Path, port: u16, command: &Command) -> Vec<Result<(), String>> {
+    let traced = trace(SEEN, command);
+    assert!(traced.output.status.success(), "{:?}", traced.output);
+    let http = format!("sin_port=htons({port})");
+    let judge = |step: &str| {
+        let argument = format!("\"effect-{step}\"");
+        let intent = format!("{{\"event\":\"intent\",\"step\":\"{step}\"");
+        synced_between(&traced.calls, &wal(journal), intent.as_bytes(), |call| match step {
+            "seen" => call.name == "connect" && call.args.contains(&http),
+            _ => call.name == "execve" && call.args.contains(&argument),
+        })
+    };
+    ["one", "seen", "two", "three"].map(judge).to_vec()
+}
+
+#[test]
+fn each_intent_of_a_run_is_on_disk_before_its_effect_begins() {
+    let port = web();
+    let desk = Desk::new(&STEPS.replace("PORT", &port.to_string()));
+    let seen = judged_run(&desk.journal(), port, &desk.program(&["run", "plan.yaml", "--yes"]));
+    assert_eq!(seen, vec![Ok(()); 4]);
+    // The same driver by the library, on a journal that syncs, and on one that does not.
+    for synchronous in ["full", "off"] {
+        let desk = Desk::new(&STEPS.replace("PORT", &port.to_string()));
+        assert_eq!(desk.say(&["compile", "plan.yaml", "-o", "compiled.json"]).code, Some(0));
+        let mut child = Command::new(std::env::current_exe().expect("this test has a path"));
+        child.args(["--exact", "child_driver", "--nocapture"]);
+        child.env("DRIVEN_PLAN", desk.path("compiled.json")).env("DRIVEN_SYNCHRONOUS", synchronous);
+        std::fs::create_dir(desk.path("journal")).expect("it is not there");
+        for seen in judged_run(&desk.journal(), port, child.env("DRIVEN_JOURNAL", desk.journal())) {
+            match synchronous {
+                "full" => assert_eq!(seen, Ok(())),
+                _ => assert!(seen.clone().is_err_and(|e| e.contains("before it was synced")), "{seen:?}"),
+            }
+        }
+    }
+}
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn entry(&mut self, _: &Entry, _: &State) {}
+    fn tick(&mut self, _: &State, _: Timestamp) {}
+}
+
+/// Run by the test above in a process of its own: drives a compiled plan on a journal of a chosen durability.
+#[tokio::test]
+async fn child_driver() {
+    let given = |name: &str| std::env::var(name).ok();
+    let (Some(plan), Some(journal)) = (given("DRIVEN_PLAN"), given("DRIVEN_JOURNAL")) else { return };
+    let synchronous = if given("DRIVEN_SYNCHRONOUS").as_deref() == Some("off") { SqliteSynchronous::Off } else { SqliteSynchronous::Full };
+    let checked = Checked::from_json(&std::fs::read_to_string(&plan).expect("it was compiled")).expect("it is whole");
+    let store = Sqlite::open_with(Path::new(&journal), synchronous).await.expect("it can be opened");
+    let dir = Path::new(&plan).parent().expect("it stands in one").to_string_lossy().into_owned();
+    let first = Event::RunStarted {
+        plan: checked.compiled().plan.name.clone(),
+        scenario: checked.compiled().scenario.id.clone(),
+        mode: "planned".to_owned(),
+        digest: checked.digest().to_owned(),
+        compiled: checked.to_json(),
+        dir: dir.clone(),
+        operator: "me@here".to_owned(),
+        host: "here".to_owned(),
+        commit: None,
+        incident_start: Timestamp::now(),
+        incident_assumed: false,
+        version: "0".to_owned(),
+    };
+    let mut settings = RealSettings::new(format!("{journal}.d/run"), dir);
+    settings.program = env!("CARGO_BIN_EXE_drplan").into();
+    real::begin(&settings.state).expect("the place of ends can be made");
+    store.create("run", (Timestamp::now(), first)).await.expect("a new run");
+    let options = Options { holder: "me".to_owned(), wait_for_people: false, stop: Arc::new(AtomicU8::new(0)) };
+    let (_, outcome) = Driver::drive(real::world(settings), Arc::new(store), "run", options, &mut Nobody).await;
+    assert_eq!(outcome, Outcome::Ended(End::Good));
+}
+
+/// Six commands, each of which writes its name down. What is done at most once says so each time that it is done.
+const NAMES: &str = r#"
+drplan: v1
+name: names
+scenarios:
+  move:
+    cause: planned
+    steps:
+      - { id: a, uses: command, with: { argv: [sh, -c, "echo a >> names"] }, takes: 1s, undo: { none: written } }
+      - { id: b, uses: command, with: { argv: [sh, -c, "echo b >> names"] }, takes: 1s, undo: { none: written } }
+      - id: c
+        uses: command
+        with: { argv: [sh, -c, "grep -qx c names || echo c >> names"] }
+        effect: idempotent
+        takes: 1s
+        undo: { none: written }
+      - { id: d, uses: command, with: { argv: [sh, -c, "echo d >> names"] }, takes: 1s, undo: { none: written } }
+      - id: e
+        uses: command
+        with: { argv: [sh, -c, "echo e >> names"] }
+        check: { uses: command, effect: read, with: { argv: [grep, -qx, e, names] } }
+        takes: 1s
+        undo: { none: written }
+      - { id: f, uses: command, with: { argv: [sh, -c, "echo f >> names"] }, takes: 1s, undo: { none: written } }
+"#;
+
+/// Goes on until the run has ended; a person who is asked looks into the file and tells the truth. How often they were.
+fn until_done(desk: &Desk, nth: usize) -> usize {
+    let mut asked = 0;
+    for _ in 0..20 {
+        let Said { code, out, err } = desk.say(&["resume", "--yes"]);
+        match code {
+            Some(0) => return asked,
+            // It died after its last event.
+            Some(3) if err.contains("no run is unfinished") => return asked,
+            Some(12) => {
+                asked += 1;
+                let step = ["a", "b", "c", "d", "e", "f"].into_iter().find(|s| out.contains(&format!(" {s} --as done")));
+                let step = step.unwrap_or_else(|| panic!("death {nth}: nothing says what to type:\n{out}{err}"));
+                let truth = if desk.text("names").lines().any(|l| l == step) { "done" } else { "not-done" };
+                let told = desk.say(&["resolve", step, "--as", truth, "--reason", "looked"]);
+                assert_eq!(told.code, Some(0), "death {nth}: {told:?}");
+            }
+            // A step that surely did not happen, and that is not begun again without a word.
+            Some(11) => {
+                let step = ["a", "b", "c", "d", "e", "f"].into_iter().find(|s| out.contains(&format!(" {s} --reason")));
+                let step = step.unwrap_or_else(|| panic!("death {nth}: nothing says what to type:\n{out}{err}"));
+                assert_eq!(desk.say(&["retry", step, "--reason", "it did not happen"]).code, Some(0));
+            }
+            other => panic!("death {nth}: resume ended with {other:?}:\n{out}{err}"),
+        }
+    }
+    panic!("death {nth}: it never ends");
+}
+
+#[test]
+fn a_run_dies_before_its_writes_and_no_command_is_done_twice_or_lost() {
+    let run = ["run", "plan.yaml", "--yes"];
+    let desk = Desk::new(NAMES);
+    let whole = trace("pwrite64", &desk.program(&run));
+    assert!(whole.output.status.success(), "{:?}", whole.output);
+    let names = desk.text("names");
+    assert_eq!(names, "a\nb\nc\nd\ne\nf\n");
+    let writes = whole.calls.iter().filter(|c| c.on(&wal(&desk.journal()))).count();
+    assert!(writes >= 6 * 2 * 2, "an intent and a result of each of six steps: only {writes} writes");
+    let all = std::env::var("DRPLAN_DEATHS").is_ok_and(|v| v == "all");
+    let step = if all { 1 } else { writes / 12 };
+    let (mut deaths, mut asked, mut nothing) = (0, 0, 0);
+    for nth in (1..=writes).step_by(step.max(1)) {
+        let desk = Desk::new(NAMES);
+        let died = inject(&format!("pwrite64:signal=KILL:when={nth}"), &wal(&desk.journal()), &desk.program(&run));
+        if died.status.success() {
+            continue;
+        }
+        deaths += 1;
+        let runs = desk.say(&["runs"]);
+        if runs.out.is_empty() {
+            // It died before its first event, and did nothing.
+            assert_eq!((runs.code, desk.text("names").as_str()), (Some(0), ""), "death {nth}: {runs:?}");
+            nothing += 1;
+            continue;
+        }
+        asked += until_done(&desk, nth);
+        assert_eq!(desk.text("names"), names, "death {nth}");
+        let verified = said(&mut desk.program(&["journal", "verify"]));
+        assert_eq!(verified.code, Some(0), "death {nth}: {verified:?}");
+    }
+    println!("{deaths} deaths at {writes} writes, {nothing} before the run began; a person was asked {asked} times");
+    assert!(deaths > 10 && deaths - nothing > 8, "only {deaths} deaths, {nothing} of them before the run began");
 }

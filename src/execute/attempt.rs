@@ -280,7 +280,9 @@ async fn ask(
 ) -> Result<Result<Map<String, Value>, String>, Fault> {
     let prepared = resolve(world, state, step, check).await?;
     let limit = limit(step);
-    let names = Names { ticket: format!("{}/check", names.ticket), key: format!("{}/check", names.key) };
+    // Asked again and again, by later drivers too, and each time anew: a ticket is taken once.
+    let now = world.clock.now().as_microsecond();
+    let names = Names { ticket: format!("{}/check/{now}", names.ticket), key: format!("{}/check", names.key) };
     let ctx = prepared.ctx(world, state, &names, Some(limit));
     let answer = within(world, limit, (prepared.action.apply)(&ctx, &Value::Null)).await.unwrap_or_else(|| Err(Fault::lost(late(limit))));
     match answer {

@@ -379,6 +379,9 @@ impl Process for Sim {
     async fn run(&self, command: &Command) -> Answer<Exit> {
         self.touch().await;
         let by = command.ticket.clone();
+        if self.lock().processes.contains_key(&by) {
+            return Err(Fault::refused("another driver took it over before it was started"));
+        }
         let wrong = self.wrong(&by);
         let ends_ms = {
             let mut inner = self.lock();

@@ -120,8 +120,9 @@ pub fn read(text: &str) -> Vec<Call> {
     let mut calls: Vec<Call> = Vec::new();
     let mut open: BTreeMap<u32, usize> = BTreeMap::new();
     for (line, text) in text.lines().enumerate() {
-        let mut words = text.splitn(3, ' ').filter(|w| !w.is_empty());
-        let (Some(pid), Some(at), Some(rest)) = (words.next(), words.next(), words.next()) else { continue };
+        // A short process id is filled up with spaces.
+        let Some((pid, rest)) = text.split_once(' ') else { continue };
+        let Some((at, rest)) = rest.trim_start().split_once(' ') else { continue };
         let (Ok(pid), Ok(at)) = (pid.parse::<u32>(), at.parse::<f64>()) else { continue };
         if let Some(resumed) = rest.trim_start().strip_prefix("<... ") {
             let Some(call) = open.remove(&pid).map(|i| &mut calls[i]) else { continue };

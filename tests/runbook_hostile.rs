@@ -16,6 +16,9 @@ const TEXTS: &[&str] = &[
     "$(touch pwned)",
     "`touch pwned`",
     "```\ntouch pwned\n```",
+    // On lines of their own they would close a fence that is too short, and open another.
+    "a\n```\ntouch pwned\n\n```sh\ntouch pwned\n```\nb",
+    "a \" ' ; touch pwned\n$(touch pwned) ``` `touch pwned`\n````\n\n````sh\ntouch pwned\n````\nb",
     "\"; touch pwned; \"",
     "'; touch pwned; '",
     "\\'; touch pwned; \\'",

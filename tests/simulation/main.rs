@@ -191,6 +191,10 @@ impl Play {
         let mut paused = false;
         // Steps that may be begun again: a person said so, or it was seen that they never were.
         let mut again: BTreeSet<usize> = BTreeSet::new();
+        // Steps of which an attempt was cut off by a death.
+        let mut unknown: BTreeSet<&str> = BTreeSet::new();
+        // From when on nothing of the last attempt can land, as its intent says.
+        let mut deadline: BTreeMap<&str, jiff::Timestamp> = BTreeMap::new();
         // Until when an unknown attempt may still land.
         let mut open: BTreeMap<&str, jiff::Timestamp> = BTreeMap::new();
         let mut approvals: BTreeMap<usize, BTreeSet<&str>> = BTreeMap::new();
@@ -211,8 +215,18 @@ impl Play {
         }
         for entry in &entries {
             match &entry.event {
-                Event::Intent { step, doing: Doing::Apply, attempt, .. } => {
+                Event::Intent { step, doing: Doing::Apply, attempt, timeout_ms, settles_ms, .. } => {
                     let i = index[step.as_str()];
+                    if unknown.remove(step.as_str()) && deadline.get(step.as_str()).is_some_and(|t| entry.at < *t) {
+                        out.push(format!(
+                            "`{step}` was begun again before {}, when its last attempt could still land",
+                            deadline[step.as_str()]
+                        ));
+                    }
+                    let limit = timeout_ms.unwrap_or(0) + settles_ms;
+                    if *settles_ms > 0 {
+                        deadline.insert(step, entry.at + std::time::Duration::from_millis(limit));
+                    }
                     if steps[i].effect == drplan::model::Effect::Once && *attempt > 1 && !again.remove(&i) {
                         out.push(format!("`{step}` is `once` and was begun again, and nobody said so"));
                     }
@@ -273,8 +287,11 @@ impl Play {
                     }
                     flying.remove(&index[step.as_str()]);
                 }
-                Event::Unknown { step, open_until: Some(until), .. } => {
-                    open.insert(step, *until);
+                Event::Unknown { step, open_until, died, .. } => {
+                    if *died {
+                        unknown.insert(step);
+                    }
+                    open.extend(open_until.map(|until| (step.as_str(), until)));
                 }
                 Event::Probed { step, answer: drplan::journal::Answer::NotThere, closed: true, .. } => {
                     open.remove(step.as_str());

@@ -281,8 +281,10 @@ impl Play {
                         }
                     }
                 }
-                Event::Failed { step, .. } => {
-                    if let Some(until) = open.remove(step.as_str()).filter(|until| entry.at < *until) {
+                Event::Failed { step, reason, .. } => {
+                    // What a process's own exit said is known, however early.
+                    let judged = reason.ends_with("it did not happen");
+                    if let Some(until) = open.remove(step.as_str()).filter(|until| judged && entry.at < *until) {
                         out.push(format!("`{step}` was called not there, and could land until {until}"));
                     }
                     flying.remove(&index[step.as_str()]);

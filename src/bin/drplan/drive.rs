@@ -32,13 +32,19 @@ pub struct Driving {
     pub wait: bool,
 }
 
-/// Asks the opening question. Without a terminal and without `--yes` nothing happens.
-pub fn confirm(driving: &Driving, question: &str) -> Result<(), Stop> {
-    if driving.yes {
+/// Whether the opening question can be answered: by `--yes`, or at a terminal.
+pub fn answerable(driving: &Driving) -> Result<(), Stop> {
+    if driving.yes || (std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
         return Ok(());
     }
-    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
-        return Err(Stop::usage("nothing was done: there is no terminal to ask at").help("add --yes if you mean it"));
+    Err(Stop::usage("nothing was done: there is no terminal to ask at").help("add --yes if you mean it"))
+}
+
+/// Asks the opening question. Without a terminal and without `--yes` nothing happens.
+pub fn confirm(driving: &Driving, question: &str) -> Result<(), Stop> {
+    answerable(driving)?;
+    if driving.yes {
+        return Ok(());
     }
     output::say(&format!("\n{question} Only `yes` goes on: "));
     let mut answer = String::new();

@@ -46,6 +46,8 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
             .help("look at what changed since it was reviewed; `drplan compile` prints the digest of the plan as it is"));
     }
     runnable(&checked)?;
+    // Before a journal is made.
+    drive::answerable(&args.driving)?;
     desk::runtime()?.block_on(begin(args, settings, checked, &dir))
 }
 

@@ -13,7 +13,7 @@ pub(super) struct Real;
 #[async_trait]
 impl Clock for Real {
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        wall()
     }
 
     fn elapsed(&self) -> Duration {
@@ -23,6 +23,12 @@ impl Clock for Real {
     async fn sleep(&self, time: Duration) {
         tokio::time::sleep(time).await;
     }
+}
+
+/// Wall-clock time in whole microseconds, as the journal keeps it: what a driver tells while it runs is what is read later.
+pub(super) fn wall() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
 
 /// Time since this boot; it goes on while the machine sleeps, and every process of this boot reads the same.

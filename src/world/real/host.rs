@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 /// Wall-clock time.
 pub fn now() -> Timestamp {
-    Timestamp::now()
+    super::clock::wall()
 }
 
 /// The name of the person at the keyboard, as the system knows it.

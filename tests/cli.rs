@@ -4,7 +4,6 @@
 
 mod support {
     pub mod desk;
-    pub mod strace;
 }
 
 use std::io::{BufRead, BufReader, Read};
@@ -12,8 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use support::desk::{Desk, Said, said, wal};
-use support::strace::{inject, trace};
+use support::desk::{Desk, Said, said};
 
 /// A step that says that it has begun and waits to be let on, and one after it.
 const GATE: &str = r#"
@@ -368,37 +366,6 @@ fn a_journal_that_cannot_be_written_starts_nothing() {
     let nowhere = said(desk.program(&["run", "--yes"]).env("DRPLAN_JOURNAL", "/proc/self/j.db"));
     refused(nowhere, 16, "/proc/self/j.db");
     assert_eq!(desk.text("names"), "");
-    // The disk refuses every sync from some moment on: nothing more starts, and the run is whole afterwards.
-    let steps = APPROVAL.replace(
-        "      - { id: gate, phase: recover, uses: approval, with: { ask: \"Go on?\", from: [ops, cto], count: 2 }, takes: 1m }\n",
-        "",
-    );
-    let desk = Desk::new(&plan(&steps));
-    let whole = trace("fsync", &desk.program(&["run", "--yes"]));
-    assert!(whole.output.status.success(), "{:?}", whole.output);
-    let syncs = whole.calls.iter().filter(|c| c.on(&wal(&desk.journal()))).count();
-    let (mut failed, mut begun) = (0, 0);
-    for nth in (1..=syncs).step_by(2) {
-        let desk = Desk::new(&plan(&steps));
-        let died = inject(&format!("fsync:error=EIO:when={nth}+"), &wal(&desk.journal()), &desk.program(&["run", "--yes"]));
-        let err = String::from_utf8_lossy(&died.stderr).into_owned();
-        if died.status.success() {
-            // The run had ended; only its lease could not be given back.
-            assert!(err.contains("2 of 2 steps done") && nth + 2 >= syncs, "sync {nth}: {err}");
-            continue;
-        }
-        assert_eq!(died.status.code(), Some(16), "sync {nth}: {err}");
-        failed += 1;
-        let open = desk.say(&["runs"]).out.contains("unfinished");
-        if open {
-            begun += 1;
-            let resumed = desk.say(&["resume", "--yes"]);
-            assert_eq!(resumed.code, Some(0), "sync {nth}: {resumed:?}");
-            assert_eq!(desk.text("names"), "before\nafter\n", "sync {nth}");
-        }
-    }
-    println!("{failed} times the disk refused a sync, {begun} of them in a run");
-    assert!(begun >= 2, "only {begun} of {failed}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod support {
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
@@ -21,7 +21,7 @@ use drplan::journal::{End, Entry, Event, Store};
 use drplan::world::real::{self, RealSettings};
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteSynchronous;
-use support::desk::{Desk, Said, said, wal};
+use support::desk::{Desk, Said, said};
 use support::strace::{self, Call, inject, synced_between, trace};
 
 /// A program with a journal: before each of five effects it writes an intent, then it starts a process.
@@ -336,4 +336,41 @@ fn a_run_dies_before_its_writes_and_no_command_is_done_twice_or_lost() {
     }
     println!("{deaths} deaths at {writes} writes, {nothing} before the run began; a person was asked {asked} times");
     assert!(deaths > 10 && deaths - nothing > 8, "only {deaths} deaths, {nothing} of them before the run began");
+}
+
+#[test]
+fn a_disk_that_refuses_to_sync_stops_a_run_and_it_is_whole_afterwards() {
+    let desk = Desk::new(NAMES);
+    let whole = trace("fsync,fdatasync", &desk.program(&["run", "--yes"]));
+    assert!(whole.output.status.success(), "{:?}", whole.output);
+    let syncs = whole.calls.iter().filter(|c| c.on(&wal(&desk.journal()))).count();
+    let (mut failed, mut begun) = (0, 0);
+    for nth in (1..=syncs).step_by(2) {
+        let desk = Desk::new(NAMES);
+        let died = inject(&format!("fsync:error=EIO:when={nth}+"), &wal(&desk.journal()), &desk.program(&["run", "--yes"]));
+        let err = String::from_utf8_lossy(&died.stderr).into_owned();
+        if died.status.success() {
+            // The run had ended; only its lease could not be given back.
+            assert!(err.contains("6 of 6 steps done") && nth + 2 >= syncs, "sync {nth}: {err}");
+            continue;
+        }
+        assert_eq!(died.status.code(), Some(16), "sync {nth}: {err}");
+        failed += 1;
+        let open = desk.say(&["runs"]).out.contains("unfinished");
+        if open {
+            begun += 1;
+            let resumed = desk.say(&["resume", "--yes"]);
+            assert_eq!(resumed.code, Some(0), "sync {nth}: {resumed:?}");
+            assert_eq!(desk.text("names"), "a\nb\nc\nd\ne\nf\n", "sync {nth}");
+        }
+    }
+    println!("{failed} times the disk refused a sync, {begun} of them in a run");
+    assert!(begun >= 2, "only {begun} of {failed}");
+}
+
+/// SQLite's write-ahead log of a journal.
+fn wal(journal: &Path) -> PathBuf {
+    let mut name = journal.as_os_str().to_owned();
+    name.push("-wal");
+    PathBuf::from(name)
 }

@@ -1,6 +1,6 @@
 //! A plan and a journal in a directory of their own, and the program beside them. It does not know what a plan says.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// The directory.
@@ -64,11 +64,4 @@ pub fn said(command: &mut Command) -> Said {
     let output = command.output().expect("it can be started");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
-}
-
-/// SQLite's write-ahead log of a journal.
-pub fn wal(journal: &Path) -> PathBuf {
-    let mut name = journal.as_os_str().to_owned();
-    name.push("-wal");
-    PathBuf::from(name)
 }

@@ -50,7 +50,7 @@ fn check(text: &BTreeMap<String, String>) {
 /// What reading the same bytes costs before anybody looks at them.
 fn parser_events(text: &BTreeMap<String, String>) -> usize {
     let events = granit_parser::Parser::new_from_str(&text[PATH]);
-    events.map(|event| std::hint::black_box(event.expect("the text is YAML"))).count()
+    events.fold(0, |n, event| n + usize::from(std::hint::black_box(event).is_ok()))
 }
 
 /// The fastest of some turns: what the machine does beside it only ever adds.

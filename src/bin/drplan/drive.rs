@@ -103,15 +103,7 @@ fn listen(stop: Arc<AtomicU8>) {
 
 /// What a person types while the run goes on: the words of the command line, without its name and the run's.
 async fn converse(store: Arc<dyn Store>, run: String, operator: String) {
-    let (send, mut lines) = tokio::sync::mpsc::unbounded_channel();
-    std::thread::spawn(move || {
-        for line in std::io::stdin().lock().lines() {
-            let Ok(line) = line else { break };
-            if send.send(line).is_err() {
-                break;
-            }
-        }
-    });
+    let mut lines = drplan::world::real::typed_lines();
     while let Some(line) = lines.recv().await {
         let typed: Vec<&str> = line.split_whitespace().collect();
         if typed.is_empty() {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use jiff::Timestamp;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// Wall-clock time.
 pub fn now() -> Timestamp {
@@ -43,4 +44,11 @@ pub fn git_commit(dir: &Path) -> Option<String> {
     let head = String::from_utf8(git(&["rev-parse", "HEAD"])?.stdout).ok()?.trim().to_owned();
     let dirty = git(&["status", "--porcelain", "--", "."]).is_some_and(|o| !o.stdout.is_empty());
     Some(if dirty { format!("{head}+changes") } else { head })
+}
+
+/// Lines as a person types them. The thread that waits for them ends with the program, not with its reader.
+pub fn typed_lines() -> UnboundedReceiver<String> {
+    let (send, lines) = unbounded_channel();
+    std::thread::spawn(move || std::io::stdin().lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+    lines
 }

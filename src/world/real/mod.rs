@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Dns, Fault, Objects, World};
 
-pub use host::{git_commit, now, salt, state_home, user_name};
+pub use host::{git_commit, now, salt, state_home, typed_lines, user_name};
 
 /// What the real outside must be told.
 #[derive(Debug, Clone)]

@@ -59,6 +59,8 @@ const LOOKED_UP: &[&str] = &["crate::syntax::read", "crate::model::scope", "crat
 
 /// The supervisor of commands is a program of its own, whose standard streams are its driver's pipes.
 const SUPERVISOR: &str = "crate::world::real::supervisor";
+/// Lines that a person types while a run goes on come from a thread, and threads are the door's.
+const HOST: &str = "crate::world::real::host";
 
 /// Names and the places that may use them. Code for tests only is free, but for `granit_parser`.
 pub const BANS: &[Ban] = &[
@@ -81,7 +83,7 @@ pub const BANS: &[Ban] = &[
     Ban { name: "std::thread", only: &[REAL], why: "waits or runs beside the one loop" },
     Ban { name: "std::io::stdout", only: &[BIN, SUPERVISOR], why: "prints" },
     Ban { name: "std::io::stderr", only: &[BIN], why: "prints" },
-    Ban { name: "std::io::stdin", only: &[BIN, SUPERVISOR], why: "asks a person" },
+    Ban { name: "std::io::stdin", only: &[BIN, SUPERVISOR, HOST], why: "asks a person" },
     Ban { name: "std::time::SystemTime", only: &[REAL, JOURNAL], why: "reads a clock" },
     Ban { name: "std::time::Instant", only: &[REAL, JOURNAL], why: "reads a clock" },
     Ban { name: "jiff::Timestamp::now", only: &[REAL, JOURNAL], why: "reads a clock" },

@@ -361,6 +361,21 @@ fn each_end_has_its_exit_code() {
 }
 
 #[test]
+fn a_check_that_cannot_be_started_says_neither_yes_nor_no() {
+    let step = |argv: &str| {
+        format!(
+            "\n      - {{ id: bad, uses: command, with: {{ argv: [\"true\"] }}, takes: 1s, undo: {{ none: nothing }}, \
+             check: {{ uses: command, effect: read, with: {{ argv: [{argv}] }} }} }}\n"
+        )
+    };
+    for (argv, word) in [("\"false\"", "its check says: wanted: exit code is 0; found 1"), ("no-such-program", "its check cannot tell")] {
+        let desk = Desk::new(&plan(&step(argv)));
+        let ran = desk.say(&["run", "--yes"]);
+        assert!(ran.code == Some(11) && ran.out.contains(word), "{ran:?}");
+    }
+}
+
+#[test]
 fn a_journal_that_cannot_be_written_starts_nothing() {
     let desk = Desk::new(&plan(APPROVAL));
     let nowhere = said(desk.program(&["run", "--yes"]).env("DRPLAN_JOURNAL", "/proc/self/j.db"));

@@ -287,9 +287,17 @@ async fn ask(
     let answer = within(world, limit, (prepared.action.apply)(&ctx, &Value::Null)).await.unwrap_or_else(|| Err(Fault::lost(late(limit))));
     match answer {
         Ok(outputs) => Ok(Ok(outputs)),
-        Err(fault) if fault.landed == Landed::No && !fault.unreachable => Ok(Err(prepared.strike(&fault.cause))),
+        Err(fault) if fault.landed == Landed::No && !fault.unreachable && !never_started(&prepared, &ctx).await => {
+            Ok(Err(prepared.strike(&fault.cause)))
+        }
         Err(fault) => Err(Fault { cause: prepared.strike(&fault.cause), ..fault }),
     }
+}
+
+/// What was never started said nothing, neither yes nor no.
+async fn never_started(prepared: &Prepared, ctx: &Ctx<'_>) -> bool {
+    let Some(earlier) = prepared.action.earlier else { return false };
+    matches!(earlier(ctx, &Value::Null).await, Ok(Earlier::NeverStarted))
 }
 
 /// Takes a step back, once. An undo first looks.

@@ -185,6 +185,7 @@ impl Going {
     }
 
     /// Ctrl-C, and the exit code.
+    #[cfg(all(feature = "aws", feature = "postgres"))]
     pub fn interrupt(&mut self, program: &Program) -> i32 {
         println!("  $ kill -INT {}", self.child.id());
         assert!(Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap().success());

@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 use drplan::actions;
 use drplan::analysis::Checked;
 use drplan::journal::{self, Event};
-use drplan::model::{Cause, Mode};
+use drplan::model::{Cause, Mode, Step, Undo};
 use drplan::report::lines::time;
 use drplan::world::real;
 use jiff::Timestamp;
@@ -62,15 +62,25 @@ pub fn runnable(checked: &Checked) -> Result<(), Stop> {
     if plan.mode == Mode::Drill {
         return Err(Stop::usage("a drill is run by `drplan drill`, which this version does not have"));
     }
-    let calls = plan.scenario.steps.iter().flat_map(|s| std::iter::once(&s.call).chain(s.check.as_ref()));
-    for call in calls {
-        let Some(feature) = actions::find(&call.uses).and_then(|a| a.feature) else { continue };
+    for uses in plan.scenario.steps.iter().flat_map(used) {
+        let Some(feature) = actions::find(uses).and_then(|a| a.feature) else { continue };
         if real::features().iter().any(|(name, built)| *name == feature && !built) {
-            return Err(Stop::usage(format!("this build cannot run `{}`: the feature `{feature}` is not built in", call.uses))
+            return Err(Stop::usage(format!("this build cannot run `{uses}`: the feature `{feature}` is not built in"))
                 .help(format!("build drplan with `--features {feature}` (it is on by default)")));
         }
     }
     Ok(())
+}
+
+/// Every action that a step may call: its own, its check, its undo, and what a `wait` looks at.
+fn used(step: &Step) -> impl Iterator<Item = &str> {
+    let undo = match &step.undo {
+        Undo::Use(call) => Some(call),
+        _ => None,
+    };
+    let calls = std::iter::once(&step.call).chain(&step.check).chain(undo);
+    let until = step.call.with.get("until").and_then(|until| until.get("uses")?.as_str());
+    calls.map(|call| call.uses.as_str()).chain(until)
 }
 
 async fn begin(args: &Args, settings: &Settings, checked: Checked, dir: &str) -> Ended {

@@ -222,7 +222,7 @@ fn typed_by_hand_a_check_ends_as_it_should() {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let _ = std::io::Read::read(&mut stream, &mut [0; 2048]);
-            let body = r#"{"db":{"writable":true},"n":5}"#;
+            let body = r#"{"db":{"writable":true},"n":5,"at":"us-west-2","v":"1x2"}"#;
             let _ = std::io::Write::write_all(
                 &mut stream,
                 format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).as_bytes(),
@@ -236,6 +236,9 @@ fn typed_by_hand_a_check_ends_as_it_should() {
         (&url, json!({ "status": 503, "json": { "db.writable": true } }), false),
         (&url, json!({ "json": { "db.writable": false } }), false),
         (&url, json!({ "json": { "n": 55 } }), false),
+        (&url, json!({ "json": { "at": "us-west-2" } }), true),
+        (&url, json!({ "json": { "at": "us-west" } }), false),
+        (&url, json!({ "json": { "v": "1.2" } }), false),
         (&url, json!({ "reachable": false }), false),
         (&silent, json!({ "reachable": false }), true),
         (&silent, json!({}), false),

@@ -199,7 +199,11 @@ fn answers(next: &Value) -> Vec<Vec<String>> {
     let offered = next.as_array().unwrap().iter().filter_map(Value::as_str);
     let words: Vec<Vec<String>> = offered.map(|l| l.split(' ').skip(1).map(str::to_owned).collect()).collect();
     let good = words.iter().filter(|w| w[0] == "approve" || w[0] == "resolve" && w.contains(&"done".to_owned()));
-    good.map(|w| w.iter().take_while(|part| *part != "--reason").cloned().collect()).collect()
+    // Who approves is said by the caller.
+    let kept = |w: &&Vec<String>| if w[0] == "approve" { 3 } else { 5 };
+    let mut good: Vec<Vec<String>> = good.map(|w| w.iter().take(kept(&w)).cloned().collect()).collect();
+    good.dedup();
+    good
 }
 
 /// The end of one who types the page, without one of its blocks; or where it stopped.

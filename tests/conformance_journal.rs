@@ -269,6 +269,10 @@ async fn child_appends() {
                 Err(other) => panic!("{other}"),
             }
         }
+        // From here on both are there, and speak at once.
+        while n == 0 && store.head(RUN).await.unwrap().seq < 7 {
+            tokio::task::yield_now().await;
+        }
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Facts<'a> {
     pub schedule: Schedule,
     /// What was predicted, by asset.
     pub predictions: BTreeMap<Id, Prediction>,
+    /// Lost assets that come back from a source that no step names.
+    pub unsaid: BTreeSet<Id>,
     /// Steps by the assets that they name, in order.
     by_asset: HashMap<&'a str, Vec<usize>>,
     /// Gaps of schedules that were asked for: many backups share one.
@@ -67,8 +69,9 @@ impl<'a> Facts<'a> {
             lost_sites: lost_sites(plan, scenario),
             lost_assets: lost_assets(plan, scenario),
             predictions: BTreeMap::new(),
+            unsaid: BTreeSet::new(),
         };
-        facts.predictions = predictions(&facts);
+        (facts.predictions, facts.unsaid) = predictions(&facts);
         facts
     }
 

@@ -1,7 +1,7 @@
 //! Predicted recovery time and data loss of every asset that a scenario touches, beside its objectives, and the point
 //! of no return. It judges nothing: that is for rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -10,10 +10,11 @@ use super::loss::{holds_data, loss};
 use crate::actions::units;
 use crate::model::{Asset, AssetKind, Id, Phase, Prediction, Undo};
 
-/// The predictions, by asset.
-pub fn predictions(facts: &Facts<'_>) -> BTreeMap<Id, Prediction> {
+/// The predictions, by asset, and the assets whose source no step names.
+pub fn predictions(facts: &Facts<'_>) -> (BTreeMap<Id, Prediction>, BTreeSet<Id>) {
     let own: BTreeMap<&Id, u64> = facts.plan.assets.iter().filter_map(|(id, a)| Some((id, own_recovery(facts, id, a)?))).collect();
     let mut all = BTreeMap::new();
+    let mut unsaid = BTreeSet::new();
     for (id, asset) in &facts.plan.assets {
         let touched = facts.lost_assets.contains(id) || facts.steps_of(id).next().is_some();
         let recovery_ms = match own.get(id) {
@@ -28,6 +29,9 @@ pub fn predictions(facts: &Facts<'_>) -> BTreeMap<Id, Prediction> {
         let holds_data = holds_data(asset);
         let loss = holds_data.then(|| loss(facts, id, asset));
         let left = facts.scenario.leaves.contains(id);
+        if loss.as_ref().is_some_and(|l| l.unsaid) {
+            unsaid.insert(id.clone());
+        }
         let prediction = Prediction {
             recovery_ms,
             rto_ms: tier.rto_ms,
@@ -42,7 +46,7 @@ pub fn predictions(facts: &Facts<'_>) -> BTreeMap<Id, Prediction> {
         };
         all.insert(id.clone(), prediction);
     }
-    all
+    (all, unsaid)
 }
 
 /// The step by which an asset is back: its last `recover` or `verify` step.
@@ -66,7 +70,7 @@ fn own_recovery(facts: &Facts<'_>, id: &Id, asset: &Asset) -> Option<u64> {
 /// One without steps is back with the last of what it stands on.
 fn with_dependencies(facts: &Facts<'_>, id: &Id, own: &BTreeMap<&Id, u64>) -> Option<u64> {
     let mut latest = None;
-    let mut seen = std::collections::BTreeSet::from([id]);
+    let mut seen = BTreeSet::from([id]);
     let mut open = vec![id];
     while let Some(at) = open.pop() {
         let strong = facts.plan.assets.get(at).into_iter().flat_map(|a| a.depends_on.iter().filter(|d| !d.weak));

@@ -106,14 +106,14 @@ impl Build<'_> {
                     for (n, name) in needs.iter().enumerate() {
                         let Some(&on) = self.by_name.get(name.as_str()) else { continue };
                         let place = self.own.steps.get(i).and_then(|s| s.needs.get(n).copied()).unwrap_or_default();
-                        self.wait(i, Node::Step(on), format!("it needs `{name}`"), place);
+                        self.wait(i, Node::Step(on), ["it needs `", name, "`"].concat(), place);
                     }
                 }
                 None if step.phase == Phase::Close => {}
                 None => {
                     if let Some(on) = above {
                         let name = &scenario.steps[on].id;
-                        self.wait(i, Node::Step(on as u32), format!("`{name}` stands above it"), self.at(i));
+                        self.wait(i, Node::Step(on as u32), ["`", name, "` stands above it"].concat(), self.at(i));
                     }
                 }
             }

@@ -54,37 +54,58 @@ pub struct StepRef {
     pub at: Span,
 }
 
+/// A key by the number of its word, and where it and its value stand; small, because large plans have a million.
+#[derive(Debug, Clone, Copy)]
+struct Key {
+    word: u16,
+    key: (u32, u32),
+    value: (u32, u32),
+}
+
 /// A named part of the plan and the keys that stand in it.
 #[derive(Debug, Clone, Default)]
 pub struct Keys {
     /// Its name.
     pub at: Span,
-    keys: Vec<(&'static str, Span, Span)>,
+    words: &'static [Field],
+    keys: Vec<Key>,
 }
 
 impl Keys {
     /// The keys of a map that are known words.
     pub fn of(at: Span, node: &Node<'_>, words: &'static [Field]) -> Keys {
-        let known = |key: &str| words.iter().find(|f| f.name == key).map(|f| f.name);
         let entries = node.map().unwrap_or(&[]);
         let mut keys = Vec::with_capacity(entries.len());
-        keys.extend(entries.iter().filter_map(|e| Some((known(&e.key)?, e.at, short(&e.value)))));
-        Keys { at, keys }
+        let range = |span: Span| (span.start, span.end);
+        keys.extend(entries.iter().filter_map(|e| {
+            let word = words.iter().position(|f| f.name == e.key)? as u16;
+            Some(Key { word, key: range(e.at), value: range(short(&e.value)) })
+        }));
+        Keys { at, words, keys }
     }
 
     /// Where a key's value stands; the part's name if the key is not given.
     pub fn value(&self, key: &str) -> Span {
-        self.keys.iter().find(|k| k.0 == key).map_or(self.at, |k| k.2)
+        self.find(key).map_or(self.at, |k| self.span(k.value))
     }
 
     /// Where a key stands; the part's name if the key is not given.
     pub fn key(&self, key: &str) -> Span {
-        self.keys.iter().find(|k| k.0 == key).map_or(self.at, |k| k.1)
+        self.find(key).map_or(self.at, |k| self.span(k.key))
     }
 
     /// Whether the key is given.
     pub fn has(&self, key: &str) -> bool {
-        self.keys.iter().any(|k| k.0 == key)
+        self.find(key).is_some()
+    }
+
+    fn find(&self, key: &str) -> Option<&Key> {
+        self.keys.iter().find(|k| self.words[k.word as usize].name == key)
+    }
+
+    /// Keys stand in the text in which their part stands.
+    fn span(&self, (start, end): (u32, u32)) -> Span {
+        Span { source: self.at.source, start, end }
     }
 }
 

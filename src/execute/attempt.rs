@@ -225,7 +225,7 @@ pub async fn apply(world: &World, state: &State, i: usize, prepared: &Prepared, 
         (Ended::Done(outputs), Some(check)) => match ask(world, state, step, check, names).await {
             Ok(Ok(_)) => Ended::Done(outputs),
             Ok(Err(said)) => Ended::Failed { reason: format!("it ended, but its check says: {said}"), unreachable: false },
-            Err(fault) => Ended::Failed { reason: format!("it ended, but its check cannot tell: {}", fault.cause), unreachable: false },
+            Err(fault) => Ended::Unknown { why: format!("it ended, but its check cannot tell: {}", fault.cause) },
         },
         (ended, _) => ended,
     }
@@ -387,7 +387,11 @@ pub async fn look(world: &World, state: &State, i: usize, doing: Doing) -> Look 
             }
             (Earlier::Ended(answer), prepared) => match ended(&prepared, step.effect, answer) {
                 Ended::Unknown { .. } => gone = true,
-                known => return Look::Ended(confirmed(world, state, step, doing, attempt, i, known).await),
+                known => match confirmed(world, state, step, doing, attempt, i, known).await {
+                    // Its process is gone; what it did, nobody can tell.
+                    Ended::Unknown { why } => return Look::Said { answer: Answer::CannotTell, detail: why, gone: true },
+                    known => return Look::Ended(known),
+                },
             },
             (Earlier::CannotTell { gone: g, .. }, _) => gone = g,
         }
@@ -409,7 +413,7 @@ async fn confirmed(world: &World, state: &State, step: &Step, doing: Doing, atte
         (Ended::Done(_), Some(check), Doing::Apply) => match ask(world, state, step, check, &names(state, i, doing, attempt)).await {
             Ok(Ok(_)) => known,
             Ok(Err(said)) => Ended::Failed { reason: format!("it ended, but its check says: {said}"), unreachable: false },
-            Err(fault) => Ended::Failed { reason: format!("it ended, but its check cannot tell: {}", fault.cause), unreachable: false },
+            Err(fault) => Ended::Unknown { why: format!("it ended, but its check cannot tell: {}", fault.cause) },
         },
         _ => known,
     }

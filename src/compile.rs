@@ -93,11 +93,10 @@ pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compila
     let only_at: Vec<Span> = input.only.iter().map(|s| line.word(&format!("--only {s}"))).collect();
     sources.add("command line", line.text);
     let mut findings = Vec::new();
-    let text = sources.get(id).text.as_str();
-    let root = syntax::read(id, text, &mut findings);
-    let Some(root) = root else { return Ok(Compilation { sources, findings, ..Compilation::default() }) };
-    let Lowered { mut plan, places, broken, broken_scenarios } = lower(&root, text, &given, &mut findings);
-    drop(root);
+    let Some(read) = read(id, &sources, &given, &mut findings) else {
+        return Ok(Compilation { sources, findings, ..Compilation::default() });
+    };
+    let Lowered { mut plan, places, broken, broken_scenarios } = read;
     let circles = graph::cycle::asset_cycles(&plan, &places);
     let circled = !circles.is_empty();
     findings.extend(circles);
@@ -153,6 +152,14 @@ pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compila
     findings.sort_by(|a, b| (a.span(), a.rule, &a.headline).cmp(&(b.span(), b.rule, &b.headline)));
     findings.dedup();
     Ok(Compilation { sources, plan: Some(plan), places, findings, checked })
+}
+
+/// Text to tree to plan; the tree is forgotten.
+fn read(id: crate::source::SourceId, sources: &Sources, given: &Given, findings: &mut Vec<Diagnostic>) -> Option<Lowered> {
+    let text = sources.get(id).text.as_str();
+    let arena = syntax::Arena::default();
+    let root = syntax::read(&arena, id, text, findings)?;
+    Some(lower(&root, text, given, findings))
 }
 
 /// The words of the command line as a text, so that findings about them have a place.

@@ -1,7 +1,7 @@
 //! One compiled scenario as rules look at it: the plan, its order, its schedule, what is lost and where words stand.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::gaps::longest_gap_ms;
 use super::predict::predictions;
@@ -42,8 +42,9 @@ pub struct Facts<'a> {
     gaps: RefCell<Gaps<'a>>,
     /// Sites that are lost.
     pub lost_sites: BTreeSet<Id>,
-    /// Assets that are lost or damaged.
+    /// Assets that are lost or damaged, by name.
     pub lost_assets: BTreeSet<Id>,
+    lost: HashSet<&'a str>,
 }
 
 impl<'a> Facts<'a> {
@@ -55,7 +56,9 @@ impl<'a> Facts<'a> {
         for (i, step) in scenario.steps.iter().enumerate() {
             step.assets.iter().for_each(|a| by_asset.entry(a).or_default().push(i));
         }
+        let lost_assets = lost_assets(plan, scenario);
         let mut facts = Facts {
+            lost: plan.assets.keys().map(String::as_str).filter(|id| lost_assets.contains(*id)).collect(),
             by_asset,
             gaps: RefCell::default(),
             compiled,
@@ -67,12 +70,17 @@ impl<'a> Facts<'a> {
             schedule: schedule(compiled, graph, &takes),
             takes,
             lost_sites: lost_sites(plan, scenario),
-            lost_assets: lost_assets(plan, scenario),
+            lost_assets,
             predictions: BTreeMap::new(),
             unsaid: BTreeSet::new(),
         };
         (facts.predictions, facts.unsaid) = predictions(&facts);
         facts
+    }
+
+    /// Whether an asset is lost or damaged.
+    pub fn loses(&self, asset: &str) -> bool {
+        self.lost.contains(asset)
     }
 
     /// Whether a step runs in this compilation.

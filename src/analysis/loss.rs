@@ -39,7 +39,7 @@ pub fn loss<'a>(facts: &Facts<'a>, id: &str, asset: &'a Asset) -> Loss {
         if promotions.iter().all(|&i| behind[i]) {
             return Loss::of(Some(0), if promotions.is_empty() { "nothing of it is lost" } else { "it is fenced before the promotion" });
         }
-    } else if !facts.lost_assets.contains(id) {
+    } else if !facts.loses(id) {
         return Loss::of(Some(0), "nothing of it is lost");
     }
     let said: Vec<Loss> = facts.steps_of(id).filter_map(|(_, s)| Some(from_step(facts, id, asset, s, s.from.as_deref()?))).collect();
@@ -103,7 +103,7 @@ fn from_rebuild(facts: &Facts<'_>, asset: &Asset) -> Loss {
     let from = &rebuild.from;
     let keep = facts.plan.assets.get(from).and_then(|a| a.keep_ms);
     match keep {
-        _ if facts.lost_assets.contains(from) => Loss::of(None, format!("`{from}` is lost too")),
+        _ if facts.loses(from) => Loss::of(None, format!("`{from}` is lost too")),
         Some(keep) if keep >= rebuild.within_ms => Loss::of(Some(0), format!("computed anew from `{from}`")),
         Some(keep) => {
             Loss::of(None, format!("`{from}` keeps {}, the rebuild needs {}", duration_text(keep), duration_text(rebuild.within_ms)))

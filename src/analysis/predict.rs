@@ -1,7 +1,7 @@
 //! Predicted recovery time and data loss of every asset that a scenario touches, beside its objectives, and the point
 //! of no return. It judges nothing: that is for rules.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
@@ -12,14 +12,14 @@ use crate::model::{Asset, AssetKind, Id, Phase, Prediction, Undo};
 
 /// The predictions, by asset, and the assets whose source no step names.
 pub fn predictions(facts: &Facts<'_>) -> (BTreeMap<Id, Prediction>, BTreeSet<Id>) {
-    let own: BTreeMap<&Id, u64> = facts.plan.assets.iter().filter_map(|(id, a)| Some((id, own_recovery(facts, id, a)?))).collect();
+    let own: HashMap<&str, u64> = facts.plan.assets.iter().filter_map(|(id, a)| Some((id.as_str(), own_recovery(facts, id, a)?))).collect();
     let mut all = BTreeMap::new();
     let mut unsaid = BTreeSet::new();
     for (id, asset) in &facts.plan.assets {
-        let touched = facts.lost_assets.contains(id) || facts.steps_of(id).next().is_some();
-        let recovery_ms = match own.get(id) {
+        let touched = facts.loses(id) || facts.steps_of(id).next().is_some();
+        let recovery_ms = match own.get(id.as_str()) {
             Some(ms) => Some(*ms),
-            None if facts.lost_assets.contains(id) => None,
+            None if facts.loses(id) => None,
             None => with_dependencies(facts, id, &own),
         };
         if !touched && recovery_ms.is_none() {
@@ -68,14 +68,14 @@ fn own_recovery(facts: &Facts<'_>, id: &Id, asset: &Asset) -> Option<u64> {
 }
 
 /// One without steps is back with the last of what it stands on.
-fn with_dependencies(facts: &Facts<'_>, id: &Id, own: &BTreeMap<&Id, u64>) -> Option<u64> {
+fn with_dependencies(facts: &Facts<'_>, id: &Id, own: &HashMap<&str, u64>) -> Option<u64> {
     let mut latest = None;
     let mut seen = BTreeSet::from([id]);
     let mut open = vec![id];
     while let Some(at) = open.pop() {
         let strong = facts.plan.assets.get(at).into_iter().flat_map(|a| a.depends_on.iter().filter(|d| !d.weak));
         for base in strong.map(|d| &d.asset).filter(|b| seen.insert(*b)) {
-            match own.get(base) {
+            match own.get(base.as_str()) {
                 Some(ms) => latest = latest.max(Some(*ms)),
                 None => open.push(base),
             }

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::model::places::ScenarioPlaces;
-use crate::model::{Cause, Id, Join, Node, Phase, Places, Plan, Scenario, Wait};
+use crate::model::{Cause, Join, Node, Phase, Places, Plan, Scenario, Wait};
 use crate::source::Span;
 
 /// The edges of a scenario, and where the reason of each is written.
@@ -67,7 +67,7 @@ struct Build<'a> {
 /// An end of an edge with its reason and the reason's place.
 type Reason = (Node, String, Span);
 
-impl Build<'_> {
+impl<'a> Build<'a> {
     fn at(&self, step: usize) -> Span {
         self.own.steps.get(step).map_or(Span::default(), |s| s.keys.at)
     }
@@ -167,39 +167,47 @@ impl Build<'_> {
 
     /// Rule 3.
     fn assets(&mut self) {
-        let mut steps_of: BTreeMap<&Id, Vec<usize>> = BTreeMap::new();
-        for (i, step) in self.scenario.steps.iter().enumerate() {
+        let scenario = self.scenario;
+        let mut steps_of: HashMap<&'a str, Vec<usize>> = HashMap::new();
+        for (i, step) in scenario.steps.iter().enumerate() {
             step.assets.iter().for_each(|a| steps_of.entry(a).or_default().push(i));
         }
-        let below: BTreeMap<&Id, BTreeSet<Id>> = steps_of.keys().map(|a| (*a, self.stands_on(a, &steps_of))).collect();
-        let scenario = self.scenario;
-        let of = |asset: &Id, phases: &[Phase]| -> Vec<usize> {
+        let mut names: Vec<&'a str> = scenario.steps.iter().flat_map(|s| s.assets.iter().map(String::as_str)).collect();
+        names.sort_unstable();
+        names.dedup();
+        let of = |asset: &str, phases: &[Phase]| -> Vec<usize> {
             let steps = steps_of.get(asset).into_iter().flatten().copied();
             steps.filter(|&i| phases.contains(&scenario.steps[i].phase)).collect()
         };
         const BACK: &[Phase] = &[Phase::Prepare, Phase::Recover, Phase::Verify];
-        let (mut back, mut stopped) = (BTreeMap::new(), BTreeMap::new());
-        for &asset in steps_of.keys() {
-            let own = of(asset, &[Phase::Contain]);
-            let reasons = own.iter().map(|&i| (Node::Step(i as u32), format!("it stops `{asset}`"), self.at(i))).collect();
-            if let Some(node) = self.gather(&format!("`{asset}` is stopped"), reasons) {
-                stopped.insert(asset.clone(), node);
+        let (mut back, mut stopped) = (HashMap::new(), HashMap::new());
+        for &asset in &names {
+            let done = |b: &mut Self, steps: &[usize], what: &str, why: &str| match steps {
+                [] => None,
+                [one] => Some(Node::Step(*one as u32)),
+                many => {
+                    let why = format!("it {why}");
+                    let reasons = many.iter().map(|&i| (Node::Step(i as u32), why.clone(), b.at(i))).collect();
+                    b.gather(&format!("`{asset}` is {what}"), reasons)
+                }
+            };
+            if let Some(node) = done(self, &of(asset, &[Phase::Contain]), "stopped", &format!("stops `{asset}`")) {
+                stopped.insert(asset, node);
                 for i in of(asset, &[Phase::Recover]) {
                     self.wait(i, node, format!("`{asset}` must be stopped first"), self.at(i));
                 }
             }
-            let own = of(asset, BACK);
-            let reasons = own.iter().map(|&i| (Node::Step(i as u32), format!("it brings `{asset}` back"), self.at(i))).collect();
-            if let Some(node) = self.gather(&format!("`{asset}` is back"), reasons) {
-                back.insert(asset.clone(), node);
+            if let Some(node) = done(self, &of(asset, BACK), "back", &format!("brings `{asset}` back")) {
+                back.insert(asset, node);
             }
         }
-        let mut above: BTreeMap<Id, BTreeSet<Id>> = BTreeMap::new();
-        for (&asset, bases) in &below {
-            bases.iter().for_each(|b| {
-                above.entry(b.clone()).or_default().insert(asset.clone());
-            });
-            self.between(asset, bases, &back, of(asset, &[Phase::Recover, Phase::Verify]), true);
+        let mut above: BTreeMap<&'a str, Vec<&'a str>> = BTreeMap::new();
+        for &asset in &names {
+            let bases = self.stands_on(asset, &steps_of);
+            bases.iter().for_each(|b| above.entry(b).or_default().push(asset));
+            if !bases.is_empty() {
+                self.between(asset, &bases, &back, of(asset, &[Phase::Recover, Phase::Verify]), true);
+            }
         }
         for (base, tops) in &above {
             self.between(base, tops, &stopped, of(base, &[Phase::Contain, Phase::Recover]), false);
@@ -207,14 +215,12 @@ impl Build<'_> {
     }
 
     /// Steps of one asset wait for what was done to others; a step of both waits for neither.
-    fn between(&mut self, asset: &Id, others: &BTreeSet<Id>, nodes: &BTreeMap<Id, Node>, steps: Vec<usize>, up: bool) {
-        let place = |b: &Build<'_>, id: &Id| {
-            b.places
-                .assets
-                .get(id)
-                .map_or(Span::default(), |k| if k.has("depends_on") { k.value("depends_on") } else { k.value("rebuild") })
+    fn between(&mut self, asset: &str, others: &[&'a str], nodes: &HashMap<&str, Node>, steps: Vec<usize>, up: bool) {
+        let place = |b: &Build<'_>, id: &str| {
+            let keys = b.places.assets.get(id);
+            keys.map_or(Span::default(), |k| if k.has("depends_on") { k.value("depends_on") } else { k.value("rebuild") })
         };
-        let why = |other: &Id| match up {
+        let why = |other: &str| match up {
             true => format!("`{asset}` stands on `{other}`"),
             false => format!("`{other}` stands on `{asset}`, and is stopped before it"),
         };
@@ -224,7 +230,7 @@ impl Build<'_> {
             return;
         }
         let scenario = self.scenario;
-        let shared = |i: usize| scenario.steps[i].assets.iter().any(|a| others.contains(a));
+        let shared = |i: usize| scenario.steps[i].assets.iter().any(|a| others.contains(&a.as_str()));
         if reasons.len() == 1 {
             let (node, why, at) = reasons[0].clone();
             steps.into_iter().filter(|&i| !shared(i)).for_each(|i| self.wait(i, node, why.clone(), at));
@@ -239,26 +245,24 @@ impl Build<'_> {
         steps.into_iter().filter(|&i| !shared(i)).for_each(|i| self.wait(i, node, why.clone(), at));
     }
 
-    /// Assets with steps here on which one stands, directly or through assets without.
-    fn stands_on(&self, asset: &Id, steps_of: &BTreeMap<&Id, Vec<usize>>) -> BTreeSet<Id> {
+    /// Assets with steps here on which one stands, directly or through assets without; by name.
+    fn stands_on(&self, asset: &'a str, steps_of: &HashMap<&'a str, Vec<usize>>) -> Vec<&'a str> {
+        let plan = self.plan;
         let weak_counts = self.scenario.cause == Cause::Planned;
-        let mut found = BTreeSet::new();
-        let mut seen = BTreeSet::from([asset.clone()]);
-        let mut open = vec![asset.clone()];
+        let mut found = Vec::new();
+        let mut seen = BTreeSet::from([asset]);
+        let mut open = vec![asset];
         while let Some(id) = open.pop() {
-            let Some(here) = self.plan.assets.get(&id) else { continue };
+            let Some(here) = plan.assets.get(id) else { continue };
             let strong = here.depends_on.iter().filter(|d| weak_counts || !d.weak).map(|d| &d.asset);
-            for next in strong.chain(here.rebuild.iter().map(|r| &r.from)) {
-                if !seen.insert(next.clone()) {
+            for next in strong.chain(here.rebuild.iter().map(|r| &r.from)).map(String::as_str) {
+                if !seen.insert(next) {
                     continue;
                 }
-                if steps_of.contains_key(next) {
-                    found.insert(next.clone());
-                } else {
-                    open.push(next.clone());
-                }
+                if steps_of.contains_key(next) { found.push(next) } else { open.push(next) }
             }
         }
+        found.sort_unstable();
         found
     }
 }

@@ -5,7 +5,6 @@ mod fault;
 mod read;
 
 use std::borrow::Cow;
-use std::rc::Rc;
 
 use crate::source::Span;
 
@@ -17,6 +16,13 @@ pub const MAX_DEPTH: usize = 64;
 pub const MAX_ALIASED: usize = 1_000_000;
 /// Bytes of a text, and bytes that aliases may stand for, all together.
 pub const MAX_BYTES: usize = 64 << 20;
+
+/// Where the nodes of a tree live: in a few large pieces, so that reading a large plan and forgetting it is quick.
+#[derive(Default)]
+pub struct Arena<'a> {
+    nodes: typed_arena::Arena<Node<'a>>,
+    entries: typed_arena::Arena<Entry<'a>>,
+}
 
 /// A value in a text.
 #[derive(Debug, Clone)]
@@ -33,11 +39,11 @@ pub enum Value<'a> {
     /// A single value.
     Scalar(Scalar<'a>),
     /// `[…]` or lines with dashes.
-    List(Vec<Node<'a>>),
+    List(&'a [Node<'a>]),
     /// `{…}` or lines with keys, in the order in which they are written; no key twice.
-    Map(Vec<Entry<'a>>),
+    Map(&'a [Entry<'a>]),
     /// A value with an anchor, and each alias of it.
-    Shared(Rc<Node<'a>>),
+    Shared(&'a Node<'a>),
 }
 
 /// A single value as text.
@@ -93,7 +99,7 @@ impl<'a> Node<'a> {
     }
 
     /// The items, if it is a list.
-    pub fn list(&self) -> Option<&[Node<'a>]> {
+    pub fn list(&self) -> Option<&'a [Node<'a>]> {
         match self.value() {
             Value::List(items) => Some(items),
             _ => None,
@@ -101,7 +107,7 @@ impl<'a> Node<'a> {
     }
 
     /// The entries, if it is a map.
-    pub fn map(&self) -> Option<&[Entry<'a>]> {
+    pub fn map(&self) -> Option<&'a [Entry<'a>]> {
         match self.value() {
             Value::Map(entries) => Some(entries),
             _ => None,
@@ -109,12 +115,12 @@ impl<'a> Node<'a> {
     }
 
     /// The entry of a key, if it is a map that has it.
-    pub fn entry(&self, key: &str) -> Option<&Entry<'a>> {
+    pub fn entry(&self, key: &str) -> Option<&'a Entry<'a>> {
         self.map()?.iter().find(|e| e.key == key)
     }
 
     /// The value of a key, if it is a map that has it.
-    pub fn get(&self, key: &str) -> Option<&Node<'a>> {
+    pub fn get(&self, key: &str) -> Option<&'a Node<'a>> {
         self.entry(key).map(|e| &e.value)
     }
 

@@ -2,22 +2,22 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, StructureStyle, Tag};
 
-use super::{Entry, MAX_ALIASED, MAX_BYTES, MAX_DEPTH, Node, Scalar, Value, fault};
+use super::{Arena, Entry, MAX_ALIASED, MAX_BYTES, MAX_DEPTH, Node, Scalar, Value, fault};
 use crate::diagnostic::Diagnostic;
 use crate::source::{SourceId, Span};
 
 /// Reads the one document of a text. Without a tree there is at least one finding.
-pub fn read<'a>(source: SourceId, text: &'a str, findings: &mut Vec<Diagnostic>) -> Option<Node<'a>> {
+pub fn read<'a>(arena: &'a Arena<'a>, source: SourceId, text: &'a str, findings: &mut Vec<Diagnostic>) -> Option<Node<'a>> {
     let start = Span { source, start: 0, end: 0 };
     if text.len() > MAX_BYTES {
         findings.push(Diagnostic::deny("yaml", "the text is longer than 64 MiB", start, "a plan may hold at most 64 MiB"));
         return None;
     }
     let mut reader = Reader {
+        arena,
         source,
         text,
         findings,
@@ -45,12 +45,12 @@ pub fn read<'a>(source: SourceId, text: &'a str, findings: &mut Vec<Diagnostic>)
 }
 
 struct Reader<'a, 'f> {
+    arena: &'a Arena<'a>,
     source: SourceId,
     text: &'a str,
     findings: &'f mut Vec<Diagnostic>,
     open: Vec<Open<'a>>,
-    /// Items and entries of all open collections, innermost last: each collection takes its own when it closes, in one
-    /// piece of the right size.
+    /// Items and entries of all open collections, innermost last: each collection takes its own when it closes.
     items: Vec<Node<'a>>,
     entries: Vec<Entry<'a>>,
     anchors: HashMap<usize, Anchor<'a>>,
@@ -82,7 +82,7 @@ struct Key<'a> {
 }
 
 struct Anchor<'a> {
-    node: Rc<Node<'a>>,
+    node: &'a Node<'a>,
     size: Size,
 }
 
@@ -183,8 +183,8 @@ impl<'a> Reader<'a, '_> {
         let Some(open) = self.open.pop() else { return };
         let mut span = open.span;
         let value = match open.content {
-            Content::List { from } => Value::List(self.items.split_off(from)),
-            Content::Map { from, .. } => Value::Map(self.entries.split_off(from)),
+            Content::List { from } => Value::List(self.arena.nodes.alloc_extend(self.items.drain(from..))),
+            Content::Map { from, .. } => Value::Map(self.arena.entries.alloc_extend(self.entries.drain(from..))),
         };
         let inner = match &value {
             Value::List(items) => items.last().map(|n| n.span),
@@ -202,8 +202,8 @@ impl<'a> Reader<'a, '_> {
             node
         } else {
             let span = node.span;
-            let node = Rc::new(node);
-            self.anchors.insert(anchor, Anchor { node: node.clone(), size });
+            let node = &*self.arena.nodes.alloc(node);
+            self.anchors.insert(anchor, Anchor { node, size });
             Node { span, value: Value::Shared(node) }
         };
         let Some(open) = self.open.last_mut() else {
@@ -241,7 +241,7 @@ impl<'a> Reader<'a, '_> {
             self.findings.push(found.help("write the value out"));
             return false;
         };
-        let (node, size) = (anchor.node.clone(), anchor.size);
+        let (node, size) = (anchor.node, anchor.size);
         self.aliased += size.nodes;
         self.aliased_bytes += size.bytes;
         let problem = if self.open.len() + size.depth > MAX_DEPTH {
@@ -302,7 +302,7 @@ mod tests {
         let id = sources.add("p", text);
         let mut findings = Vec::new();
         let text = sources.get(id).text.clone();
-        read(id, &text, &mut findings);
+        read(&Arena::default(), id, &text, &mut findings);
         let line = |d: &Diagnostic| {
             let (line, col) = sources.get(id).line_col(d.span().start);
             format!("{line}:{col} {} | {}", d.headline, d.help.as_deref().unwrap_or(""))

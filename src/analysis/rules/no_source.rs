@@ -6,7 +6,7 @@ use crate::diagnostic::Diagnostic;
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
     for (id, found) in &facts.predictions {
         let left = facts.scenario.leaves.contains(id);
-        if !found.holds_data || found.loss_ms.is_some() || left || !facts.lost_assets.contains(id) {
+        if !found.holds_data || found.loss_ms.is_some() || left || !facts.loses(id) {
             continue;
         }
         let keys = facts.asset_keys(id);

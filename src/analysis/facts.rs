@@ -38,6 +38,8 @@ pub struct Facts<'a> {
     pub unsaid: BTreeSet<Id>,
     /// Steps by the assets that they name, in order.
     by_asset: HashMap<&'a str, Vec<usize>>,
+    /// Whether each step runs.
+    runs: Vec<bool>,
     /// Gaps of schedules that were asked for: many backups share one.
     gaps: RefCell<Gaps<'a>>,
     /// Sites that are lost.
@@ -60,6 +62,7 @@ impl<'a> Facts<'a> {
         let mut facts = Facts {
             lost: plan.assets.keys().map(String::as_str).filter(|id| lost_assets.contains(*id)).collect(),
             by_asset,
+            runs: scenario.steps.iter().map(|s| s.modes.contains(&compiled.mode) && !compiled.left_out.contains(&s.id)).collect(),
             gaps: RefCell::default(),
             compiled,
             plan,
@@ -84,8 +87,8 @@ impl<'a> Facts<'a> {
     }
 
     /// Whether a step runs in this compilation.
-    pub fn runs(&self, step: &Step) -> bool {
-        step.modes.contains(&self.compiled.mode) && !self.compiled.left_out.contains(&step.id)
+    pub fn runs(&self, step: usize) -> bool {
+        self.runs[step]
     }
 
     /// Steps that name an asset, with their indices, whether or not they run.
@@ -96,7 +99,7 @@ impl<'a> Facts<'a> {
 
     /// Steps that name an asset and run.
     pub fn steps_of(&self, asset: &str) -> impl Iterator<Item = (usize, &'a Step)> {
-        self.named(asset).filter(|(_, s)| self.runs(s))
+        self.named(asset).filter(|(i, _)| self.runs[*i])
     }
 
     /// The longest gap of a backup's schedule in milliseconds, see [`longest_gap_ms`].

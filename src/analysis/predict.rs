@@ -58,7 +58,7 @@ pub fn back_with(facts: &Facts<'_>, id: &str) -> Option<usize> {
 /// The first step, as they would start, that nothing can take back.
 pub fn point_of_no_return(facts: &Facts<'_>) -> Option<Id> {
     let steps = facts.scenario.steps.iter().enumerate();
-    let final_ = steps.filter(|(_, s)| facts.runs(s) && matches!(s.undo, Undo::None(_)));
+    let final_ = steps.filter(|(i, s)| facts.runs(*i) && matches!(s.undo, Undo::None(_)));
     final_.min_by_key(|(i, _)| (facts.schedule.start_ms[*i], *i)).map(|(_, s)| s.id.clone())
 }
 

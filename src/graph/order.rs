@@ -6,7 +6,7 @@
 //! 3. Dependencies of assets: up, what stands on an asset comes back after it; down, it is stopped before it.
 //! 4. Who uses an output waits for the step that gives it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use crate::model::places::ScenarioPlaces;
 use crate::model::{Cause, Join, Node, Phase, Places, Plan, Scenario, Wait};
@@ -169,12 +169,17 @@ impl<'a> Build<'a> {
     fn assets(&mut self) {
         let scenario = self.scenario;
         let mut steps_of: HashMap<&'a str, Vec<usize>> = HashMap::new();
+        // As they are first named: neighbours in the plan are neighbours in memory too.
+        let mut names: Vec<&'a str> = Vec::new();
         for (i, step) in scenario.steps.iter().enumerate() {
-            step.assets.iter().for_each(|a| steps_of.entry(a).or_default().push(i));
+            for asset in &step.assets {
+                let steps = steps_of.entry(asset).or_default();
+                if steps.is_empty() {
+                    names.push(asset);
+                }
+                steps.push(i);
+            }
         }
-        let mut names: Vec<&'a str> = scenario.steps.iter().flat_map(|s| s.assets.iter().map(String::as_str)).collect();
-        names.sort_unstable();
-        names.dedup();
         let of = |asset: &str, phases: &[Phase]| -> Vec<usize> {
             let steps = steps_of.get(asset).into_iter().flatten().copied();
             steps.filter(|&i| phases.contains(&scenario.steps[i].phase)).collect()
@@ -201,7 +206,7 @@ impl<'a> Build<'a> {
                 back.insert(asset, node);
             }
         }
-        let mut above: BTreeMap<&'a str, Vec<&'a str>> = BTreeMap::new();
+        let mut above: HashMap<&'a str, Vec<&'a str>> = HashMap::new();
         for &asset in &names {
             let bases = self.stands_on(asset, &steps_of);
             bases.iter().for_each(|b| above.entry(b).or_default().push(asset));
@@ -209,8 +214,10 @@ impl<'a> Build<'a> {
                 self.between(asset, &bases, &back, of(asset, &[Phase::Recover, Phase::Verify]), true);
             }
         }
-        for (base, tops) in &above {
-            self.between(base, tops, &stopped, of(base, &[Phase::Contain, Phase::Recover]), false);
+        for base in &names {
+            if let Some(tops) = above.get(base) {
+                self.between(base, tops, &stopped, of(base, &[Phase::Contain, Phase::Recover]), false);
+            }
         }
     }
 

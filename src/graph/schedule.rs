@@ -67,7 +67,13 @@ pub fn schedule(compiled: &Compiled, graph: &Graph, takes: &[u64]) -> Schedule {
     let mut sim = Simulation {
         graph,
         takes,
-        steps: &compiled.scenario.steps,
+        slot: compiled
+            .scenario
+            .steps
+            .iter()
+            .zip(takes)
+            .map(|(s, t)| *t > 0 && s.effect != Effect::Manual && s.call.uses != "approval")
+            .collect(),
         limit: compiled.parallel.max(1) as usize,
         open: graph.before.iter().map(Vec::len).collect(),
         ready: [BinaryHeap::new(), BinaryHeap::new()],
@@ -88,7 +94,8 @@ type Ready = BinaryHeap<Reverse<(Reverse<u64>, usize)>>;
 struct Simulation<'a> {
     graph: &'a Graph,
     takes: &'a [u64],
-    steps: &'a [Step],
+    /// Which steps need a slot: not what takes no time, and not a person who is waited for.
+    slot: Vec<bool>,
     limit: usize,
     /// How many predecessors of a node are not done.
     open: Vec<usize>,
@@ -156,10 +163,8 @@ impl Simulation<'_> {
         self.ready[usize::from(self.needs_slot(node))].push(Reverse(urgency(self.graph, node)));
     }
 
-    /// What takes no time, and a person who is waited for, needs no slot.
     fn needs_slot(&self, node: usize) -> bool {
-        let timed = self.takes.get(node).is_some_and(|t| *t > 0);
-        timed && self.steps[node].effect != Effect::Manual && self.steps[node].call.uses != "approval"
+        self.slot.get(node).copied().unwrap_or(false)
     }
 
     fn finish(&mut self, node: usize) {

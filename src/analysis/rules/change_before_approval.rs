@@ -5,10 +5,10 @@ use crate::diagnostic::Diagnostic;
 
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
     let steps = &facts.scenario.steps;
-    let approvals: Vec<usize> = (0..steps.len()).filter(|&i| approves(&steps[i]) && facts.runs(&steps[i])).collect();
+    let approvals: Vec<usize> = (0..steps.len()).filter(|&i| approves(&steps[i]) && facts.runs(i)).collect();
     let Some(&first) = approvals.iter().min_by_key(|&&i| (facts.schedule.start_ms[i], i)) else { return };
     let after = facts.graph.after_any(approvals.iter().map(|&i| i as u32));
-    for (i, step) in steps.iter().enumerate().filter(|(i, s)| changes(s) && facts.runs(s) && !after[*i]) {
+    for (i, step) in steps.iter().enumerate().filter(|(i, s)| changes(s) && facts.runs(*i) && !after[*i]) {
         let label = format!("it does not wait for `{}`", steps[first].id);
         let headline = format!("`{}` can change something before anybody approved", step.id);
         let found = Diagnostic::warn("change-before-approval", headline, facts.step(i).keys.at, label);

@@ -4,19 +4,20 @@ use std::collections::HashMap;
 
 use crate::analysis::facts::Facts;
 use crate::diagnostic::Diagnostic;
-use crate::model::{OnFailure, Step, WhenUnreachable};
+use crate::model::{OnFailure, WhenUnreachable};
 
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
     if facts.own.steps.iter().all(|s| s.refs.is_empty()) {
         return;
     }
-    let by_name: HashMap<&str, &Step> = facts.scenario.steps.iter().map(|s| (s.id.as_str(), s)).collect();
-    for (i, step) in facts.scenario.steps.iter().enumerate().filter(|(_, s)| facts.runs(s)) {
+    let by_name: HashMap<&str, usize> = facts.scenario.steps.iter().enumerate().map(|(i, s)| (s.id.as_str(), i)).collect();
+    for (i, step) in facts.scenario.steps.iter().enumerate().filter(|(i, _)| facts.runs(*i)) {
         for used in &facts.step(i).refs {
-            let Some(giver) = by_name.get(used.step.as_str()) else { continue };
+            let Some(&at) = by_name.get(used.step.as_str()) else { continue };
+            let giver = &facts.scenario.steps[at];
             // A condition may look at what is not there; it then asks, or does not hold.
             let condition = step.when.iter().any(|w| w.step == used.step && w.output == used.output);
-            let why = if !facts.runs(giver) {
+            let why = if !facts.runs(at) {
                 format!("`{}` does not run here", giver.id)
             } else if condition {
                 continue;

@@ -333,10 +333,6 @@ impl<'a> Driver<'a> {
             before: before.clone(),
         };
         let sent = self.world.clock.elapsed();
-        if planted("act-then-append") {
-            self.begin_attempt(i, doing, attempt, prepared, names, before);
-            return self.decided(vec![intent]).await;
-        }
         self.decided(vec![intent]).await?;
         if self.world.clock.elapsed().saturating_sub(sent) > STALE {
             self.store.beat(&self.lease).await?;

@@ -151,7 +151,6 @@ mod planted {
             "undo-under-holder",
             "undo-forwards",
             "forget-failed",
-            "act-then-append",
             "lost-is-failed",
             "close-at-once",
             "always-shown",

@@ -2,6 +2,7 @@
 //! nothing else.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -58,9 +59,10 @@ pub struct Input {
 pub struct Compilation {
     /// The texts that findings point into.
     pub sources: Sources,
-    /// The plan, without what is broken in it; none if the text cannot be read at all. The steps of its scenarios
-    /// stand in `checked`, and not twice.
-    pub plan: Option<Plan>,
+    /// What its scenarios share, without what is broken in it; none if the text cannot be read at all.
+    pub plan: Option<Arc<Plan>>,
+    /// How many scenarios it has.
+    pub scenarios: usize,
     /// Where its words stand.
     pub places: Places,
     /// What is wrong, by place.
@@ -96,20 +98,21 @@ pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compila
     let Some(read) = read(id, &sources, &given, &mut findings) else {
         return Ok(Compilation { sources, findings, ..Compilation::default() });
     };
-    let Lowered { mut plan, places, broken, broken_scenarios } = read;
+    let Lowered { plan, scenarios, places, broken, broken_scenarios } = read;
+    let plan = Arc::new(plan);
+    let count = scenarios.len();
     let circles = graph::cycle::asset_cycles(&plan, &places);
     let circled = !circles.is_empty();
     findings.extend(circles);
     let mut checked = Vec::new();
     let wanted = |s: &Scenario| input.scenario.as_ref().is_none_or(|id| *id == s.id);
     if let (Some(id), Some(at)) = (&input.scenario, scenario_at)
-        && !plan.scenarios.iter().any(|s| s.id == *id)
+        && !scenarios.iter().any(|s| s.id == *id)
     {
-        findings.push(unknown("scenario", id, at, plan.scenarios.iter().map(|s| s.id.as_str())));
+        findings.push(unknown("scenario", id, at, scenarios.iter().map(|s| s.id.as_str())));
     }
-    for (index, &broken_here) in broken_scenarios.iter().enumerate() {
-        let scenario = &plan.scenarios[index];
-        if !wanted(scenario) {
+    for (index, (scenario, broken_here)) in scenarios.into_iter().zip(broken_scenarios).enumerate() {
+        if !wanted(&scenario) {
             continue;
         }
         if input.scenario.is_some() {
@@ -119,24 +122,23 @@ pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compila
                 }
             }
         }
-        let order = graph::order::order(&plan, scenario, index, &places);
+        let order = graph::order::order(&plan, &scenario, index, &places);
         let step_at = |i: usize| places.scenarios[index].steps[i].keys.at;
-        let placed = || graph::order::order_with_places(&plan, scenario, index, &places);
+        let placed = || graph::order::order_with_places(&plan, &scenario, index, &places);
         // Steps of assets that stand on each other wait for each other too: that was said once.
-        let cycles = if circled { Vec::new() } else { graph::cycle::cycles(scenario, &order, &placed, &step_at) };
+        let cycles = if circled { Vec::new() } else { graph::cycle::cycles(&scenario, &order, &placed, &step_at) };
         let sound = cycles.is_empty() && !circled && !broken && !broken_here;
         findings.extend(cycles);
         if !sound {
             continue;
         }
-        let (files, missing) = files(loader, path, scenario, &places.scenarios[index]);
+        let (files, missing) = files(loader, path, &scenario, &places.scenarios[index]);
         findings.extend(missing);
-        let (mode, left_out) = (input.mode.unwrap_or_else(|| scenario.default_mode()), left_out(scenario, input));
-        let steps = std::mem::take(&mut plan.scenarios[index].steps);
+        let (mode, left_out) = (input.mode.unwrap_or_else(|| scenario.default_mode()), left_out(&scenario, input));
         let compiled = Compiled {
             format: 1,
-            plan: shallow(&plan),
-            scenario: Scenario { steps, ..plan.scenarios[index].clone() },
+            plan: Arc::clone(&plan),
+            scenario,
             mode,
             parallel: input.parallel.unwrap_or(PARALLEL).max(1),
             left_out,
@@ -151,7 +153,7 @@ pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compila
     }
     findings.sort_by(|a, b| (a.span(), a.rule, &a.headline).cmp(&(b.span(), b.rule, &b.headline)));
     findings.dedup();
-    Ok(Compilation { sources, plan: Some(plan), places, findings, checked })
+    Ok(Compilation { sources, plan: Some(plan), scenarios: count, places, findings, checked })
 }
 
 /// Text to tree to plan; the tree is forgotten.
@@ -176,23 +178,6 @@ impl CommandLine {
         let start = self.text.len() as u32;
         self.text.push_str(word);
         Span { source: crate::source::SourceId(1), start, end: self.text.len() as u32 }
-    }
-}
-
-/// The plan without its scenarios, which may be large.
-fn shallow(plan: &Plan) -> Plan {
-    Plan {
-        name: plan.name.clone(),
-        title: plan.title.clone(),
-        owner: plan.owner.clone(),
-        params: plan.params.clone(),
-        secrets: plan.secrets.clone(),
-        journal: plan.journal.clone(),
-        sites: plan.sites.clone(),
-        tiers: plan.tiers.clone(),
-        contacts: plan.contacts.clone(),
-        assets: plan.assets.clone(),
-        scenarios: Vec::new(),
     }
 }
 

@@ -6,7 +6,7 @@ pub mod loss;
 pub mod predict;
 pub mod rules;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use facts::Facts;
 use sha2::{Digest, Sha256};
@@ -98,11 +98,12 @@ fn canonical(compiled: &Compiled) -> String {
 
 fn without_texts(compiled: &Compiled) -> Compiled {
     let mut bare = compiled.clone();
-    bare.plan.title = None;
-    bare.plan.contacts.values_mut().for_each(|c| *c = Default::default());
-    bare.plan.sites.values_mut().for_each(|s| s.title = None);
-    bare.plan.assets.values_mut().for_each(|a| a.title = None);
-    bare.plan.params.values_mut().for_each(|p| p.title = None);
+    let plan = Arc::make_mut(&mut bare.plan);
+    plan.title = None;
+    plan.contacts.values_mut().for_each(|c| *c = Default::default());
+    plan.sites.values_mut().for_each(|s| s.title = None);
+    plan.assets.values_mut().for_each(|a| a.title = None);
+    plan.params.values_mut().for_each(|p| p.title = None);
     bare.scenario.title = None;
     bare.scenario.symptoms.clear();
     bare.scenario.steps.iter_mut().for_each(|s| s.title = None);

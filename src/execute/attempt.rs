@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::state::State;
 use crate::actions::{self, Action, Ctx, Earlier, Effect, Probe, Target, template};
 use crate::journal::{Answer, Doing};
-use crate::model::{ActionUse, Mode, SecretSource, Step, Undo, target_of};
+use crate::model::{ActionUse, SecretSource, Step, Undo, target_of};
 use crate::world::strike::Striker;
 use crate::world::{Fault, Landed, World};
 
@@ -170,11 +170,7 @@ fn value_of(state: &State, path: &str) -> Option<Value> {
         ("params", name, None) => state.plan().plan.params.get(name)?.value.clone(),
         ("run", "id", None) => Some(json!(state.run)),
         ("run", "started_at", None) => Some(json!(state.started_at.to_string())),
-        ("run", "mode", None) => Some(json!(match state.plan().mode {
-            Mode::Planned => "planned",
-            Mode::Unplanned => "unplanned",
-            Mode::Drill => "drill",
-        })),
+        ("run", "mode", None) => Some(json!(state.plan().mode)),
         ("steps", step, Some(output)) => state.steps[state.find(step)?].outputs.get(output).cloned(),
         ("assets", asset, Some("recovered_at")) => Some(json!(state.recovered.get(asset)?.at.to_string())),
         _ => None,
@@ -454,7 +450,7 @@ pub fn targets(state: &State) -> Vec<String> {
                     .iter()
                     .filter_map(|k| connect.get(*k).map(|v| (*k, v)))
                     .collect();
-            let kind = format!("{:?}", target.kind).to_lowercase();
+            let kind = target.kind;
             let words = key.values().map(|v| template::plain(v)).collect::<Vec<_>>().join(" ");
             out.insert(if words.is_empty() { format!("{} {}", plan.plan.name, target.asset) } else { format!("{kind} {words}") });
         }

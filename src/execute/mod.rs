@@ -9,8 +9,10 @@ pub mod measure;
 pub mod offline;
 pub mod planted;
 pub mod rollback;
+pub mod start;
 pub mod state;
 pub mod words;
 
 pub use driver::{Driver, Outcome};
+pub use start::Start;
 pub use state::{Life, State};

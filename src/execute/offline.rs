@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::machine::{self, Command, Hands, Idle};
+use super::start::Start;
 use super::state::State;
 use crate::analysis::Checked;
 use crate::journal::{About, Answer, Doing, End, Entry, Event, Word};
@@ -44,20 +45,7 @@ pub fn rehearse(checked: &Checked, faults: &Faults) -> Result<Rehearsed, String>
     let start = Timestamp::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
     let scenario = &checked.compiled().scenario;
     let before = std::time::Duration::from_millis(scenario.detect_ms + scenario.decide_ms);
-    let first = Event::RunStarted {
-        plan: checked.compiled().plan.name.clone(),
-        scenario: scenario.id.clone(),
-        mode: format!("{:?}", checked.compiled().mode).to_lowercase(),
-        digest: checked.digest().to_owned(),
-        compiled: checked.to_json(),
-        dir: String::new(),
-        operator: String::new(),
-        host: String::new(),
-        commit: None,
-        incident_start: start - before,
-        incident_assumed: true,
-        version: String::new(),
-    };
+    let first = Start { incident_start: start - before, incident_assumed: true, ..Start::default() }.of(checked);
     let state = State::of("dry-run", &[Entry { seq: 1, at: start, event: first }]).map_err(|e| e.to_string())?;
     let parallel = checked.compiled().parallel.max(1) as usize;
     let mut world = Nothing {

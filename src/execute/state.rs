@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 
 use crate::analysis::Checked;
 use crate::journal::{About, Answer, Doing, End, Entry, Event, Word};
-use crate::model::{Compiled, Mode, Node, Step};
+use crate::model::{Compiled, Node, Step};
 
 /// Where a step stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -286,12 +286,7 @@ impl State {
         if self.plan().left_out.contains(&step.id) {
             return Some("left out when the run was started".to_owned());
         }
-        let word = match mode {
-            Mode::Planned => "planned",
-            Mode::Unplanned => "unplanned",
-            Mode::Drill => "drill",
-        };
-        (!step.modes.contains(&mode)).then(|| format!("it does not run in mode {word}"))
+        (!step.modes.contains(&mode)).then(|| format!("it does not run in mode {mode}"))
     }
 
     /// What a step waits for that is not done, as the plan says it.

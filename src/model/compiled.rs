@@ -2,18 +2,19 @@
 //! predicted. Its canonical JSON is what digests are taken of, and what a journal keeps.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Id, Mode, Plan, Scenario};
 
-/// The compiled plan. `plan.scenarios` is empty: `scenario` is the one that runs.
+/// The compiled plan of one scenario.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Compiled {
     /// Version of this shape: 1.
     pub format: u32,
-    /// Everything but the scenarios.
-    pub plan: Plan,
+    /// What all its scenarios share.
+    pub plan: Arc<Plan>,
     /// What runs.
     pub scenario: Scenario,
     /// In which mode.

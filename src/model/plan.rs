@@ -37,8 +37,6 @@ pub struct Plan {
     pub contacts: BTreeMap<Id, Contact>,
     /// What must be recovered.
     pub assets: BTreeMap<Id, Asset>,
-    /// What may happen, and the way back; in the order in which they are written.
-    pub scenarios: Vec<Scenario>,
 }
 
 /// A parameter: its declaration and its value in this compilation.
@@ -214,8 +212,9 @@ pub struct Replica {
 }
 
 /// How a backup is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display, strum::IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 #[expect(missing_docs, reason = "the words of the language")]
 pub enum BackupMethod {
     Full,
@@ -325,8 +324,9 @@ pub enum Cause {
 }
 
 /// In which circumstances a scenario runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display, strum::IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 #[expect(missing_docs, reason = "the words of the language")]
 pub enum Mode {
     Planned,

@@ -23,7 +23,7 @@ pub fn target_of(plan: &Plan, step: &Step, call: &ActionUse) -> Option<Target> {
 }
 
 fn source(backup: &Backup) -> Source {
-    let method = format!("{:?}", backup.method).to_lowercase();
+    let method = backup.method.to_string();
     let places = std::iter::once(&backup.to).chain(backup.copies.iter().map(|c| &c.to)).cloned().collect();
     Source { id: backup.id.clone(), method, places }
 }

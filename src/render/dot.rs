@@ -11,7 +11,7 @@ pub fn render(checked: &Checked, critical: bool) -> String {
     let numbers = view::numbers(&view::order(checked));
     let mut out = format!("digraph \"{}\" {{\n  rankdir=LR;\n  node [shape=box];\n", escape::dot(&compiled.scenario.id));
     for (i, step) in compiled.scenario.steps.iter().enumerate() {
-        let label = format!("{}. {}\\n{}", numbers[i], escape::dot(&step.id), view::phase_word(step.phase));
+        let label = format!("{}. {}\\n{}", numbers[i], escape::dot(&step.id), step.phase);
         let bold = if compiled.point_of_no_return.as_ref() == Some(&step.id) { ", penwidth=3" } else { "" };
         let fill = if longest.contains(&i) { ", style=filled" } else { "" };
         let tip = escape::dot(&view::title(compiled, step));

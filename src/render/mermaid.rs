@@ -28,7 +28,7 @@ fn steps(checked: &Checked, critical: bool) -> String {
         if of.is_empty() {
             continue;
         }
-        out.push_str(&format!("  subgraph {}\n", view::phase_word(phase)));
+        out.push_str(&format!("  subgraph {}\n", phase));
         for i in of {
             let step = &compiled.scenario.steps[i];
             let label = escape::mermaid(&format!("{}. {}", numbers[i], step.id));
@@ -79,7 +79,7 @@ fn groups(checked: &Checked) -> String {
     let mut out = "flowchart TD\n".to_owned();
     for (key, n) in &nodes {
         let asset = if key.1.is_empty() { String::new() } else { format!(" {}", key.1) };
-        let label = escape::mermaid(&format!("{}{asset}: {n} step{}", view::phase_word(key.0), if *n == 1 { "" } else { "s" }));
+        let label = escape::mermaid(&format!("{}{asset}: {n} step{}", key.0, if *n == 1 { "" } else { "s" }));
         out.push_str(&format!("  g{}[\"{label}\"]\n", ids[key]));
     }
     let mut edges = BTreeSet::new();

@@ -157,7 +157,7 @@ fn page(checked: &Checked) -> Page {
         title: scenario.title.clone().unwrap_or_else(|| format!("{}: {}", compiled.plan.name, scenario.id)),
         plan: compiled.plan.title.clone().unwrap_or_else(|| compiled.plan.name.clone()),
         scenario: scenario.id.clone(),
-        mode: view::mode_word(compiled.mode),
+        mode: compiled.mode.into(),
         cause: view::cause_words(scenario.cause),
         length: duration_text(expected.total_ms),
         symptoms: scenario.symptoms.clone(),
@@ -200,7 +200,7 @@ fn step_view(compiled: &Compiled, numbers: &[usize], index: usize, begins_ms: u6
             .filter(|s| !shown(s, &blocks)),
         asked: view::asked(compiled, step),
         instruction,
-        phase: view::phase_word(step.phase),
+        phase: step.phase.into(),
         place: step.at.as_ref().map(|at| view::site(compiled, at)),
         contact: step.contact.as_ref().map(|c| view::contact(compiled, c)),
         assets: (!step.assets.is_empty()).then(|| listed(&step.assets)),
@@ -321,7 +321,7 @@ fn backups(compiled: &Compiled) -> Vec<Copy> {
     let mut out = Vec::new();
     for (id, asset) in assets {
         for backup in &asset.backups {
-            let method = format!("{:?}", backup.method).to_lowercase();
+            let method = backup.method;
             let when = match (&backup.schedule, backup.continuous_ms) {
                 (Some(cron), _) => format!(", {} {}", code(cron), backup.timezone.as_deref().unwrap_or("UTC")),
                 (None, Some(ms)) => format!(", at most {} behind", duration_text(ms)),

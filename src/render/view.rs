@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::actions::template::{self, Part};
 use crate::actions::units::duration_text;
-use crate::actions::{self, Action, Effect, Manual, Phase, matcher, shell};
+use crate::actions::{self, Action, Effect, Manual, matcher, shell};
 use crate::analysis::Checked;
 use crate::graph::schedule::{self, Schedule};
-use crate::model::{ActionUse, Cause, Compiled, Mode, Node, ParamKind, Retry, SecretSource, Step, Undo, Wait, WhenUnreachable, target_of};
+use crate::model::{ActionUse, Cause, Compiled, Node, ParamKind, Retry, SecretSource, Step, Undo, Wait, WhenUnreachable, target_of};
 
 /// The order in which a person works: as written, and where a step waits for one written later, after that one.
 pub fn order(checked: &Checked) -> Vec<usize> {
@@ -169,7 +169,7 @@ pub fn left_out(compiled: &Compiled, step: &Step) -> Option<String> {
     if compiled.left_out.contains(&step.id) {
         return Some("left out when this plan was compiled".to_owned());
     }
-    let modes: Vec<&str> = step.modes.iter().map(|m| mode_word(*m)).collect();
+    let modes: Vec<&str> = step.modes.iter().map(|m| m.into()).collect();
     (!step.modes.contains(&compiled.mode)).then(|| format!("it runs only in mode {}", modes.join(", ")))
 }
 
@@ -297,7 +297,7 @@ fn variable(compiled: &Compiled, path: &str) -> Option<Variable> {
         "run" => {
             let (value, what) = match rest {
                 "started_at" => ("\"$(date -u +%Y-%m-%dT%H:%M:%SZ)\"", "when you began"),
-                "mode" => (mode_word(compiled.mode), "the mode"),
+                "mode" => (compiled.mode.into(), "the mode"),
                 _ => ("by-hand", "the name of this run"),
             };
             Some(Variable { name, value: Some(value.to_owned()), what: what.to_owned() })
@@ -375,27 +375,6 @@ pub fn people(compiled: &Compiled, numbers: &[usize]) -> BTreeMap<String, BTreeS
         out.entry(contact).or_default().insert(format!("{verb} {}", ranges(&on)));
     }
     out
-}
-
-/// A phase as the language writes it.
-pub fn phase_word(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Assess => "assess",
-        Phase::Contain => "contain",
-        Phase::Prepare => "prepare",
-        Phase::Recover => "recover",
-        Phase::Verify => "verify",
-        Phase::Close => "close",
-    }
-}
-
-/// A mode as the language writes it.
-pub fn mode_word(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Planned => "planned",
-        Mode::Unplanned => "unplanned",
-        Mode::Drill => "drill",
-    }
 }
 
 /// A cause in words.

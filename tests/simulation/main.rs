@@ -359,7 +359,7 @@ impl Play {
                 _ => {}
             }
         }
-        let start = entries.first().map_or(0, |e| e.at.as_millisecond()) - self.started_ms as i64;
+        let start = entries.first().map_or(0, |e| e.at.as_millisecond());
         for deed in self.sim.deeds() {
             let by = deed.by.trim_start_matches("drplan ");
             if !by.starts_with(&self.run) {

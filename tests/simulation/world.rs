@@ -43,7 +43,6 @@ pub struct Play {
     pub sim: Sim,
     pub memory: Arc<Memory>,
     pub run: String,
-    pub started_ms: u64,
     turn: Turn,
     deaths: Cell<u64>,
     touched: Cell<u64>,
@@ -111,7 +110,7 @@ impl Play {
             };
             sim.block_on(memory.create(&run, (now, event))).expect("nobody dies here").expect("a new run");
         }
-        Play { sim, memory, run, started_ms: 0, turn: scene.turn, deaths: Cell::new(0), touched: Cell::new(0) }
+        Play { sim, memory, run, turn: scene.turn, deaths: Cell::new(0), touched: Cell::new(0) }
     }
 
     pub fn deaths(&self) -> u64 {

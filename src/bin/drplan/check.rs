@@ -61,6 +61,6 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
 }
 
 fn verdict(compilation: &Compilation) -> String {
-    let n = compilation.plan.as_ref().map_or(0, |p| p.scenarios.len());
+    let n = compilation.scenarios;
     format!("{n} scenario{}, {}", if n == 1 { "" } else { "s" }, emit::summary(&compilation.findings))
 }

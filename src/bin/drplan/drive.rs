@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use clap::Args;
 use drplan::execute::driver::{Observer, Options};
 use drplan::execute::machine::Idle;
-use drplan::execute::{Driver, Outcome, State, words};
+use drplan::execute::{Driver, Outcome, Start, State, words};
 use drplan::journal::{End, Entry, Event, Store, Word};
 use drplan::report::{Story, lines};
 use jiff::Timestamp;
@@ -289,23 +289,11 @@ pub fn story_of<'a>(story: &'a mut Option<Story>, run: &str, entry: &Entry, stat
 }
 
 fn first(state: &State) -> Entry {
-    let plan = state.plan();
-    Entry {
-        seq: 1,
-        at: state.started_at,
-        event: Event::RunStarted {
-            plan: plan.plan.name.clone(),
-            scenario: plan.scenario.id.clone(),
-            mode: format!("{:?}", plan.mode).to_lowercase(),
-            digest: state.checked.digest().to_owned(),
-            compiled: state.checked.to_json(),
-            dir: state.dir.clone(),
-            operator: String::new(),
-            host: String::new(),
-            commit: None,
-            incident_start: state.incident_start,
-            incident_assumed: state.incident_assumed,
-            version: String::new(),
-        },
-    }
+    let start = Start {
+        dir: state.dir.clone(),
+        incident_start: state.incident_start,
+        incident_assumed: state.incident_assumed,
+        ..Start::default()
+    };
+    Entry { seq: 1, at: state.started_at, event: start.of(&state.checked) }
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 use clap::Args as ClapArgs;
 use drplan::actions;
 use drplan::analysis::Checked;
-use drplan::journal::{self, Event};
+use drplan::execute::Start;
+use drplan::journal;
 use drplan::model::{Cause, Mode, Step, Undo};
 use drplan::report::lines::time;
 use drplan::world::real;
@@ -96,12 +97,7 @@ async fn begin(args: &Args, settings: &Settings, checked: Checked, dir: &str) ->
         return Err(Stop::usage(format!("--incident-start {incident_start} is in the future")));
     }
     let run = journal::new_run_id(&plan.plan.name, now, &real::salt());
-    let event = Event::RunStarted {
-        plan: plan.plan.name.clone(),
-        scenario: plan.scenario.id.clone(),
-        mode: format!("{:?}", plan.mode).to_lowercase(),
-        digest: checked.digest().to_owned(),
-        compiled: checked.to_json(),
+    let start = Start {
         dir: dir.to_owned(),
         operator: desk.operator.clone(),
         host: real::host_name(),
@@ -110,6 +106,7 @@ async fn begin(args: &Args, settings: &Settings, checked: Checked, dir: &str) ->
         incident_assumed: args.incident_start.is_none() && !planned,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
+    let event = start.of(&checked);
     desk.begin(&run)?;
     desk.store.create(&run, (now, event)).await?;
     output::say(&format!("run {run}\n\n"));
@@ -125,11 +122,11 @@ pub fn directory(plan: &Path) -> Result<String, Stop> {
 /// What is about to happen, before anything does.
 fn opening(checked: &Checked, desk: &Desk) -> String {
     let plan = checked.compiled();
-    let mode = format!("{:?}", plan.mode).to_lowercase();
     let mut out = format!(
-        "{} · {} · {mode} · {} steps, about {}\n",
+        "{} · {} · {} · {} steps, about {}\n",
         plan.plan.title.as_deref().unwrap_or(&plan.plan.name),
         plan.scenario.title.as_deref().unwrap_or(&plan.scenario.id),
+        plan.mode,
         plan.scenario.steps.len(),
         time(plan.predicted_ms)
     );

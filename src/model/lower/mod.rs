@@ -14,7 +14,7 @@ use super::places::{Keys, Places};
 use super::scope::{Scope, Spot, list};
 use super::shapes::Shapes;
 use super::vocabulary as words;
-use super::{Contact, Plan, Secret, SecretSource, Site, Tier};
+use super::{Contact, Plan, Scenario, Secret, SecretSource, Site, Tier};
 use crate::actions::Type;
 use crate::diagnostic::{Diagnostic, Level, nearest};
 use crate::source::Span;
@@ -31,6 +31,8 @@ pub const HERE: &str = "here";
 pub struct Lowered {
     /// The plan.
     pub plan: Plan,
+    /// What may happen, and the way back; in the order in which they are written.
+    pub scenarios: Vec<Scenario>,
     /// Its places.
     pub places: Places,
     /// True if something outside the scenarios was refused.
@@ -49,11 +51,11 @@ pub fn lower(root: &Node<'_>, text: &str, given: &Given, findings: &mut Vec<Diag
     let mut scope = Scope { text, sites: root.get("sites"), assets: root.get("assets"), ..Scope::default() };
     scope.params = params::params(root.get("params"), given, text, findings);
     scope.secrets = names(root.get("secrets"));
-    let mut lower = Lower { names: Names::of_plan(root), scope, findings, plan: Plan::default(), places: Places::default() };
+    let mut lower = Lower { names: Names::of_plan(root), scope, findings, plan: Plan::default(), scenarios: Vec::new(), places: Places::default() };
     lower.top(root);
     let broken = lower.findings.iter().any(|f| f.level == Level::Deny);
-    let broken_scenarios = lower.scenarios(root);
-    Lowered { plan: lower.plan, places: lower.places, broken, broken_scenarios }
+    let broken_scenarios = lower.all_scenarios(root);
+    Lowered { plan: lower.plan, scenarios: lower.scenarios, places: lower.places, broken, broken_scenarios }
 }
 
 /// Sections whose names are used elsewhere.
@@ -115,6 +117,7 @@ struct Lower<'f, 't> {
     scope: Scope<'t>,
     findings: &'f mut Vec<Diagnostic>,
     plan: Plan,
+    scenarios: Vec<Scenario>,
     places: Places,
 }
 

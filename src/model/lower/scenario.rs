@@ -21,7 +21,7 @@ pub(super) struct Around<'s> {
 
 impl<'t> Lower<'_, 't> {
     /// Reads every scenario; for each, whether something in it was refused.
-    pub(super) fn scenarios(&mut self, root: &'t Node<'t>) -> Vec<bool> {
+    pub(super) fn all_scenarios(&mut self, root: &'t Node<'t>) -> Vec<bool> {
         let Some(section) = root.get("scenarios") else { return Vec::new() };
         if section.map().is_none() {
             self.shape("scenarios", section, &Type::ById(&Type::Record(words::SCENARIO)), Spot::Plan);
@@ -96,7 +96,7 @@ impl<'t> Lower<'_, 't> {
                 places.steps.push(place);
             }
         }
-        self.plan.scenarios.push(scenario);
+        self.scenarios.push(scenario);
         self.places.scenarios.push(places);
         true
     }

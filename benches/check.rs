@@ -9,6 +9,10 @@ use std::time::Duration;
 use drplan::compile::{Input, compile};
 use rustix::time::{ClockId, clock_gettime};
 
+/// The program's own.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// All of `check` on 10 000 steps, as a multiple of bare parser events.
 const MOST_OVER_EVENTS: f64 = 4.0;
 /// 100 000 steps, as a multiple of 10 000.
@@ -17,9 +21,9 @@ const MOST_GROWTH: f64 = 11.0;
 fn main() -> ExitCode {
     let small = plan(10_000);
     let large = plan(100_000);
-    let events = best(9, || assert!(parser_events(&small) > 100_000));
-    let small_check = best(9, || check(&small));
-    let large_check = best(3, || check(&large));
+    let events = best(|| assert!(parser_events(&small) > 100_000));
+    let small_check = best(|| check(&small));
+    let large_check = best(|| check(&large));
 
     let over_events = small_check.as_secs_f64() / events.as_secs_f64();
     let growth = large_check.as_secs_f64() / small_check.as_secs_f64();
@@ -54,14 +58,14 @@ fn parser_events(text: &BTreeMap<String, String>) -> usize {
     events.fold(0, |n, event| n + usize::from(std::hint::black_box(event).is_ok()))
 }
 
-/// The fastest of some turns, in time of this process: what else the machine does is not counted.
-fn best(turns: u32, mut work: impl FnMut()) -> Duration {
+/// The fastest of nine turns, in time of this process: what else the machine does is not counted.
+fn best(mut work: impl FnMut()) -> Duration {
     let turn = |work: &mut dyn FnMut()| {
         let began = used();
         work();
         used().saturating_sub(began)
     };
-    (0..turns).map(|_| turn(&mut work)).min().unwrap_or_default()
+    (0..9).map(|_| turn(&mut work)).min().unwrap_or_default()
 }
 
 /// Processor time that this process has had.

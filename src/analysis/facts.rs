@@ -1,7 +1,9 @@
 //! One compiled scenario as rules look at it: the plan, its order, its schedule, what is lost and where words stand.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
+
+use foldhash::{HashMap, HashMapExt, HashSet};
 
 use super::gaps::longest_gap_ms;
 use super::predict::predictions;

@@ -1,8 +1,9 @@
 //! Predicted recovery time and data loss of every asset that a scenario touches, beside its objectives, and the point
 //! of no return. It judges nothing: that is for rules.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use foldhash::HashMap;
 use serde_json::Value;
 
 use super::facts::Facts;

@@ -1,6 +1,8 @@
 //! Cycles, each shown whole: the shortest one of every knot, with the reason and the place of each edge.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use foldhash::{HashMap, HashMapExt, HashSet};
 
 use super::knots::knots;
 use super::order::Order;
@@ -86,7 +88,7 @@ fn acyclic(nodes: usize, edges: &[(usize, usize)]) -> bool {
 
 /// The shortest way round within a knot, from a step if there is one in it.
 fn shortest(knot: &[usize], next: &dyn Fn(usize) -> Vec<usize>) -> Option<Vec<usize>> {
-    let inside: std::collections::HashSet<usize> = knot.iter().copied().collect();
+    let inside: HashSet<usize> = knot.iter().copied().collect();
     let mut best: Option<Vec<usize>> = None;
     for &start in knot.iter().take(STARTS) {
         let mut from: HashMap<usize, usize> = HashMap::new();

@@ -6,7 +6,9 @@
 //! 3. Dependencies of assets: up, what stands on an asset comes back after it; down, it is stopped before it.
 //! 4. Who uses an output waits for the step that gives it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+
+use foldhash::{HashMap, HashMapExt};
 
 use crate::model::places::ScenarioPlaces;
 use crate::model::{Cause, Join, Node, Phase, Places, Plan, Scenario, Wait};

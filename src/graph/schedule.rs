@@ -2,8 +2,9 @@
 //! parallel limit. The executor starts steps by the same rule, [`urgency`] and [`collide`].
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap};
 
+use foldhash::{HashMap, HashMapExt};
 use serde_json::Value;
 
 use super::Graph;

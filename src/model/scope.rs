@@ -1,8 +1,9 @@
 //! What a `${…}` stands for while a plan is read: a value that is known now, or one that only a run can know. It does
 //! not check where it stands.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use foldhash::HashMap;
 use serde_json::Value;
 
 use super::Param;
@@ -46,7 +47,7 @@ impl<'t> StepHead<'t> {
     /// Its outputs: those of its action, and those that the step itself declares or lets a person record.
     pub fn outputs(&self) -> Option<Vec<&'t str>> {
         let action = self.action?;
-        let keys = |node: Option<&'t Node<'t>>| node.and_then(Node::map).unwrap_or(&[]).iter().map(|e| e.key.as_ref());
+        let keys = |node: Option<&'t Node<'t>>| node.and_then(Node::map).unwrap_or(&[]).iter().map(|e| e.key);
         let recorded = self.node.get("with").and_then(|w| w.get("record")).filter(|_| action.name == "manual");
         Some(action.outputs.iter().map(|o| o.name).chain(keys(self.node.get("outputs"))).chain(keys(recorded)).collect())
     }
@@ -190,27 +191,27 @@ impl<'t> Scope<'t> {
             Core::Bool(b) => Value::Bool(b),
             Core::Int(i) => Value::from(i),
             Core::Float(f) => Value::from(f),
-            Core::Text => self.fill(&scalar.text, spot),
+            Core::Text => self.fill(scalar.text, spot),
         }
     }
 
     fn site_title(&self, path: &str, name: &str) -> Result<Meaning, Unknown> {
-        let names = self.sites.and_then(Node::map).unwrap_or(&[]).iter().map(|e| e.key.as_ref());
+        let names = self.sites.and_then(Node::map).unwrap_or(&[]).iter().map(|e| e.key);
         let Some(site) = self.sites.and_then(|s| s.get(name)) else {
             return Err(unknown("site", path, name, names, "sites"));
         };
-        let title = site.get("title").and_then(Node::scalar).map_or(name, |s| s.text.as_ref());
+        let title = site.get("title").and_then(Node::scalar).map_or(name, |s| s.text);
         Ok(Meaning::Value(self.fill(title, Spot::Connect)))
     }
 
     fn connect(&self, path: &str, name: &str, key: &str, spot: Spot<'_>) -> Result<Meaning, Unknown> {
-        let names = self.assets.and_then(Node::map).unwrap_or(&[]).iter().map(|e| e.key.as_ref());
+        let names = self.assets.and_then(Node::map).unwrap_or(&[]).iter().map(|e| e.key);
         let Some(asset) = self.assets.and_then(|s| s.get(name)) else {
             return Err(unknown("asset", path, name, names, "assets"));
         };
         let connect = asset.get("connect");
         let Some(node) = connect.and_then(|c| c.get(key)) else {
-            let keys = connect.and_then(Node::map).unwrap_or(&[]).iter().map(|e| e.key.as_ref());
+            let keys = connect.and_then(Node::map).unwrap_or(&[]).iter().map(|e| e.key);
             return Err(unknown("key", path, key, keys, &format!("the `connect` of `{name}`")));
         };
         let value = self.json(node, Spot::Connect);

@@ -66,7 +66,7 @@ impl Shapes<'_, '_> {
             Type::Record(fields) => self.record(key, node, fields, &[]),
             Type::Call => self.call(key, node),
             Type::Matchers => match node.map() {
-                Some(entries) => entries.iter().for_each(|e| self.value(&e.key, &e.value, &Type::Matcher)),
+                Some(entries) => entries.iter().for_each(|e| self.value(e.key, &e.value, &Type::Matcher)),
                 None => self.wrong_kind(key, node, kind),
             },
             Type::Matcher => self.matcher(key, node),
@@ -110,7 +110,7 @@ impl Shapes<'_, '_> {
         let given = |name: &str| entries.iter().any(|e| e.key == name);
         for field in fields.iter().filter(|f| f.required && !given(f.name)) {
             // A misspelt key was reported once already.
-            if entries.iter().any(|e| nearest(&e.key, [field.name]).is_some() && !fields.iter().any(|f| f.name == e.key)) {
+            if entries.iter().any(|e| nearest(e.key, [field.name]).is_some() && !fields.iter().any(|f| f.name == e.key)) {
                 continue;
             }
             let name = field.name;
@@ -133,12 +133,12 @@ impl Shapes<'_, '_> {
 
     /// Checks the key of an entry as an id.
     pub fn name(&mut self, entry: &Entry<'_>) {
-        self.id(&entry.key, entry.at, false, false);
+        self.id(entry.key, entry.at, false, false);
     }
 
     fn named(&mut self, entry: &Entry<'_>, kind: &Type, item: &Type) {
         if matches!(kind, Type::ById(_)) {
-            self.id(&entry.key, entry.at, false, false);
+            self.id(entry.key, entry.at, false, false);
         }
         if entry.value.is_null() && !matches!(item, Type::Any | Type::Matcher) {
             // `eu-west-1:` alone is a site without keys, unless some key is required.
@@ -147,7 +147,7 @@ impl Shapes<'_, '_> {
                 _ => self.empty(entry),
             };
         }
-        self.value(&entry.key, &entry.value, item);
+        self.value(entry.key, &entry.value, item);
     }
 
     fn empty(&mut self, entry: &Entry<'_>) {
@@ -160,7 +160,7 @@ impl Shapes<'_, '_> {
         let found =
             Diagnostic::deny("unknown-key", format!("unknown key `{}` in `{key}`", entry.key), entry.at, "not a word of the language here");
         let built: Vec<&str> = fields.iter().filter(|f| !matches!(f.kind, Type::NotYet)).map(|f| f.name).collect();
-        self.findings.push(match nearest(&entry.key, open()) {
+        self.findings.push(match nearest(entry.key, open()) {
             Some(near) => found.help(format!("write `{near}`")),
             None if built.is_empty() => found.help("leave it out: no key is known here"),
             None => found.help(format!("known here: {}", list(&built))),
@@ -178,7 +178,7 @@ impl Shapes<'_, '_> {
         let value = self.scope.json(node, self.spot);
         if let Some(problem) = matcher::problem(&value) {
             let found = Diagnostic::deny("wrong-type", format!("`{key}` wants a value or a matcher"), node.head(), problem);
-            let known = node.map().and_then(|m| m.first()).and_then(|e| nearest(&e.key, matcher::WORDS.iter().copied()));
+            let known = node.map().and_then(|m| m.first()).and_then(|e| nearest(e.key, matcher::WORDS.iter().copied()));
             self.findings.push(match known {
                 Some(near) => found.help(format!("write `{{ {near}: … }}`")),
                 None => found.help("write a plain value, or one of `{ not: … }`, `{ at_least: … }`, `{ at_most: … }`, `{ matches: … }`, `{ contains: … }`, `{ one_of: [ … ] }`, `{ present: true }`"),
@@ -204,7 +204,7 @@ impl Shapes<'_, '_> {
             if !self.references(node, scalar, matches!(kind, Type::Secret)) {
                 return;
             }
-            let filled = self.scope.fill(&scalar.text, self.spot);
+            let filled = self.scope.fill(scalar.text, self.spot);
             if !references(&filled).is_empty() {
                 return self.open(key, node, kind);
             }
@@ -225,16 +225,16 @@ impl Shapes<'_, '_> {
             return;
         }
         if id {
-            return self.id(&scalar.text, node.span, matches!(kind, Type::Name), !matches!(key, "id" | "name"));
+            return self.id(scalar.text, node.span, matches!(kind, Type::Name), !matches!(key, "id" | "name"));
         }
         let lit = match scalar.core() {
             Core::Null => Lit::Null,
             Core::Bool(_) => Lit::Bool,
             Core::Int(_) => Lit::Int,
             Core::Float(_) => Lit::Float,
-            Core::Text => Lit::Text(&scalar.text),
+            Core::Text => Lit::Text(scalar.text),
         };
-        self.lit(key, node.span, lit, &scalar.text, kind);
+        self.lit(key, node.span, lit, scalar.text, kind);
     }
 
     /// A value that is not known now: fine where a run fills it in, not where the compiler needs it.
@@ -285,7 +285,7 @@ impl Shapes<'_, '_> {
     fn references(&mut self, node: &Node<'_>, scalar: &Scalar<'_>, secret_ok: bool) -> bool {
         let before = self.findings.len();
         let mut from = node.span.start as usize;
-        for (_, part) in parts(&scalar.text) {
+        for (_, part) in parts(scalar.text) {
             let path = match part {
                 Part::Text(_) => continue,
                 Part::Unclosed(_) => {

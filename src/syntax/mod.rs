@@ -4,8 +4,6 @@
 mod fault;
 mod read;
 
-use std::borrow::Cow;
-
 use crate::source::Span;
 
 pub use read::read;
@@ -22,10 +20,11 @@ pub const MAX_BYTES: usize = 64 << 20;
 pub struct Arena<'a> {
     nodes: typed_arena::Arena<Node<'a>>,
     entries: typed_arena::Arena<Entry<'a>>,
+    texts: typed_arena::Arena<u8>,
 }
 
 /// A value in a text.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Node<'a> {
     /// Where it stands; of an alias, where its anchor stands.
     pub span: Span,
@@ -34,7 +33,7 @@ pub struct Node<'a> {
 }
 
 /// What a node is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub enum Value<'a> {
     /// A single value.
     Scalar(Scalar<'a>),
@@ -47,19 +46,19 @@ pub enum Value<'a> {
 }
 
 /// A single value as text.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Scalar<'a> {
     /// Its text, quotes and escapes resolved.
-    pub text: Cow<'a, str>,
+    pub text: &'a str,
     /// True if it stands without quotes, so that the core schema gives it a type.
     pub plain: bool,
 }
 
 /// A key and its value.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Entry<'a> {
     /// The key's text.
-    pub key: Cow<'a, str>,
+    pub key: &'a str,
     /// Where the key stands.
     pub at: Span,
     /// The value.
@@ -160,7 +159,7 @@ impl Scalar<'_> {
         if !self.plain {
             return Core::Text;
         }
-        let text = self.text.as_ref();
+        let text = self.text;
         match text {
             "" | "~" | "null" | "Null" | "NULL" => return Core::Null,
             "true" | "True" | "TRUE" => return Core::Bool(true),
@@ -201,7 +200,7 @@ mod tests {
 
     #[test]
     fn core_schema() {
-        let of = |text: &'static str| Scalar { text: text.into(), plain: true }.core();
+        let of = |text: &'static str| Scalar { text, plain: true }.core();
         assert_eq!(of("no"), Core::Text);
         assert_eq!(of("1:30"), Core::Text);
         assert_eq!(of("0o17"), Core::Int(15));
@@ -213,6 +212,6 @@ mod tests {
         assert_eq!(of("2026-11-21"), Core::Text);
         assert_eq!(of("TRUE"), Core::Bool(true));
         assert_eq!(of("~"), Core::Null);
-        assert_eq!(Scalar { text: "5".into(), plain: false }.core(), Core::Text);
+        assert_eq!(Scalar { text: "5", plain: false }.core(), Core::Text);
     }
 }

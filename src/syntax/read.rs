@@ -1,8 +1,8 @@
 //! Parser events to a tree. It does not know what a broken text looks like to a person: that is `fault`.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 
+use foldhash::{HashMap, HashMapExt, HashSet};
 use granit_parser::{Event, Options, Parser, ScalarStyle, StructureStyle, Tag};
 
 use super::{Arena, Entry, MAX_ALIASED, MAX_BYTES, MAX_DEPTH, Node, Scalar, Value, fault};
@@ -72,12 +72,12 @@ struct Open<'a> {
 /// Where its parts begin among those of all open collections.
 enum Content<'a> {
     List { from: usize },
-    Map { from: usize, seen: Option<HashSet<Cow<'a, str>>>, key: Option<Key<'a>> },
+    Map { from: usize, seen: Option<HashSet<&'a str>>, key: Option<Key<'a>> },
 }
 
 /// A key whose value has not come yet; without a text if the key itself is a finding.
 struct Key<'a> {
-    text: Option<Cow<'a, str>>,
+    text: Option<&'a str>,
     at: Span,
 }
 
@@ -136,6 +136,10 @@ impl<'a> Reader<'a, '_> {
                 Event::Scalar(text, style, anchor, tag) => {
                     let str_tag = self.tag(tag.as_deref(), tag_at);
                     let plain = matches!(style, ScalarStyle::Plain) && !str_tag;
+                    let text = match text {
+                        Cow::Borrowed(text) => text,
+                        Cow::Owned(text) => self.arena.texts.alloc_str(&text),
+                    };
                     let size = Size { nodes: 1, depth: 0, bytes: text.len() };
                     self.close(Node { span: at, value: Value::Scalar(Scalar { text, plain }) }, anchor, size);
                 }
@@ -218,10 +222,10 @@ impl<'a> Reader<'a, '_> {
                 let Some(Key { text: Some(text), at }) = key.take() else { return };
                 let entries = &self.entries[*from..];
                 if entries.len() == MANY_KEYS {
-                    *seen = Some(entries.iter().map(|e| e.key.clone()).collect());
+                    *seen = Some(entries.iter().map(|e| e.key).collect());
                 }
                 let known = match seen {
-                    Some(seen) => !seen.insert(text.clone()),
+                    Some(seen) => !seen.insert(text),
                     None => entries.iter().any(|e| e.key == text),
                 };
                 if known {
@@ -284,7 +288,7 @@ fn key_of<'a>(node: &Node<'a>, findings: &mut Vec<Diagnostic>) -> Key<'a> {
             findings.push(found.help("write the keys out, or give the whole value an alias: `key: *name`"));
             Key { text: None, at }
         }
-        Some(s) => Key { text: Some(s.text.clone()), at },
+        Some(s) => Key { text: Some(s.text), at },
         None => {
             findings.push(Diagnostic::deny("yaml", "a key is a single word", at, format!("this key is {}", node.kind())));
             Key { text: None, at }

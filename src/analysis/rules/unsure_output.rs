@@ -1,6 +1,6 @@
 //! `unsure-output`: a step uses an output of a step that may not run.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use crate::analysis::facts::Facts;
 use crate::diagnostic::Diagnostic;

@@ -172,9 +172,7 @@ fn text(checked: &Checked, out: &Rehearsed) -> String {
     let compiled = checked.compiled();
     let mut lines = vec![format!(
         "{} · {}, mode {}: as if every step took what the plan expects\n",
-        compiled.plan.name,
-        compiled.scenario.id,
-        compiled.mode
+        compiled.plan.name, compiled.scenario.id, compiled.mode
     )];
     let mut begun: Vec<(usize, u64, Option<u64>)> = out.spans.iter().map(|(i, (from, to))| (*i, *from, *to)).collect();
     begun.sort_by_key(|(i, from, _)| (*from, *i));

@@ -30,6 +30,9 @@ use clap::{Parser, Subcommand};
 use exit::{Ended, Exit};
 use settings::Settings;
 
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Write down how your systems come back; check it, print it as a runbook, and run it when it counts.
 #[derive(Debug, Parser)]
 #[command(name = "drplan", version, propagate_version = false, max_term_width = 100, disable_help_subcommand = true)]

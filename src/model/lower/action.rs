@@ -13,7 +13,7 @@ use crate::syntax::Node;
 /// Checks `uses` and `with` of a map; `reading`: the action must change nothing. The action if it is known.
 pub fn fields_of(shapes: &mut Shapes<'_, '_>, node: &Node<'_>, reading: bool) -> Option<&'static Action> {
     let uses = node.get("uses")?;
-    let name = uses.scalar()?.text.as_ref();
+    let name = uses.scalar()?.text;
     let Some(action) = actions::find(name) else {
         unknown(shapes, name, uses);
         return None;
@@ -57,7 +57,7 @@ pub fn call(scope: &Scope<'_>, node: &Node<'_>, spot: Spot<'_>) -> Option<Action
 pub fn record(scope: &Scope<'_>, node: &Node<'_>, fields: &[Field], spot: Spot<'_>) -> Map<String, Value> {
     let kind = |key: &str| fields.iter().find(|f| f.name == key).map_or(Type::Any, |f| f.kind);
     let entries = node.map().unwrap_or(&[]).iter();
-    entries.map(|e| (e.key.to_string(), typed(scope, &e.value, &kind(&e.key), spot))).collect()
+    entries.map(|e| (e.key.to_string(), typed(scope, &e.value, &kind(e.key), spot))).collect()
 }
 
 fn typed(scope: &Scope<'_>, node: &Node<'_>, kind: &Type, spot: Spot<'_>) -> Value {

@@ -8,7 +8,9 @@ mod read;
 mod scenario;
 mod step;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
+
+use foldhash::HashSet;
 
 use super::places::{Keys, Places};
 use super::scope::{Scope, Spot, list};
@@ -51,7 +53,8 @@ pub fn lower(root: &Node<'_>, text: &str, given: &Given, findings: &mut Vec<Diag
     let mut scope = Scope { text, sites: root.get("sites"), assets: root.get("assets"), ..Scope::default() };
     scope.params = params::params(root.get("params"), given, text, findings);
     scope.secrets = names(root.get("secrets"));
-    let mut lower = Lower { names: Names::of_plan(root), scope, findings, plan: Plan::default(), scenarios: Vec::new(), places: Places::default() };
+    let mut lower =
+        Lower { names: Names::of_plan(root), scope, findings, plan: Plan::default(), scenarios: Vec::new(), places: Places::default() };
     lower.top(root);
     let broken = lower.findings.iter().any(|f| f.level == Level::Deny);
     let broken_scenarios = lower.all_scenarios(root);
@@ -84,7 +87,7 @@ struct Names<'t>([HashSet<&'t str>; 5]);
 
 impl<'t> Names<'t> {
     fn of_plan(root: &'t Node<'t>) -> Names<'t> {
-        let section = |key| entries(root.get(key)).iter().map(|e| e.key.as_ref()).collect::<HashSet<&str>>();
+        let section = |key| entries(root.get(key)).iter().map(|e| e.key).collect::<HashSet<&str>>();
         let mut all = Names([section("sites"), section("tiers"), section("contacts"), section("assets"), section("scenarios")]);
         if root.get("sites").is_none() {
             all.0[Named::Site as usize].insert(HERE);
@@ -105,7 +108,7 @@ impl<'t> Names<'t> {
 }
 
 fn names<'t>(section: Option<&'t Node<'t>>) -> BTreeSet<&'t str> {
-    entries(section).iter().map(|e| e.key.as_ref()).collect()
+    entries(section).iter().map(|e| e.key).collect()
 }
 
 fn entries<'t>(section: Option<&'t Node<'t>>) -> &'t [Entry<'t>] {

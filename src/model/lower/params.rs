@@ -32,13 +32,13 @@ pub fn params(section: Option<&Node<'_>>, given: &Given, text: &str, findings: &
             Shapes { scope: &scope, spot: Spot::Plan, findings, refs: Vec::new() }.value("default", default, &type_of(kind));
             if findings.len() == before {
                 value = Some(scope.json(default, Spot::Plan)).filter(|v| !v.is_null());
-                fits(&entry.key, value.as_ref(), node, default.span, findings);
+                fits(entry.key, value.as_ref(), node, default.span, findings);
             }
         }
-        if let Some((text, at)) = given.get(entry.key.as_ref()) {
+        if let Some((text, at)) = given.get(entry.key) {
             match parse(text, kind) {
                 Ok(parsed) => {
-                    fits(&entry.key, Some(&parsed), node, *at, findings);
+                    fits(entry.key, Some(&parsed), node, *at, findings);
                     value = Some(parsed);
                 }
                 Err(help) => {
@@ -94,14 +94,12 @@ fn fits(name: &str, value: Option<&Value>, node: &Node<'_>, at: Span, findings: 
     let Some(value) = value else { return };
     let text = template::plain(value);
     if let Some(pattern) = node.get("pattern")
-        && let Some(Ok(regex)) = pattern.scalar().map(|s| regex::Regex::new(&s.text))
+        && let Some(Ok(regex)) = pattern.scalar().map(|s| regex::Regex::new(s.text))
         && !regex.is_match(&text)
     {
         let found = Diagnostic::deny("bad-param", format!("`{text}` does not fit parameter `{name}`"), at, "does not match the pattern");
         findings.push(
-            found
-                .also(pattern.span, "the pattern")
-                .help(format!("give a text that matches `{}`", pattern.scalar().map_or("", |s| &s.text))),
+            found.also(pattern.span, "the pattern").help(format!("give a text that matches `{}`", pattern.scalar().map_or("", |s| s.text))),
         );
     }
     if let Some(allowed) = node.get("enum").and_then(Node::list) {

@@ -23,7 +23,7 @@ pub fn word<T: serde::de::DeserializeOwned>(node: &Node<'_>, key: &str) -> Optio
 
 /// A word of the language as its type.
 pub fn word_of<T: serde::de::DeserializeOwned>(node: &Node<'_>) -> Option<T> {
-    let text: &str = &node.scalar()?.text;
+    let text: &str = node.scalar()?.text;
     T::deserialize(StrDeserializer::<serde::de::value::Error>::new(text)).ok()
 }
 
@@ -41,7 +41,7 @@ impl<'t> Lower<'_, 't> {
     /// A text for people.
     pub fn text_of(&self, node: &Node<'_>) -> Option<String> {
         let scalar = node.scalar().filter(|s| !matches!(s.core(), Core::Null))?;
-        Some(if scalar.text.contains("${") { self.scope.words(&scalar.text) } else { scalar.text.to_string() })
+        Some(if scalar.text.contains("${") { self.scope.words(scalar.text) } else { scalar.text.to_string() })
     }
 
     /// Texts for people.
@@ -51,7 +51,7 @@ impl<'t> Lower<'_, 't> {
 
     /// A typed text, parameters filled in; none if one is missing.
     pub fn typed<'n>(&self, node: &'n Node<'_>) -> Option<Cow<'n, str>> {
-        let text = node.scalar()?.text.as_ref();
+        let text = node.scalar()?.text;
         if !text.contains("${") {
             return Some(Cow::Borrowed(text));
         }

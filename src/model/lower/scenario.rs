@@ -1,5 +1,7 @@
 //! The section `scenarios`: what is lost, why, and the steps.
 
+use foldhash::HashMapExt;
+
 use std::collections::BTreeSet;
 
 use super::{Lower, Named, entries, read};
@@ -48,7 +50,7 @@ impl<'t> Lower<'_, 't> {
         let heads = self.heads(node);
         let mut shapes = Shapes { scope: &self.scope, spot: Spot::Plan, findings: self.findings, refs: Vec::new() };
         // Steps are checked one by one, each knowing its own name.
-        shapes.record(&entry.key, node, words::SCENARIO, &["steps"]);
+        shapes.record(entry.key, node, words::SCENARIO, &["steps"]);
         if let Some(steps) = node.get("steps").filter(|s| s.list().is_none()) {
             shapes.value("steps", steps, &Type::List(&Type::Any));
         }
@@ -62,9 +64,9 @@ impl<'t> Lower<'_, 't> {
         let leaves = self.names_in(node, "leaves", Named::Asset);
         let mut objectives = std::collections::BTreeMap::new();
         for objective in entries(node.get("objectives")) {
-            if !self.names.has(Named::Tier, objective.key.as_ref()) {
+            if !self.names.has(Named::Tier, objective.key) {
                 let known: Vec<&str> = self.names.all(Named::Tier);
-                self.unknown("tier", &objective.key, objective.at, &known);
+                self.unknown("tier", objective.key, objective.at, &known);
                 continue;
             }
             let tier = self.tier(&objective.value);
@@ -107,7 +109,7 @@ impl<'t> Lower<'_, 't> {
         let mut heads = Steps::with_capacity(items.len());
         for item in items {
             let (Some(name), Some(id)) = (step_name(item), item.get("id")) else { continue };
-            let action = item.get("uses").and_then(Node::scalar).and_then(|s| actions::find(&s.text));
+            let action = item.get("uses").and_then(Node::scalar).and_then(|s| actions::find(s.text));
             if let Some(first) = heads.insert(name, StepHead { action, node: item })
                 && let Some(first) = first.node.get("id")
             {
@@ -156,5 +158,5 @@ impl<'t> Lower<'_, 't> {
 }
 
 fn step_name<'n>(node: &'n Node<'_>) -> Option<&'n str> {
-    Some(node.get("id")?.scalar()?.text.as_ref())
+    Some(node.get("id")?.scalar()?.text)
 }

@@ -410,8 +410,8 @@ fn when(shapes: &mut Shapes<'_, '_>, node: &Node<'_>) -> Vec<When> {
     }
     let mut all = Vec::new();
     for entry in entries(Some(when)) {
-        shapes.value(&entry.key, &entry.value, &Type::Matcher);
-        match shapes.scope.meaning(&entry.key, shapes.spot) {
+        shapes.value(entry.key, &entry.value, &Type::Matcher);
+        match shapes.scope.meaning(entry.key, shapes.spot) {
             Ok(crate::model::scope::Meaning::Output(step, output)) => {
                 shapes.refs.push(crate::model::places::StepRef { step: step.clone(), output: output.clone(), at: entry.at });
                 all.push(When { step, output, matcher: shapes.scope.json(&entry.value, shapes.spot) });

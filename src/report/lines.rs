@@ -71,7 +71,7 @@ fn find<'a>(story: &'a Story, step: &str) -> Option<&'a Line> {
 }
 
 fn title<'a>(story: &'a Story, step: &str) -> &'a str {
-    find(story, step).and_then(|l| l.title.as_deref()).unwrap_or("")
+    find(story, step).map_or("", |l| &l.title)
 }
 
 /// A span of time for people: `4.2s`, `3m 05s`, `2h 10m`.
@@ -90,7 +90,7 @@ pub fn table(story: &Story) -> String {
     let mut out = String::new();
     for step in &story.steps {
         let took = step.took_ms.map(time).unwrap_or_default();
-        let text = if step.detail.is_empty() { step.title.clone().unwrap_or_default() } else { lines_to_one(&step.detail, 100) };
+        let text = if step.detail.is_empty() { step.title.clone() } else { lines_to_one(&step.detail, 100) };
         let row = format!("  {} {:wide$}  {:8} {:>7}  {text}", step.status.mark(), step.id, step.status.word(), took);
         let _ = writeln!(out, "{}", row.trim_end());
     }

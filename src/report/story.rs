@@ -74,9 +74,8 @@ impl Status {
 pub struct Line {
     /// Its name.
     pub id: String,
-    /// Its title, if the plan gives one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub title: Option<String>,
+    /// What it is called.
+    pub title: String,
     /// The expected time.
     pub takes_ms: u64,
     /// Where it stands.
@@ -148,17 +147,11 @@ pub struct Story {
     pub last_at: Timestamp,
     predictions: BTreeMap<String, Value>,
     index: BTreeMap<String, usize>,
+    assets: Vec<Vec<String>>,
 }
 
 impl Story {
-    /// Tells a whole run; none if it does not begin with its start.
-    pub fn of(run: &str, entries: &[Entry]) -> Option<Story> {
-        let mut story = Story::begin(run, entries.first()?)?;
-        entries.iter().for_each(|e| story.tell(e));
-        Some(story)
-    }
-
-    /// Begins with the first event.
+    /// Begins with the first event. Steps without a title of their own have none: see [`Story::call`].
     pub fn begin(run: &str, first: &Entry) -> Option<Story> {
         let Event::RunStarted { plan, scenario, mode, digest, compiled, incident_start, incident_assumed, .. } = &first.event else {
             return None;
@@ -166,7 +159,7 @@ impl Story {
         let compiled: Value = serde_json::from_str(compiled).ok()?;
         let line = |step: &Value| Line {
             id: step["id"].as_str().unwrap_or_default().to_owned(),
-            title: step["title"].as_str().map(str::to_owned),
+            title: step["title"].as_str().unwrap_or_default().to_owned(),
             takes_ms: step["takes_ms"].as_u64().unwrap_or(0),
             status: Status::Waiting,
             since: None,
@@ -174,7 +167,9 @@ impl Story {
             attempts: 0,
             detail: String::new(),
         };
-        let steps: Vec<Line> = compiled["scenario"]["steps"].as_array().map(|all| all.iter().map(line).collect()).unwrap_or_default();
+        let assets = |step: &Value| step["assets"].as_array().into_iter().flatten().filter_map(|a| Some(a.as_str()?.to_owned())).collect();
+        let all = compiled["scenario"]["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let steps: Vec<Line> = all.iter().map(line).collect();
         let predictions =
             compiled["predictions"].as_object().map(|m| m.iter().map(|(k, v)| (k.clone(), v.clone())).collect()).unwrap_or_default();
         Some(Story {
@@ -188,6 +183,7 @@ impl Story {
             incident_assumed: *incident_assumed,
             predicted_ms: compiled["predicted_ms"].as_u64().unwrap_or(0),
             index: steps.iter().enumerate().map(|(i, s)| (s.id.clone(), i)).collect(),
+            assets: all.iter().map(assets).collect(),
             steps,
             objectives: BTreeMap::new(),
             paused: None,
@@ -196,6 +192,11 @@ impl Story {
             last_at: first.at,
             predictions,
         })
+    }
+
+    /// What each step is called, by its place in the plan.
+    pub fn call(&mut self, titles: impl IntoIterator<Item = String>) {
+        self.steps.iter_mut().zip(titles).for_each(|(line, title)| line.title = title);
     }
 
     /// Goes on with an event.
@@ -210,10 +211,15 @@ impl Story {
                 l.since = Some(at);
                 l.detail.clear();
             }),
-            Event::Done { step, doing, found, outputs, .. } => self.line(step, |l| {
-                l.end(if *doing == Doing::Apply { Status::Done } else { Status::Undone }, at);
-                l.detail = if *found { "found done".to_owned() } else { outline(outputs) };
-            }),
+            Event::Done { step, doing, found, outputs, .. } => {
+                self.line(step, |l| {
+                    l.end(if *doing == Doing::Apply { Status::Done } else { Status::Undone }, at);
+                    l.detail = if *found { "found done".to_owned() } else { outline(outputs) };
+                });
+                if *doing == Doing::Undo {
+                    self.gone(step);
+                }
+            }
             Event::Failed { step, doing, reason, .. } => self.line(step, |l| {
                 l.end(if *doing == Doing::Apply { Status::Failed } else { Status::Stuck }, at);
                 l.detail = reason.clone();
@@ -272,6 +278,16 @@ impl Story {
                 l.detail = format!("{who}: {reason}");
             }),
             _ => {}
+        }
+    }
+
+    /// An asset of which a step was taken back is not back any more.
+    fn gone(&mut self, step: &str) {
+        let Some(&i) = self.index.get(step) else { return };
+        for asset in &self.assets[i] {
+            if let Some(reached) = self.objectives.get_mut(asset) {
+                reached.shown = format!("`{step}` was taken back since");
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use drplan::execute::driver::{Observer, Options};
 use drplan::execute::machine::Idle;
 use drplan::execute::{Driver, Outcome, Start, State, words};
 use drplan::journal::{End, Entry, Event, Store, Word};
+use drplan::render::view;
 use drplan::report::{Story, lines};
 use jiff::Timestamp;
 use serde_json::json;
@@ -67,7 +68,7 @@ pub async fn drive(desk: &Desk, run: &str, dir: &str, driving: &Driving, setting
         wait_for_people: driving.wait || terminal,
         stop: Arc::clone(&stop),
     };
-    let mut screen = Screen::new(run, settings, terminal);
+    let mut screen = Screen::new(settings, terminal);
     let drive = Driver::drive(desk.world(run, dir), Arc::clone(&desk.store), run, options, &mut screen);
     let (_, outcome) = if terminal {
         tokio::select! {
@@ -180,7 +181,7 @@ async fn conclude(desk: &Desk, run: &str, outcome: Outcome, settings: &Settings)
         _ => {}
     }
     let read = desk.read(run).await?;
-    let Some(story) = Story::of(run, &read.entries) else { return Ok(exit) };
+    let Some(story) = story(&read.state, &read.entries) else { return Ok(exit) };
     if settings.json {
         let line = json!({ "summary": story, "exit": exit.code(), "next": next(&read.state) });
         output::data(&format!("{line}\n"))?;
@@ -234,16 +235,16 @@ pub fn what_next(state: &State) -> String {
 /// What is shown while a run goes on.
 enum Screen {
     Json,
-    Lines { story: Option<Story>, run: String },
+    Lines { story: Option<Story> },
     Live(Box<Live>),
 }
 
 impl Screen {
-    fn new(run: &str, settings: &Settings, terminal: bool) -> Screen {
+    fn new(settings: &Settings, terminal: bool) -> Screen {
         match (settings.json, terminal) {
             (true, _) => Screen::Json,
-            (false, true) => Screen::Live(Box::new(Live::new(run, output::color_err(settings.color)))),
-            (false, false) => Screen::Lines { story: None, run: run.to_owned() },
+            (false, true) => Screen::Live(Box::new(Live::new(output::color_err(settings.color)))),
+            (false, false) => Screen::Lines { story: None },
         }
     }
 
@@ -261,8 +262,8 @@ impl Observer for Screen {
                 let line = json!({ "run": state.run, "seq": entry.seq, "at": entry.at.to_string(), "event": entry.event });
                 let _ = output::data(&format!("{line}\n"));
             }
-            Screen::Lines { story, run } => {
-                let story = story_of(story, run, entry, state);
+            Screen::Lines { story } => {
+                let story = tell(story, entry, state);
                 if let Some(line) = story.and_then(|s| lines::line(s, entry)) {
                     output::say(&format!("{line}\n"));
                 }
@@ -278,22 +279,27 @@ impl Observer for Screen {
     }
 }
 
-/// The story so far; begun from the plan when the first event that this driver sees is not the run's first.
-pub fn story_of<'a>(story: &'a mut Option<Story>, run: &str, entry: &Entry, state: &State) -> Option<&'a Story> {
-    if story.is_none() {
-        *story = Story::begin(run, &first(state));
-    }
-    let story = story.as_mut()?;
-    story.tell(entry);
-    Some(story)
-}
-
-fn first(state: &State) -> Entry {
+/// A run as a reader sees it, up to these events of it; each step called as the runbook calls it.
+pub fn story(state: &State, entries: &[Entry]) -> Option<Story> {
     let start = Start {
         dir: state.dir.clone(),
         incident_start: state.incident_start,
         incident_assumed: state.incident_assumed,
         ..Start::default()
     };
-    Entry { seq: 1, at: state.started_at, event: start.of(&state.checked) }
+    let mut story = Story::begin(&state.run, &Entry { seq: 1, at: state.started_at, event: start.of(&state.checked) })?;
+    let plan = state.plan();
+    story.call(plan.scenario.steps.iter().map(|step| view::title(plan, step)));
+    entries.iter().for_each(|entry| story.tell(entry));
+    Some(story)
+}
+
+/// Goes on with an event; begun from the plan when the first event that this driver sees is not the run's first.
+pub fn tell<'a>(so_far: &'a mut Option<Story>, entry: &Entry, state: &State) -> Option<&'a Story> {
+    if so_far.is_none() {
+        *so_far = story(state, &[]);
+    }
+    let story = so_far.as_mut()?;
+    story.tell(entry);
+    Some(story)
 }

@@ -11,11 +11,10 @@ use drplan::report::{Story, lines};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
-use crate::drive::story_of;
+use crate::drive;
 
 /// The screen.
 pub struct Live {
-    run: String,
     story: Option<Story>,
     bars: MultiProgress,
     clock: ProgressBar,
@@ -25,17 +24,17 @@ pub struct Live {
 }
 
 impl Live {
-    /// An empty screen for a run.
-    pub fn new(run: &str, color: bool) -> Live {
+    /// An empty screen.
+    pub fn new(color: bool) -> Live {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
         let clock = bars.add(ProgressBar::new_spinner());
         clock.set_style(style("{msg}"));
-        Live { run: run.to_owned(), story: None, bars, clock, moving: BTreeMap::new(), asked: BTreeMap::new(), color }
+        Live { story: None, bars, clock, moving: BTreeMap::new(), asked: BTreeMap::new(), color }
     }
 
     /// An event.
     pub fn entry(&mut self, entry: &Entry, state: &State) {
-        let Some(story) = story_of(&mut self.story, &self.run, entry, state) else { return };
+        let Some(story) = drive::tell(&mut self.story, entry, state) else { return };
         let shown = !matches!(entry.event, Event::Intent { .. } | Event::Asked { .. });
         if let Some(line) = lines::line(story, entry).filter(|_| shown) {
             let line = self.paint(&line);

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use drplan::journal::Event;
-use drplan::report::{Story, lines};
+use drplan::report::lines;
 use serde_json::json;
 
 use crate::desk::{self, Desk};
@@ -51,7 +51,7 @@ pub fn status(args: &Status, settings: &Settings) -> Ended {
         let desk = Desk::open(settings).await?;
         let row = desk.run(args.run.as_deref()).await?;
         let read = desk.read(&row.id).await?;
-        let story = Story::of(&row.id, &read.entries).ok_or_else(|| Stop::new(Exit::JournalFailed, "the run has no beginning"))?;
+        let story = drive::story(&read.state, &read.entries).ok_or_else(|| Stop::new(Exit::JournalFailed, "the run has no beginning"))?;
         if settings.json {
             output::json(&json!({ "run": row, "story": story, "next": drive::next(&read.state) }))?;
             return Ok(Exit::Good);
@@ -103,10 +103,11 @@ pub fn log(args: &Log, settings: &Settings) -> Ended {
     desk::runtime()?.block_on(async {
         let desk = Desk::open(settings).await?;
         let run = desk.run(args.run.as_deref()).await?.id;
-        let entries = desk.store.read(&run, 0).await?;
-        let Some(first) = entries.first() else { return Ok(Exit::NoInput) };
-        let Some(mut story) = Story::begin(&run, first) else { return Err(Stop::new(Exit::JournalFailed, "the run has no beginning")) };
-        for entry in &entries {
+        let read = desk.read(&run).await?;
+        let Some(mut story) = drive::story(&read.state, &[]) else {
+            return Err(Stop::new(Exit::JournalFailed, "the run has no beginning"));
+        };
+        for entry in &read.entries {
             story.tell(entry);
             if settings.json {
                 let line = json!({ "run": run, "seq": entry.seq, "at": entry.at.to_string(), "event": entry.event });

@@ -23,10 +23,12 @@ pub struct Pause {
 
 /// A step and why.
 #[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
 pub struct Step {
-    /// The run and the step; the run may be left out where exactly one is unfinished.
-    #[arg(num_args = 1..=2, required = true, value_names = ["RUN] [STEP"])]
-    names: Vec<String>,
+    /// The run; may be left out where exactly one is unfinished.
+    run: Option<String>,
+    /// The step.
+    step: String,
     /// Why; goes into the journal.
     #[arg(long)]
     reason: String,
@@ -76,10 +78,12 @@ pub enum What {
 
 /// Give an approval
 #[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
 pub struct Approve {
-    /// The run and the step; the run may be left out where exactly one is unfinished.
-    #[arg(num_args = 1..=2, required = true, value_names = ["RUN] [STEP"])]
-    names: Vec<String>,
+    /// The run; may be left out where exactly one is unfinished.
+    run: Option<String>,
+    /// The step.
+    step: String,
     /// As whom: a contact of the plan. Recorded, not proved.
     #[arg(long = "as", value_name = "CONTACT")]
     contact: Option<String>,
@@ -90,10 +94,12 @@ pub struct Approve {
 
 /// Refuse an approval: the run pauses
 #[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
 pub struct Decline {
-    /// The run and the step; the run may be left out where exactly one is unfinished.
-    #[arg(num_args = 1..=2, required = true, value_names = ["RUN] [STEP"])]
-    names: Vec<String>,
+    /// The run; may be left out where exactly one is unfinished.
+    run: Option<String>,
+    /// The step.
+    step: String,
     /// As whom: a contact of the plan. Recorded, not proved.
     #[arg(long = "as", value_name = "CONTACT")]
     contact: Option<String>,
@@ -130,25 +136,16 @@ pub fn resolve(args: &Resolve, settings: &Settings) -> Ended {
 
 /// Approves.
 pub fn approve(args: &Approve, settings: &Settings) -> Ended {
-    answer(&args.names, args.contact.as_deref(), &args.reason, true, settings)
+    answer(args.run.as_deref(), &args.step, args.contact.as_deref(), &args.reason, true, settings)
 }
 
 /// Refuses.
 pub fn decline(args: &Decline, settings: &Settings) -> Ended {
-    answer(&args.names, args.contact.as_deref(), &args.reason, false, settings)
-}
-
-fn split(names: &[String]) -> (Option<&str>, &str) {
-    match names {
-        [run, step] => (Some(run), step),
-        [step] => (None, step),
-        _ => (None, ""),
-    }
+    answer(args.run.as_deref(), &args.step, args.contact.as_deref(), &args.reason, false, settings)
 }
 
 fn step(args: &Step, word: Word, settings: &Settings) -> Ended {
-    let (run, step) = split(&args.names);
-    said(run, Some(step), word, &args.reason, args.break_glass, settings)
+    said(args.run.as_deref(), Some(&args.step), word, &args.reason, args.break_glass, settings)
 }
 
 fn said(run: Option<&str>, step: Option<&str>, word: Word, reason: &str, break_glass: bool, settings: &Settings) -> Ended {
@@ -164,8 +161,7 @@ fn said(run: Option<&str>, step: Option<&str>, word: Word, reason: &str, break_g
     })
 }
 
-fn answer(names: &[String], contact: Option<&str>, comment: &str, yes: bool, settings: &Settings) -> Ended {
-    let (run, step) = split(names);
+fn answer(run: Option<&str>, step: &str, contact: Option<&str>, comment: &str, yes: bool, settings: &Settings) -> Ended {
     desk::runtime()?.block_on(async {
         let desk = Desk::open(settings).await?;
         let run = desk.run(run).await?.id;

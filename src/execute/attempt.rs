@@ -1,18 +1,21 @@
 //! One attempt: everything resolved, the action called once, its end put into one of three words. It does not know the
-//! graph, retries or the journal.
+//! graph, retries or the journal, and of the run only what its [`Errand`] tells.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::state::State;
+use super::state::{State, StepState};
 use crate::actions::{self, Action, Ctx, Earlier, Effect, Probe, Target, template};
+use crate::analysis::Checked;
 use crate::journal::{Answer, Doing};
-use crate::model::{ActionUse, SecretSource, Step, Undo, target_of};
+use crate::model::{ActionUse, Compiled, SecretSource, Step, Undo, target_of};
 use crate::world::strike::Striker;
 use crate::world::{Fault, Landed, World};
 
@@ -21,6 +24,77 @@ const GRACE: Duration = Duration::from_secs(15);
 
 /// Limit of a look that has none of its own.
 const LOOK: Duration = Duration::from_secs(30);
+
+/// What an attempt knows of the run: its own step as it stands, and the values that its calls refer to. The run goes on
+/// meanwhile.
+#[derive(Debug, Clone)]
+pub struct Errand {
+    checked: Arc<Checked>,
+    index: usize,
+    life: StepState,
+    run: String,
+    dir: String,
+    driver: String,
+    incident_start: Timestamp,
+    incident_assumed: bool,
+    values: BTreeMap<String, Value>,
+}
+
+impl Errand {
+    /// The errand of a step.
+    pub fn of(state: &State, i: usize) -> Errand {
+        let step = state.step(i);
+        let undo = match &step.undo {
+            Undo::Use(call) => Some(call),
+            _ => None,
+        };
+        let mut values = BTreeMap::new();
+        for call in std::iter::once(&step.call).chain(&step.check).chain(undo) {
+            let connect = target_of(&state.plan().plan, step, call).map(|t| t.connect);
+            let fields = call.with.values().chain(connect.iter().flat_map(|c| c.values()));
+            for path in fields.flat_map(template::references) {
+                if let Some(value) = value_of(state, &path) {
+                    values.insert(path, value);
+                }
+            }
+        }
+        Errand {
+            checked: Arc::clone(&state.checked),
+            index: i,
+            life: state.steps[i].clone(),
+            run: state.run.clone(),
+            dir: state.dir.clone(),
+            driver: state.driver.clone(),
+            incident_start: state.incident_start,
+            incident_assumed: state.incident_assumed,
+            values,
+        }
+    }
+
+    /// The step.
+    pub fn step(&self) -> &Step {
+        &self.checked.compiled().scenario.steps[self.index]
+    }
+
+    /// The state before its first attempt, once it was read.
+    pub fn before(&self) -> Option<&Value> {
+        self.life.before.as_ref()
+    }
+
+    /// The names of its attempt of this number.
+    pub fn names(&self, doing: Doing, attempt: u32) -> Names {
+        let word = match doing {
+            Doing::Apply => "apply",
+            Doing::Undo => "undo",
+        };
+        let key = format!("{}/{}/{word}", self.run, self.step().id);
+        Names { ticket: format!("{key}/{attempt}"), key }
+    }
+
+    fn plan(&self) -> &Compiled {
+        self.checked.compiled()
+    }
+}
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,18 +148,18 @@ impl Prepared {
         self.action.settles_ms
     }
 
-    fn ctx<'a>(&'a self, world: &'a World, state: &'a State, names: &'a Names, timeout: Option<Duration>) -> Ctx<'a> {
+    fn ctx<'a>(&'a self, world: &'a World, on: &'a Errand, names: &'a Names, timeout: Option<Duration>) -> Ctx<'a> {
         Ctx {
             world,
             with: &self.with,
             target: self.target.as_ref(),
             ticket: &names.ticket,
             key: &names.key,
-            incident_start: state.incident_start,
-            incident_assumed: state.incident_assumed,
+            incident_start: on.incident_start,
+            incident_assumed: on.incident_assumed,
             timeout,
             secrets: &self.secrets,
-            dir: &state.dir,
+            dir: &on.dir,
             outputs: &self.outputs,
         }
     }
@@ -104,16 +178,6 @@ pub struct Names {
     pub key: String,
 }
 
-/// The names of a step's attempt.
-pub fn names(state: &State, i: usize, doing: Doing, attempt: u32) -> Names {
-    let word = match doing {
-        Doing::Apply => "apply",
-        Doing::Undo => "undo",
-    };
-    let key = format!("{}/{}/{word}", state.run, state.step(i).id);
-    Names { ticket: format!("{key}/{attempt}"), key }
-}
-
 /// What an attempt calls: the step's own action, or the action that its `undo` names.
 fn call_of(step: &Step, doing: Doing) -> &ActionUse {
     match (&step.undo, doing) {
@@ -123,27 +187,26 @@ fn call_of(step: &Step, doing: Doing) -> &ActionUse {
 }
 
 /// Resolves a step's call: parameters, outputs of other steps, secrets.
-pub async fn prepare(world: &World, state: &State, i: usize, doing: Doing) -> Result<Prepared, Fault> {
-    let step = state.step(i);
-    resolve(world, state, step, call_of(step, doing)).await
+pub async fn prepare(world: &World, on: &Errand, doing: Doing) -> Result<Prepared, Fault> {
+    resolve(world, on, call_of(on.step(), doing)).await
 }
 
-async fn resolve(world: &World, state: &State, step: &Step, call: &ActionUse) -> Result<Prepared, Fault> {
+async fn resolve(world: &World, on: &Errand, call: &ActionUse) -> Result<Prepared, Fault> {
     let action = actions::find(&call.uses).ok_or_else(|| Fault::refused(format!("this version has no action `{}`", call.uses)))?;
-    let target = target_of(&state.plan().plan, step, call);
+    let target = target_of(&on.plan().plan, on.step(), call);
     let connect = target.as_ref().map(|t| t.connect.clone()).unwrap_or_default();
     let raw = json!({ "with": call.with, "connect": connect });
-    let bare = template::fill(&raw, &|path| value_of(state, path));
+    let bare = template::fill(&raw, &|path| on.values.get(path).cloned());
     let mut secrets = BTreeMap::new();
     for path in template::references(&bare) {
         let name = path.strip_prefix("secrets.").ok_or_else(|| Fault::refused(format!("`${{{path}}}` has no value in this run")))?;
         if !secrets.contains_key(name) {
-            secrets.insert(name.to_owned(), secret(world, state, name).await?);
+            secrets.insert(name.to_owned(), secret(world, on, name).await?);
         }
     }
     let full = template::fill(&bare, &|path| secrets.get(path.strip_prefix("secrets.")?).cloned().map(Value::String));
     let part = |key: &str| full.get(key).and_then(Value::as_object).cloned().unwrap_or_default();
-    let outputs = step.outputs.iter().map(|(k, v)| (k.clone(), serde_json::to_value(v).unwrap_or(Value::Null))).collect();
+    let outputs = on.step().outputs.iter().map(|(k, v)| (k.clone(), serde_json::to_value(v).unwrap_or(Value::Null))).collect();
     Ok(Prepared {
         action,
         with: part("with"),
@@ -154,8 +217,8 @@ async fn resolve(world: &World, state: &State, step: &Step, call: &ActionUse) ->
     })
 }
 
-async fn secret(world: &World, state: &State, name: &str) -> Result<String, Fault> {
-    let secret = state.plan().plan.secrets.get(name).ok_or_else(|| Fault::refused(format!("the plan has no secret `{name}`")))?;
+async fn secret(world: &World, on: &Errand, name: &str) -> Result<String, Fault> {
+    let secret = on.plan().plan.secrets.get(name).ok_or_else(|| Fault::refused(format!("the plan has no secret `{name}`")))?;
     let found = match &secret.source {
         SecretSource::Env(variable) => world.secrets.env(variable).await,
         SecretSource::File(path) => world.secrets.file(path).await,
@@ -178,18 +241,18 @@ fn value_of(state: &State, path: &str) -> Option<Value> {
 }
 
 /// The state before, as undo and probe will need it. Reads only.
-pub async fn before(world: &World, state: &State, i: usize, prepared: &Prepared) -> Result<Value, Fault> {
-    let names = names(state, i, Doing::Apply, 0);
-    let limit = limit(state.step(i));
-    let ctx = prepared.ctx(world, state, &names, Some(limit));
+pub async fn before(world: &World, on: &Errand, prepared: &Prepared) -> Result<Value, Fault> {
+    let names = on.names(Doing::Apply, 0);
+    let limit = limit(on.step());
+    let ctx = prepared.ctx(world, on, &names, Some(limit));
     let found = within(world, limit, (prepared.action.before)(&ctx)).await.unwrap_or_else(|| Err(Fault::refused(late(limit))));
     found.map_err(|f| Fault { cause: prepared.strike(&f.cause), landed: Landed::No, ..f })
 }
 
 /// What a step would change, from the state as it is. Reads only.
-pub async fn preview(world: &World, state: &State, i: usize, prepared: &Prepared, limit: Duration) -> Result<Vec<actions::Change>, Fault> {
-    let names = names(state, i, Doing::Apply, 0);
-    let ctx = prepared.ctx(world, state, &names, Some(limit));
+pub async fn preview(world: &World, on: &Errand, prepared: &Prepared, limit: Duration) -> Result<Vec<actions::Change>, Fault> {
+    let names = on.names(Doing::Apply, 0);
+    let ctx = prepared.ctx(world, on, &names, Some(limit));
     let work = async {
         let before = (prepared.action.before)(&ctx).await?;
         (prepared.action.preview)(&ctx, &before).await
@@ -214,11 +277,11 @@ async fn within<T>(world: &World, limit: Duration, work: impl Future<Output = T>
 }
 
 /// Does a step, once.
-pub async fn apply(world: &World, state: &State, i: usize, prepared: &Prepared, names: &Names, before: &Value) -> Ended {
-    let step = state.step(i);
-    let ended = call(world, state, step, prepared, names, before, step.effect).await;
+pub async fn apply(world: &World, on: &Errand, prepared: &Prepared, names: &Names, before: &Value) -> Ended {
+    let step = on.step();
+    let ended = call(world, on, prepared, names, before, step.effect).await;
     match (ended, &step.check) {
-        (Ended::Done(outputs), Some(check)) => match ask(world, state, step, check, names).await {
+        (Ended::Done(outputs), Some(check)) => match ask(world, on, check, names).await {
             Ok(Ok(_)) => Ended::Done(outputs),
             Ok(Err(said)) => Ended::Failed { reason: format!("it ended, but its check says: {said}"), unreachable: false },
             Err(fault) => Ended::Unknown { why: format!("it ended, but its check cannot tell: {}", fault.cause) },
@@ -227,9 +290,9 @@ pub async fn apply(world: &World, state: &State, i: usize, prepared: &Prepared, 
     }
 }
 
-async fn call(world: &World, state: &State, step: &Step, prepared: &Prepared, names: &Names, before: &Value, effect: Effect) -> Ended {
-    let timeout = step.timeout_ms.map(Duration::from_millis);
-    let ctx = prepared.ctx(world, state, names, timeout);
+async fn call(world: &World, on: &Errand, prepared: &Prepared, names: &Names, before: &Value, effect: Effect) -> Ended {
+    let timeout = on.step().timeout_ms.map(Duration::from_millis);
+    let ctx = prepared.ctx(world, on, names, timeout);
     let work = (prepared.action.apply)(&ctx, before);
     let answer = match timeout {
         None => Some(work.await),
@@ -267,19 +330,13 @@ fn struck(prepared: &Prepared, outputs: Map<String, Value>) -> Map<String, Value
 }
 
 /// Asks a reading action of a step: it passes, it says no (and what), or it did not answer.
-async fn ask(
-    world: &World,
-    state: &State,
-    step: &Step,
-    check: &ActionUse,
-    names: &Names,
-) -> Result<Result<Map<String, Value>, String>, Fault> {
-    let prepared = resolve(world, state, step, check).await?;
-    let limit = limit(step);
+async fn ask(world: &World, on: &Errand, check: &ActionUse, names: &Names) -> Result<Result<Map<String, Value>, String>, Fault> {
+    let prepared = resolve(world, on, check).await?;
+    let limit = limit(on.step());
     // Asked again and again, by later drivers too, and each time anew: a ticket is taken once.
     let now = world.clock.now().as_microsecond();
     let names = Names { ticket: format!("{}/check/{now}", names.ticket), key: format!("{}/check", names.key) };
-    let ctx = prepared.ctx(world, state, &names, Some(limit));
+    let ctx = prepared.ctx(world, on, &names, Some(limit));
     let answer = within(world, limit, (prepared.action.apply)(&ctx, &Value::Null)).await.unwrap_or_else(|| Err(Fault::lost(late(limit))));
     match answer {
         Ok(outputs) => Ok(Ok(outputs)),
@@ -297,12 +354,12 @@ async fn never_started(prepared: &Prepared, ctx: &Ctx<'_>) -> bool {
 }
 
 /// Takes a step back, once. An undo first looks.
-pub async fn undo(world: &World, state: &State, i: usize, prepared: &Prepared, names: &Names) -> Ended {
-    let step = state.step(i);
-    let before = state.steps[i].before.clone().unwrap_or(Value::Null);
+pub async fn undo(world: &World, on: &Errand, prepared: &Prepared, names: &Names) -> Ended {
+    let step = on.step();
+    let before = on.life.before.clone().unwrap_or(Value::Null);
     let limit = limit(step);
     if let Undo::Use(_) = step.undo {
-        match probe(world, state, i).await {
+        match probe(world, on).await {
             Probe::NotThere => return Ended::Done(Map::new()),
             Probe::Other(what) => return foreign(&what),
             Probe::CannotTell(why) if step.check.is_some() => {
@@ -313,9 +370,9 @@ pub async fn undo(world: &World, state: &State, i: usize, prepared: &Prepared, n
             }
             Probe::There(_) | Probe::CannotTell(_) => {}
         }
-        return call(world, state, step, prepared, names, &before, prepared.action.effect).await;
+        return call(world, on, prepared, names, &before, prepared.action.effect).await;
     }
-    let ctx = prepared.ctx(world, state, names, Some(limit));
+    let ctx = prepared.ctx(world, on, names, Some(limit));
     let answer = within(world, limit, (prepared.action.undo_apply)(&ctx, &before)).await;
     match answer.unwrap_or_else(|| Err(Fault::lost(late(limit)))) {
         Ok(Probe::NotThere) => Ended::Done(Map::new()),
@@ -331,14 +388,14 @@ fn foreign(what: &str) -> Ended {
 }
 
 /// Whether a step's effect is there: its own probe and its `check`; where both exist, both must say so.
-pub async fn probe(world: &World, state: &State, i: usize) -> Probe {
-    let step = state.step(i);
-    let names = names(state, i, Doing::Apply, state.steps[i].attempts);
-    let before = state.steps[i].before.clone().unwrap_or(Value::Null);
-    let own = match resolve(world, state, step, &step.call).await {
+pub async fn probe(world: &World, on: &Errand) -> Probe {
+    let step = on.step();
+    let names = on.names(Doing::Apply, on.life.attempts);
+    let before = on.life.before.clone().unwrap_or(Value::Null);
+    let own = match resolve(world, on, &step.call).await {
         Ok(prepared) => {
             let limit = limit(step);
-            let ctx = prepared.ctx(world, state, &names, Some(limit));
+            let ctx = prepared.ctx(world, on, &names, Some(limit));
             match within(world, limit, (prepared.action.probe)(&ctx, &before)).await {
                 Some(Ok(Probe::There(outputs))) => Probe::There(struck(&prepared, outputs)),
                 Some(Ok(said)) => said,
@@ -349,7 +406,7 @@ pub async fn probe(world: &World, state: &State, i: usize) -> Probe {
         Err(fault) => Probe::CannotTell(fault.cause),
     };
     let Some(check) = &step.check else { return own };
-    let checked = match ask(world, state, step, check, &names).await {
+    let checked = match ask(world, on, check, &names).await {
         Ok(Ok(_)) => Probe::There(Map::new()),
         Ok(Err(_)) => Probe::NotThere,
         Err(fault) => Probe::CannotTell(fault.cause),
@@ -367,13 +424,13 @@ pub async fn probe(world: &World, state: &State, i: usize) -> Probe {
 }
 
 /// Looks what became of an unknown or failed attempt.
-pub async fn look(world: &World, state: &State, i: usize, doing: Doing) -> Look {
-    let step = state.step(i);
-    let life = &state.steps[i];
+pub async fn look(world: &World, on: &Errand, doing: Doing) -> Look {
+    let step = on.step();
+    let life = &on.life;
     let attempt = if doing == Doing::Apply { life.attempts } else { life.undo_attempts };
     let mut gone = false;
     let unknown = matches!(life.life, super::Life::Unknown { .. });
-    if unknown && let Some(found) = earlier(world, state, i, doing, attempt).await {
+    if unknown && let Some(found) = earlier(world, on, doing, attempt).await {
         match found {
             (Earlier::Running, _) => return Look::Said { answer: Answer::Running, detail: "it still runs".to_owned(), gone: false },
             (Earlier::NeverStarted, _) => {
@@ -383,7 +440,7 @@ pub async fn look(world: &World, state: &State, i: usize, doing: Doing) -> Look 
             }
             (Earlier::Ended(answer), prepared) => match ended(&prepared, step.effect, answer) {
                 Ended::Unknown { .. } => gone = true,
-                known => match confirmed(world, state, step, doing, attempt, i, known).await {
+                known => match confirmed(world, on, doing, attempt, known).await {
                     // Its process is gone; what it did, nobody can tell.
                     Ended::Unknown { why } => return Look::Said { answer: Answer::CannotTell, detail: why, gone: true },
                     known => return Look::Ended(known),
@@ -392,7 +449,7 @@ pub async fn look(world: &World, state: &State, i: usize, doing: Doing) -> Look 
             (Earlier::CannotTell { gone: g, .. }, _) => gone = g,
         }
     }
-    let said = probe(world, state, i).await;
+    let said = probe(world, on).await;
     let (answer, detail) = match (doing, said) {
         (Doing::Apply, Probe::There(outputs)) if unknown => return Look::Ended(Ended::Done(outputs)),
         (_, Probe::There(_)) => (Answer::There, "its effect is there".to_owned()),
@@ -404,9 +461,9 @@ pub async fn look(world: &World, state: &State, i: usize, doing: Doing) -> Look 
 }
 
 /// An end that a process left still needs the step's check.
-async fn confirmed(world: &World, state: &State, step: &Step, doing: Doing, attempt: u32, i: usize, known: Ended) -> Ended {
-    match (&known, &step.check, doing) {
-        (Ended::Done(_), Some(check), Doing::Apply) => match ask(world, state, step, check, &names(state, i, doing, attempt)).await {
+async fn confirmed(world: &World, on: &Errand, doing: Doing, attempt: u32, known: Ended) -> Ended {
+    match (&known, &on.step().check, doing) {
+        (Ended::Done(_), Some(check), Doing::Apply) => match ask(world, on, check, &on.names(doing, attempt)).await {
             Ok(Ok(_)) => known,
             Ok(Err(said)) => Ended::Failed { reason: format!("it ended, but its check says: {said}"), unreachable: false },
             Err(fault) => Ended::Unknown { why: format!("it ended, but its check cannot tell: {}", fault.cause) },
@@ -415,19 +472,19 @@ async fn confirmed(world: &World, state: &State, step: &Step, doing: Doing, atte
     }
 }
 
-async fn earlier(world: &World, state: &State, i: usize, doing: Doing, attempt: u32) -> Option<(Earlier, Prepared)> {
-    let step = state.step(i);
+async fn earlier(world: &World, on: &Errand, doing: Doing, attempt: u32) -> Option<(Earlier, Prepared)> {
+    let step = on.step();
     let find = actions::find(&call_of(step, doing).uses)?.earlier?;
-    let prepared = prepare(world, state, i, doing).await.ok()?;
-    let begun_by = &state.steps[i].begun_by;
-    if host(begun_by) != host(&state.driver) {
+    let prepared = prepare(world, on, doing).await.ok()?;
+    let begun_by = &on.life.begun_by;
+    if host(begun_by) != host(&on.driver) {
         let why = format!("it was started by {begun_by}, on another host");
         return Some((Earlier::CannotTell { why, gone: false }, prepared));
     }
-    let names = names(state, i, doing, attempt);
+    let names = on.names(doing, attempt);
     let found = {
-        let ctx = prepared.ctx(world, state, &names, Some(limit(step)));
-        let before = state.steps[i].before.clone().unwrap_or(Value::Null);
+        let ctx = prepared.ctx(world, on, &names, Some(limit(step)));
+        let before = on.life.before.clone().unwrap_or(Value::Null);
         within(world, LOOK, find(&ctx, &before)).await?.ok()?
     };
     Some((found, prepared))

@@ -14,7 +14,7 @@ use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::attempt::{self, Ended, Look, Prepared};
+use super::attempt::{self, Ended, Errand, Look, Prepared};
 use super::machine::{self, Command, Hands, Idle};
 use super::planted::planted;
 use super::state::{Life, State};
@@ -70,7 +70,7 @@ pub struct Driver<'a> {
     store: Arc<dyn Store>,
     lease: Lease,
     head: Head,
-    state: Arc<State>,
+    state: State,
     hands: Hands,
     options: Options,
     observer: &'a mut dyn Observer,
@@ -113,7 +113,7 @@ impl<'a> Driver<'a> {
         run: &str,
         options: Options,
         observer: &'a mut dyn Observer,
-    ) -> (Option<Arc<State>>, Outcome) {
+    ) -> (Option<State>, Outcome) {
         let mut driver = match Driver::begin(world, store, run, options, observer).await {
             Ok(driver) => driver,
             Err(Stop::With(outcome)) => return (None, outcome),
@@ -146,7 +146,7 @@ impl<'a> Driver<'a> {
             store,
             // A voice may have spoken between the two: then this is no head, and what was said is read next.
             head: Head { seq: state.seq, digest: head.digest },
-            state: Arc::new(state),
+            state,
             hands: Hands { parallel, ..Hands::default() },
             options,
             observer,
@@ -281,13 +281,13 @@ impl<'a> Driver<'a> {
 
     fn prepare(&mut self, i: usize, doing: Doing) {
         self.hands.busy.insert(i);
-        let (world, state) = (self.world.clone(), Arc::clone(&self.state));
+        let (world, errand) = (self.world.clone(), Errand::of(&self.state, i));
         let work = async move {
-            let result = match attempt::prepare(&world, &state, i, doing).await {
-                Ok(prepared) => match (&state.steps[i].before, doing) {
+            let result = match attempt::prepare(&world, &errand, doing).await {
+                Ok(prepared) => match (errand.before(), doing) {
                     (Some(before), _) => Ok((prepared, before.clone())),
                     (None, Doing::Undo) => Ok((prepared, Value::Null)),
-                    (None, Doing::Apply) => attempt::before(&world, &state, i, &prepared).await.map(|before| (prepared, before)),
+                    (None, Doing::Apply) => attempt::before(&world, &errand, &prepared).await.map(|before| (prepared, before)),
                 },
                 Err(fault) => Err(fault),
             };
@@ -321,7 +321,8 @@ impl<'a> Driver<'a> {
         }
         let life = &self.state.steps[i];
         let attempt = 1 + if doing == Doing::Apply { life.attempts } else { life.undo_attempts };
-        let names = attempt::names(&self.state, i, doing, attempt);
+        let errand = Errand::of(&self.state, i);
+        let names = errand.names(doing, attempt);
         let intent = Event::Intent {
             step: step.id.clone(),
             doing,
@@ -343,11 +344,11 @@ impl<'a> Driver<'a> {
 
     fn begin_attempt(&mut self, i: usize, doing: Doing, attempt: u32, prepared: Prepared, names: attempt::Names, before: Value) {
         self.hands.busy.insert(i);
-        let (world, state) = (self.world.clone(), Arc::clone(&self.state));
+        let (world, errand) = (self.world.clone(), Errand::of(&self.state, i));
         let work = async move {
             let ended = match doing {
-                Doing::Apply => attempt::apply(&world, &state, i, &prepared, &names, &before).await,
-                Doing::Undo => attempt::undo(&world, &state, i, &prepared, &names).await,
+                Doing::Apply => attempt::apply(&world, &errand, &prepared, &names, &before).await,
+                Doing::Undo => attempt::undo(&world, &errand, &prepared, &names).await,
             };
             Message::Ended { i, doing, attempt, settles_ms: prepared.settles_ms(), ended }
         };
@@ -373,8 +374,8 @@ impl<'a> Driver<'a> {
             Life::Unknown { doing, .. } => doing,
             _ => Doing::Apply,
         };
-        let (world, state) = (self.world.clone(), Arc::clone(&self.state));
-        let work = async move { Message::Looked { i, doing, look: attempt::look(&world, &state, i, doing).await, began } };
+        let (world, errand) = (self.world.clone(), Errand::of(&self.state, i));
+        let work = async move { Message::Looked { i, doing, look: attempt::look(&world, &errand, doing).await, began } };
         self.work.push(work.boxed());
     }
 
@@ -422,7 +423,7 @@ impl<'a> Driver<'a> {
     }
 
     fn fold(&mut self, entry: Entry) -> Result<(), Stop> {
-        let folded = Arc::make_mut(&mut self.state).fold(&entry);
+        let folded = self.state.fold(&entry);
         folded.map_err(|e| Stop::With(Outcome::JournalFailed(e.to_string())))?;
         self.observer.entry(&entry, &self.state);
         Ok(())

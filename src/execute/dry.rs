@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::attempt;
+use super::attempt::{self, Errand};
 use super::state::{Life, State};
 use crate::actions::{Change, Effect};
 use crate::journal::Doing;
@@ -128,12 +128,13 @@ fn change_before(state: &State, i: usize) -> Option<String> {
 }
 
 async fn read(world: &World, state: &State, i: usize) -> Said {
-    let prepared = match attempt::prepare(world, state, i, Doing::Apply).await {
+    let errand = Errand::of(state, i);
+    let prepared = match attempt::prepare(world, &errand, Doing::Apply).await {
         Ok(prepared) => prepared,
         Err(fault) => return unresolved(state, i, fault),
     };
-    let names = attempt::names(state, i, Doing::Apply, 0);
-    match attempt::apply(world, state, i, &prepared, &names, &Value::Null).await {
+    let names = errand.names(Doing::Apply, 0);
+    match attempt::apply(world, &errand, &prepared, &names, &Value::Null).await {
         attempt::Ended::Done(outputs) => Said::Passes(outputs),
         attempt::Ended::Failed { reason, unreachable: true } => unreachable(state.step(i), reason),
         attempt::Ended::Failed { reason, .. } | attempt::Ended::Unknown { why: reason } => Said::DoesNotPass(reason),
@@ -163,11 +164,12 @@ fn unreachable(step: &Step, cause: String) -> Said {
 }
 
 async fn changes(world: &World, state: &State, i: usize, change: Option<String>) -> Said {
-    let prepared = match attempt::prepare(world, state, i, Doing::Apply).await {
+    let errand = Errand::of(state, i);
+    let prepared = match attempt::prepare(world, &errand, Doing::Apply).await {
         Ok(prepared) => prepared,
         Err(fault) => return unresolved(state, i, fault),
     };
-    let found = attempt::preview(world, state, i, &prepared, LOOK).await;
+    let found = attempt::preview(world, &errand, &prepared, LOOK).await;
     match (found, change) {
         (Ok(changes), _) if changes.is_empty() => Said::AlreadySo,
         (Ok(changes), _) => Said::Changes(changes),

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use super::lists::Place;
 use super::planted::planted;
 use super::state::{Life, State, StepState};
 use super::{measure, rollback};
@@ -151,7 +152,7 @@ impl Turn<'_> {
     }
 
     fn unknowns(&mut self) {
-        for i in 0..self.state.steps.len() {
+        for &i in &self.state.lists.unknown {
             let Life::Unknown { doing, open_until, died, answer, why } = &self.state.steps[i].life else { continue };
             if self.taken.contains(&i) {
                 continue;
@@ -236,19 +237,19 @@ impl Turn<'_> {
     }
 
     fn free(&self, i: usize) -> bool {
-        if self.taken.len() >= self.hands.parallel {
+        if self.full() {
             return false;
         }
         if planted("ignore-locks") {
             return true;
         }
         let step = self.state.step(i);
-        let in_flight = (0..self.state.steps.len()).filter(|&j| j != i && (self.taken.contains(&j) || self.state.steps[j].in_flight()));
-        in_flight.into_iter().all(|j| !collide(step, self.state.step(j)))
+        let in_flight = self.taken.union(&self.state.lists.in_flight);
+        in_flight.filter(|&&j| j != i).all(|&j| !collide(step, self.state.step(j)))
     }
 
     fn abort(&mut self) {
-        if self.taken.is_empty() && self.out.commands.is_empty() && !self.state.steps.iter().any(StepState::in_flight) {
+        if self.taken.is_empty() && self.out.commands.is_empty() && self.state.lists.in_flight.is_empty() {
             let done = self.state.steps.iter().filter(|s| s.life == Life::Done).count();
             let summary = format!("aborted with {done} of {} steps done; what they did stands", self.state.steps.len());
             self.note(Event::Finished { how: End::Aborted, summary });
@@ -256,7 +257,8 @@ impl Turn<'_> {
     }
 
     fn back(&mut self) {
-        let quiet = self.taken.is_empty() && !self.state.steps.iter().any(|s| matches!(s.life, Life::Unknown { doing: Doing::Apply, .. }));
+        let quiet = self.taken.is_empty()
+            && !self.state.lists.unknown.iter().any(|&i| matches!(self.state.steps[i].life, Life::Unknown { doing: Doing::Apply, .. }));
         if !quiet && !self.state.steps.iter().any(|s| s.undo_attempts > 0) {
             return;
         }
@@ -298,33 +300,58 @@ impl Turn<'_> {
         for event in measure::objectives(self.state) {
             self.note(event);
         }
-        let mut pausing = self.state.paused.is_some() || self.hands.stopping;
-        let mut ready: Vec<usize> = Vec::new();
-        for i in 0..self.state.steps.len() {
-            if self.taken.contains(&i) {
-                continue;
-            }
-            match &self.state.steps[i].life {
-                Life::Waiting if self.state.ready(i) || planted("ignore-needs") => ready.push(i),
-                Life::Failed { reason, unreachable, at } => match self.after_failure(i, reason, *unreachable, *at) {
-                    After::Again => ready.push(i),
+        let state = self.state;
+        let graph = state.checked.graph();
+        let mut pausing = state.paused.is_some() || self.hands.stopping;
+        let mut first: BTreeSet<Place> = state.lists.fresh.clone();
+        for &i in &state.lists.failed {
+            if let Life::Failed { reason, unreachable, at } = &state.steps[i].life
+                && !self.taken.contains(&i)
+            {
+                match self.after_failure(i, reason, *unreachable, *at) {
+                    After::Again => drop(first.insert(urgency(graph, i))),
                     After::Pause => pausing = true,
                     After::Nothing => {}
-                },
-                _ => {}
+                }
             }
         }
-        if self.state.steps.iter().all(StepState::settled) && self.taken.is_empty() {
+        if state.lists.unsettled == 0 && self.taken.is_empty() {
             return self.finish();
         }
         if pausing && !planted("start-while-paused") {
             return;
         }
-        let graph = self.state.checked.graph();
-        ready.sort_by_key(|&i| urgency(graph, i));
-        for i in ready {
-            self.ready(i);
+        if planted("ignore-needs") {
+            let waiting = |i: &usize| state.steps[*i].life == Life::Waiting;
+            first.extend((0..state.steps.len()).filter(waiting).map(|i| urgency(graph, i)));
         }
+        // Of those that only wait for a slot no more are looked at than may start.
+        let mut queued = state.lists.queued.iter().peekable();
+        for place in &first {
+            while !self.full()
+                && let Some(next) = queued.next_if(|next| *next < place)
+            {
+                self.queued(next.1);
+            }
+            if !self.taken.contains(&place.1) {
+                self.ready(place.1);
+            }
+        }
+        while !self.full()
+            && let Some(next) = queued.next()
+        {
+            self.queued(next.1);
+        }
+    }
+
+    fn queued(&mut self, i: usize) {
+        if !self.full() && !self.taken.contains(&i) {
+            self.begin(i, Command::Start(i));
+        }
+    }
+
+    fn full(&self) -> bool {
+        self.taken.len() >= self.hands.parallel
     }
 
     fn after_failure(&mut self, i: usize, reason: &str, unreachable: bool, at: Timestamp) -> After {
@@ -473,11 +500,9 @@ fn text(with: &Map<String, Value>, keys: &[&str]) -> String {
 }
 
 fn idle(state: &State) -> Idle {
-    let stuck = state.steps.iter().any(|s| matches!(s.life, Life::Stuck { .. }));
-    let unknown = state.steps.iter().any(|s| matches!(s.life, Life::Unknown { .. }));
-    match (stuck, unknown) {
-        (true, _) => Idle::Stuck,
-        (_, true) => Idle::Unknown,
+    match (state.lists.stuck.is_empty(), state.lists.unknown.is_empty()) {
+        (false, _) => Idle::Stuck,
+        (_, false) => Idle::Unknown,
         _ => Idle::Person,
     }
 }

@@ -3,31 +3,64 @@
 //! The clock starts when the incident began. An asset is back when its last `recover` or `verify` step passed, plus the
 //! TTL of its name, and never before what it strongly depends on. Without a passed verification it is "not shown".
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use super::lists::Index;
 use super::planted::planted;
 use super::state::{Life, State};
 use crate::actions::units;
 use crate::journal::Event;
-use crate::model::{Asset, AssetKind, Phase};
+use crate::model::{Asset, AssetKind, Phase, Step};
 
 /// Events for the assets that are back and of which no event says so yet.
 pub fn objectives(state: &State) -> Vec<Event> {
-    let assets = &state.plan().plan.assets;
-    assets.iter().filter(|(id, _)| !state.recovered.contains_key(*id)).filter_map(|(id, asset)| objective(state, id, asset)).collect()
+    state.lists.due.iter().filter_map(|id| objective(state, id)).collect()
 }
 
-fn objective(state: &State, id: &str, asset: &Asset) -> Option<Event> {
+/// True if an asset of the step is not back before the step has ended.
+pub fn brings_back(step: &Step) -> bool {
+    matches!(step.phase, Phase::Recover | Phase::Verify)
+}
+
+/// Steps and assets by each other.
+pub fn index(state: &State) -> Index {
+    let mut index = Index::default();
+    for (i, step) in state.plan().scenario.steps.iter().enumerate() {
+        for asset in &step.assets {
+            let steps = index.steps_of.entry(asset.clone()).or_default();
+            if steps.last() != Some(&i) {
+                steps.push(i);
+            }
+        }
+    }
+    for (id, asset) in &state.plan().plan.assets {
+        for base in stands_on(state, &index, asset) {
+            index.above.entry(base.to_owned()).or_default().push(id.clone());
+        }
+    }
+    index
+}
+
+/// For each asset that is brought back, how many steps do so.
+pub fn open(state: &State) -> BTreeMap<String, usize> {
+    let steps = &state.plan().scenario.steps;
+    let count = |own: &[usize]| own.iter().filter(|&&i| brings_back(&steps[i])).count();
+    state.index.steps_of.iter().map(|(id, own)| (id.clone(), count(own))).filter(|(_, n)| *n > 0).collect()
+}
+
+/// The event for an asset that is back; none if it is not, or not yet.
+pub fn objective(state: &State, id: &str) -> Option<Event> {
+    let asset = state.plan().plan.assets.get(id)?;
     let own: Vec<usize> = steps_of(state, id, &[Phase::Recover, Phase::Verify]);
     if own.is_empty() || !own.iter().all(|&i| state.steps[i].settled()) {
         return None;
     }
     let mut at = own.iter().filter_map(|&i| state.steps[i].done_at).max()?;
     let mut recovery_ms = since(state.incident_start, at) + ttl_ms(asset);
-    for base in stands_on(state, asset) {
+    for base in stands_on(state, &state.index, asset) {
         let under = state.recovered.get(base)?;
         at = at.max(under.at);
         recovery_ms = recovery_ms.max(under.recovery_ms);
@@ -37,21 +70,21 @@ fn objective(state: &State, id: &str, asset: &Asset) -> Option<Event> {
 }
 
 /// What an asset strongly depends on; in place of one without steps, what that one depends on.
-fn stands_on<'a>(state: &'a State, asset: &'a Asset) -> BTreeSet<&'a str> {
+fn stands_on<'a>(state: &'a State, index: &Index, asset: &'a Asset) -> BTreeSet<&'a str> {
     let assets = &state.plan().plan.assets;
     let mut seen = BTreeSet::new();
     let mut open = vec![asset];
     while let Some(at) = open.pop() {
         let strong = at.depends_on.iter().filter(|d| !d.weak).map(|d| d.asset.as_str());
         for base in strong.filter(|base| seen.insert(*base)).collect::<Vec<_>>() {
-            open.extend(assets.get(base).filter(|_| !has_steps(state, base)));
+            open.extend(assets.get(base).filter(|_| !has_steps(state, index, base)));
         }
     }
-    seen.into_iter().filter(|base| has_steps(state, base)).collect()
+    seen.into_iter().filter(|base| has_steps(state, index, base)).collect()
 }
 
-fn has_steps(state: &State, asset: &str) -> bool {
-    !steps_of(state, asset, &[Phase::Recover, Phase::Verify]).is_empty()
+fn has_steps(state: &State, index: &Index, asset: &str) -> bool {
+    index.steps(asset).iter().any(|&i| brings_back(state.step(i)))
 }
 
 /// Why the recovery of an asset is not shown, if it is not.
@@ -94,8 +127,7 @@ fn counted(state: &State, found: &Map<String, Value>) -> Option<u64> {
 
 /// Steps of an asset in some phases.
 pub fn steps_of(state: &State, asset: &str, phases: &[Phase]) -> Vec<usize> {
-    let steps = &state.plan().scenario.steps;
-    (0..steps.len()).filter(|&i| phases.contains(&steps[i].phase) && steps[i].assets.iter().any(|a| a == asset)).collect()
+    state.index.steps(asset).iter().copied().filter(|&i| phases.contains(&state.step(i).phase)).collect()
 }
 
 /// How long resolvers may go on answering with the old record.

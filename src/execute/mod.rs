@@ -4,6 +4,7 @@
 pub mod attempt;
 pub mod driver;
 pub mod dry;
+pub mod lists;
 pub mod machine;
 pub mod measure;
 pub mod offline;

@@ -16,10 +16,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use super::lists::{Index, Lists};
+use super::measure;
 use crate::analysis::Checked;
+use crate::graph::schedule::urgency;
 use crate::journal::{About, Answer, Doing, End, Entry, Event, Word};
 use crate::model::{Compiled, Node, Step};
 
@@ -192,9 +196,15 @@ pub struct State {
     pub finished: Option<End>,
     /// Assets that are back.
     pub recovered: BTreeMap<String, Recovered>,
-    index: BTreeMap<String, usize>,
+    /// Steps by what can happen to them next.
+    pub lists: Lists,
+    /// Steps and assets by each other.
+    pub index: Arc<Index>,
+    names: HashMap<String, usize>,
     missing: Vec<u32>,
     passed: Vec<bool>,
+    /// For each asset, how many of the steps that bring it back are not settled.
+    open: BTreeMap<String, usize>,
 }
 
 /// An event that has no place.
@@ -248,14 +258,20 @@ impl State {
             aborting: false,
             finished: None,
             recovered: BTreeMap::new(),
-            index: steps.iter().enumerate().map(|(i, s)| (s.id.clone(), i)).collect(),
+            lists: Lists { unsettled: steps.len(), ..Lists::default() },
+            index: Arc::default(),
+            names: steps.iter().enumerate().map(|(i, s)| (s.id.clone(), i)).collect(),
             missing,
             passed: vec![false; total],
+            open: BTreeMap::new(),
             checked,
         };
+        state.index = Arc::new(measure::index(&state));
+        state.open = measure::open(&state);
         for node in 0..total {
             state.pass(node);
         }
+        (0..state.steps.len()).for_each(|i| state.sort(i, false));
         state
     }
 
@@ -271,7 +287,7 @@ impl State {
 
     /// The index of a step's name.
     pub fn find(&self, id: &str) -> Option<usize> {
-        self.index.get(id).copied()
+        self.names.get(id).copied()
     }
 
     /// True if everything that a step waits for is done or passed over.
@@ -313,12 +329,43 @@ impl State {
                 continue;
             }
             self.passed[node] = true;
-            let after = self.checked.graph().after[node].clone();
-            for next in after {
+            let checked = Arc::clone(&self.checked);
+            for &next in &checked.graph().after[node] {
                 let next = next as usize;
                 self.missing[next] = self.missing[next].saturating_sub(1);
+                if self.missing[next] == 0 && next < self.steps.len() {
+                    self.sort(next, self.steps[next].settled());
+                }
                 open.push(next);
             }
+        }
+    }
+
+    /// Puts a step into the lists where it belongs now, and its assets where they are due.
+    fn sort(&mut self, i: usize, was_settled: bool) {
+        let checked = Arc::clone(&self.checked);
+        let step = &checked.compiled().scenario.steps[i];
+        let place = urgency(checked.graph(), i);
+        let settled = self.steps[i].settled();
+        self.lists.sort(place, step, &self.steps[i], self.missing[i] == 0, was_settled);
+        if was_settled == settled || !measure::brings_back(step) {
+            return;
+        }
+        for asset in &step.assets {
+            if let Some(open) = self.open.get_mut(asset) {
+                *open = if settled { open.saturating_sub(1) } else { *open + 1 };
+            }
+            self.due(asset);
+        }
+    }
+
+    /// Whether an asset is back now.
+    fn due(&mut self, asset: &str) {
+        let whole = self.open.get(asset) == Some(&0) && !self.recovered.contains_key(asset);
+        if whole && measure::objective(self, asset).is_some() {
+            self.lists.due.insert(asset.to_owned());
+        } else {
+            self.lists.due.remove(asset);
         }
     }
 
@@ -391,6 +438,9 @@ impl State {
             Event::Word { word, step, who, reason } => self.hear(word, step.as_deref(), who, reason, at),
             Event::Objective { asset, at, recovery_ms, .. } => {
                 self.recovered.insert(asset.clone(), Recovered { at: *at, recovery_ms: *recovery_ms });
+                self.due(asset);
+                let index = Arc::clone(&self.index);
+                index.above.get(asset).into_iter().flatten().for_each(|above| self.due(above));
                 Ok(())
             }
             Event::Finished { how, .. } => {
@@ -403,11 +453,10 @@ impl State {
     fn change(&mut self, step: &str, what: &str, door: impl FnOnce(&mut StepState) -> bool) -> Result<(), Illegal> {
         let i = self.find(step).ok_or_else(|| Illegal(format!("event {}: there is no step `{step}`", self.seq)))?;
         let was = self.steps[i].life.clone();
-        if door(&mut self.steps[i]) {
-            Ok(())
-        } else {
-            Err(Illegal(format!("event {}: {what} for step `{step}`, which was {was:?}", self.seq)))
-        }
+        let settled = self.steps[i].settled();
+        let legal = door(&mut self.steps[i]);
+        self.sort(i, settled);
+        if legal { Ok(()) } else { Err(Illegal(format!("event {}: {what} for step `{step}`, which was {was:?}", self.seq))) }
     }
 
     fn passed_by(&mut self, step: &str) -> Result<(), Illegal> {
@@ -420,6 +469,7 @@ impl State {
     /// An operator's word. What has no place any more (the step went on meanwhile) does nothing.
     fn hear(&mut self, word: &Word, step: Option<&str>, who: &str, reason: &str, at: Timestamp) -> Result<(), Illegal> {
         let target = step.and_then(|s| self.find(s));
+        let settled = target.is_some_and(|i| self.steps[i].settled());
         match (word, target) {
             (Word::Pause, _) => self.paused = Some(format!("{who}: {reason}")),
             (Word::Resume, _) => self.paused = None,
@@ -434,14 +484,14 @@ impl State {
                 if matches!(step.life, Life::Waiting | Life::Failed { .. }) {
                     step.life = Life::Skipped { reason: format!("{who}: {reason}"), flaw: true };
                     step.asked = None;
-                    self.pass(i);
                 }
             }
-            (Word::Resolve { done, record, .. }, Some(i)) => {
-                self.steps[i].resolved(*done, record, &format!("{who}: {reason}"), at);
-                self.pass(i);
-            }
+            (Word::Resolve { done, record, .. }, Some(i)) => self.steps[i].resolved(*done, record, &format!("{who}: {reason}"), at),
             (Word::Retry | Word::Skip | Word::Resolve { .. }, None) => {}
+        }
+        if let Some(i) = target {
+            self.sort(i, settled);
+            self.pass(i);
         }
         Ok(())
     }

@@ -313,7 +313,7 @@ fn a_run_dies_before_its_writes_and_no_command_is_done_twice_or_lost() {
     let writes = whole.calls.iter().filter(|c| c.on(&wal(&desk.journal()))).count();
     assert!(writes >= 6 * 2 * 2, "an intent and a result of each of six steps: only {writes} writes");
     let all = std::env::var("DRPLAN_DEATHS").is_ok_and(|v| v == "all");
-    let step = if all { 1 } else { writes / 12 };
+    let step = if all { 1 } else { writes / 16 };
     let (mut deaths, mut asked, mut nothing) = (0, 0, 0);
     for nth in (1..=writes).step_by(step.max(1)) {
         let desk = Desk::new(NAMES);

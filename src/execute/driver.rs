@@ -2,8 +2,13 @@
 //! decide anything itself, and it does not know what an action does.
 //!
 //! Append, then act: an intent is in the journal before its effect starts, and if the journal cannot be written,
-//! nothing more starts. Dropping the driver drops every future it has in hand, as its death would.
+//! nothing more starts. Results and the intents that they make ready are appended together; the intent of a `once` step
+//! alone, right before its own start. What is staged is folded already: if somebody spoke meanwhile and the append is
+//! refused, the run is read again, what happened is appended anew, and what was decided is decided again.
+//!
+//! Dropping the driver drops every future it has in hand, as its death would.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -18,8 +23,9 @@ use super::attempt::{self, Ended, Errand, Look, Prepared};
 use super::machine::{self, Command, Hands, Idle};
 use super::planted::planted;
 use super::state::{Life, State};
-use crate::actions::Effect;
+use crate::actions::{self, Effect};
 use crate::journal::{self, Answer, BEAT_MS, Doing, End, Entry, Error, Event, Head, Lease, Store};
+use crate::model::Undo;
 use crate::world::{Fault, World};
 
 /// How often operator's words are looked for.
@@ -75,13 +81,41 @@ pub struct Driver<'a> {
     options: Options,
     observer: &'a mut dyn Observer,
     work: FuturesUnordered<BoxFuture<'static, Message>>,
+    /// Folded, not appended yet.
+    staged: Vec<Staged>,
+    /// Attempts whose intent is staged: they begin when it is appended.
+    announced: Vec<Announced>,
+    /// Prepared attempts of `once` steps, each of which wants an append of its own.
+    alone: VecDeque<Ready>,
     held: bool,
     beaten: Duration,
     polled: Duration,
 }
 
+struct Staged {
+    at: Timestamp,
+    event: Event,
+    /// It happened, whatever anybody said meanwhile.
+    fact: bool,
+}
+
+/// An attempt with everything resolved.
+struct Ready {
+    i: usize,
+    doing: Doing,
+    prepared: Prepared,
+    before: Value,
+}
+
+struct Announced {
+    ready: Ready,
+    errand: Errand,
+    attempt: u32,
+    names: attempt::Names,
+}
+
 enum Message {
-    Prepared { i: usize, doing: Doing, result: Result<(Prepared, Value), Fault> },
+    Prepared { i: usize, doing: Doing, result: Result<Ready, Fault> },
     Ended { i: usize, doing: Doing, attempt: u32, settles_ms: u64, ended: Ended },
     Looked { i: usize, doing: Doing, look: Look, began: Timestamp },
 }
@@ -151,6 +185,9 @@ impl<'a> Driver<'a> {
             options,
             observer,
             work: FuturesUnordered::new(),
+            staged: Vec::new(),
+            announced: Vec::new(),
+            alone: VecDeque::new(),
             held: false,
             beaten: elapsed,
             polled: elapsed,
@@ -158,9 +195,10 @@ impl<'a> Driver<'a> {
         };
         driver.refresh().await?;
         let taken = Event::LeaseTaken { fence: driver.lease.fence, holder: driver.options.holder.clone(), from: driver.lease.from.clone() };
-        let mut events = vec![taken];
-        events.extend(driver.orphans());
-        driver.tell(events).await?;
+        driver.stage(taken, true)?;
+        for event in driver.orphans() {
+            driver.stage(event, true)?;
+        }
         Ok(driver)
     }
 
@@ -172,7 +210,7 @@ impl<'a> Driver<'a> {
                 let Life::Running { doing, since } = life.life else { return None };
                 let step = self.state.step(i);
                 let attempt = if doing == Doing::Apply { life.attempts } else { life.undo_attempts };
-                let settles = crate::actions::find(&step.call.uses).map_or(0, |a| a.settles_ms);
+                let settles = actions::find(&step.call.uses).map_or(0, |a| a.settles_ms);
                 let open = Duration::from_millis(step.timeout_ms.unwrap_or(0) + settles);
                 let open_until = (step.effect != Effect::Read && !planted("close-at-once")).then_some(since + open);
                 let why = "the program ended while it ran".to_owned();
@@ -195,42 +233,59 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Decides once and carries it out.
+    /// Decides and carries out until nothing more can be done at once.
     async fn turn(&mut self) -> Result<Option<Outcome>, Stop> {
-        if let Some(end) = self.state.finished {
-            return Ok(Some(Outcome::Ended(end)));
-        }
-        let stopping = self.options.stop.load(Ordering::SeqCst);
-        self.hands.stopping = stopping > 0;
-        if stopping > 1 || (stopping == 1 && self.hands.busy.is_empty()) {
-            return Ok(Some(Outcome::Interrupted));
-        }
         loop {
+            let outcome = self.settle().await?;
+            self.append().await?;
+            if outcome.is_some() {
+                return Ok(outcome);
+            }
+            let Some(ready) = self.alone.pop_front() else { return Ok(None) };
+            self.announce(ready).await?;
+            self.append().await?;
+        }
+    }
+
+    /// Decides, and takes in what has ended, until neither gives anything new.
+    async fn settle(&mut self) -> Result<Option<Outcome>, Stop> {
+        loop {
+            if let Some(end) = self.state.finished {
+                return Ok(Some(Outcome::Ended(end)));
+            }
+            let stopping = self.options.stop.load(Ordering::SeqCst);
+            self.hands.stopping = stopping > 0;
+            if stopping > 1 || (stopping == 1 && self.hands.busy.is_empty()) {
+                return Ok(Some(Outcome::Interrupted));
+            }
             let now = self.world.clock.now();
             let decision = machine::decide(&self.state, &self.hands, now);
             if let Some(idle) = decision.idle {
                 if self.options.wait_for_people {
                     return Ok(None);
                 }
-                self.tell(vec![Event::LeaseGiven { fence: self.lease.fence }]).await?;
+                self.stage(Event::LeaseGiven { fence: self.lease.fence }, false)?;
                 return Ok(Some(Outcome::Waiting(idle)));
             }
-            let mut notes = Vec::new();
+            let mut moved = false;
             for command in decision.commands {
                 match command {
-                    Command::Note(event) => notes.push(event),
+                    Command::Note(event) => {
+                        self.stage(event, false)?;
+                        moved = true;
+                    }
                     Command::Start(i) => self.prepare(i, Doing::Apply),
                     Command::Undo(i) => self.prepare(i, Doing::Undo),
                     Command::Look(i) if !self.hands.stopping => self.look(i, now),
                     Command::Look(_) => {}
                 }
             }
-            if notes.is_empty() {
-                return Ok(None);
+            while let Some(Some(message)) = self.work.next().now_or_never() {
+                self.handle(message).await?;
+                moved = true;
             }
-            self.decided(notes).await?;
-            if let Some(end) = self.state.finished {
-                return Ok(Some(Outcome::Ended(end)));
+            if !moved {
+                return Ok(None);
             }
         }
     }
@@ -269,13 +324,24 @@ impl<'a> Driver<'a> {
 
     async fn handle(&mut self, message: Message) -> Result<(), Stop> {
         match message {
-            Message::Prepared { i, doing, result } => self.prepared(i, doing, result).await,
+            Message::Prepared { i, doing, result: Err(fault) } => {
+                self.hands.busy.remove(&i);
+                let step = self.state.step(i).id.clone();
+                let event = Event::Failed { step, doing, attempt: 0, reason: fault.cause, unreachable: fault.unreachable };
+                self.stage(event, false)
+            }
+            // It stays in hand until its turn comes.
+            Message::Prepared { result: Ok(ready), .. } if once(&self.state, &ready) => {
+                self.alone.push_back(ready);
+                Ok(())
+            }
+            Message::Prepared { result: Ok(ready), .. } => self.announce(ready).await,
             Message::Ended { i, doing, attempt, settles_ms, ended } => {
                 self.hands.busy.remove(&i);
                 let event = self.end_event(i, doing, attempt, settles_ms, ended, false);
-                self.tell(vec![event]).await
+                self.stage(event, true)
             }
-            Message::Looked { i, doing, look, began } => self.looked(i, doing, look, began).await,
+            Message::Looked { i, doing, look, began } => self.looked(i, doing, look, began),
         }
     }
 
@@ -291,61 +357,52 @@ impl<'a> Driver<'a> {
                 },
                 Err(fault) => Err(fault),
             };
-            Message::Prepared { i, doing, result }
+            Message::Prepared { i, doing, result: result.map(|(prepared, before)| Ready { i, doing, prepared, before }) }
         };
         self.work.push(work.boxed());
     }
 
-    /// Everything is resolved and the state before is read: the intent, then the effect.
-    async fn prepared(&mut self, i: usize, doing: Doing, result: Result<(Prepared, Value), Fault>) -> Result<(), Stop> {
+    /// Everything is resolved and the state before is read: the intent.
+    async fn announce(&mut self, ready: Ready) -> Result<(), Stop> {
+        let (i, doing) = (ready.i, ready.doing);
         self.hands.busy.remove(&i);
-        let step = self.state.step(i).clone();
-        let (prepared, before) = match result {
-            Ok(ready) => ready,
-            Err(fault) => {
-                let event = Event::Failed { step: step.id, doing, attempt: 0, reason: fault.cause, unreachable: fault.unreachable };
-                return self.decided(vec![event]).await;
-            }
-        };
-        // Meanwhile a word may have come: only what would still be begun is begun.
-        self.refresh().await?;
+        // Meanwhile something may have happened: only what would still be begun is begun.
         let wanted = if doing == Doing::Apply { Command::Start(i) } else { Command::Undo(i) };
         let mut hands = self.hands.clone();
         hands.parallel += 1;
         if !machine::decide(&self.state, &hands, self.world.clock.now()).commands.contains(&wanted) {
             return Ok(());
         }
+        let step = self.state.step(i).clone();
         if step.effect != Effect::Read && !self.held {
+            // What happened so far is not lost if another run holds an asset.
+            self.append().await?;
             self.store.hold(&self.state.run, &attempt::targets(&self.state)).await?;
             self.held = true;
         }
         let life = &self.state.steps[i];
         let attempt = 1 + if doing == Doing::Apply { life.attempts } else { life.undo_attempts };
-        let errand = Errand::of(&self.state, i);
-        let names = errand.names(doing, attempt);
+        let names = Errand::of(&self.state, i).names(doing, attempt);
         let intent = Event::Intent {
             step: step.id.clone(),
             doing,
             attempt,
             key: names.key.clone(),
-            inputs: prepared.inputs.clone(),
+            inputs: ready.prepared.inputs.clone(),
             timeout_ms: step.timeout_ms,
-            settles_ms: prepared.settles_ms(),
-            before: before.clone(),
+            settles_ms: ready.prepared.settles_ms(),
+            before: ready.before.clone(),
         };
-        let sent = self.world.clock.elapsed();
-        self.decided(vec![intent]).await?;
-        if self.world.clock.elapsed().saturating_sub(sent) > STALE {
-            self.store.beat(&self.lease).await?;
-        }
-        self.begin_attempt(i, doing, attempt, prepared, names, before);
+        self.stage(intent, false)?;
+        self.hands.busy.insert(i);
+        self.announced.push(Announced { ready, errand: Errand::of(&self.state, i), attempt, names });
         Ok(())
     }
 
-    fn begin_attempt(&mut self, i: usize, doing: Doing, attempt: u32, prepared: Prepared, names: attempt::Names, before: Value) {
-        self.hands.busy.insert(i);
-        let (world, errand) = (self.world.clone(), Errand::of(&self.state, i));
+    fn begin_attempt(&mut self, announced: Announced) {
+        let world = self.world.clone();
         let work = async move {
+            let Announced { ready: Ready { i, doing, prepared, before }, errand, attempt, names } = announced;
             let ended = match doing {
                 Doing::Apply => attempt::apply(&world, &errand, &prepared, &names, &before).await,
                 Doing::Undo => attempt::undo(&world, &errand, &prepared, &names).await,
@@ -379,9 +436,8 @@ impl<'a> Driver<'a> {
         self.work.push(work.boxed());
     }
 
-    async fn looked(&mut self, i: usize, doing: Doing, look: Look, began: Timestamp) -> Result<(), Stop> {
+    fn looked(&mut self, i: usize, doing: Doing, look: Look, began: Timestamp) -> Result<(), Stop> {
         self.hands.busy.remove(&i);
-        self.refresh().await?;
         let life = &self.state.steps[i];
         let attempt = if doing == Doing::Apply { life.attempts } else { life.undo_attempts };
         let (was, open_until) = match &life.life {
@@ -393,7 +449,7 @@ impl<'a> Driver<'a> {
         match look {
             Look::Ended(ended) => {
                 let event = self.end_event(i, doing, attempt, 0, ended, true);
-                self.tell(vec![event]).await
+                self.stage(event, false)
             }
             Look::Said { answer, detail, gone } => {
                 let closed = answer != Answer::Running && (gone || open_until.is_none_or(|t| t <= began));
@@ -402,7 +458,7 @@ impl<'a> Driver<'a> {
                     return Ok(());
                 }
                 let step = self.state.step(i).id.clone();
-                self.tell(vec![Event::Probed { step, doing, attempt, answer, detail, closed }]).await
+                self.stage(Event::Probed { step, doing, attempt, answer, detail, closed }, false)
             }
         }
     }
@@ -415,30 +471,51 @@ impl<'a> Driver<'a> {
         let entries = self.store.read(&self.state.run, self.head.seq).await?;
         let head = self.store.head(&self.state.run).await?;
         for entry in entries {
-            self.fold(entry)?;
+            self.fold(&entry)?;
+            self.observer.entry(&entry, &self.state);
         }
         // A voice may have spoken between the two: then the digests differ and the next append is refused as moved.
         self.head = Head { seq: self.state.seq, digest: head.digest };
         Ok(())
     }
 
-    fn fold(&mut self, entry: Entry) -> Result<(), Stop> {
-        let folded = self.state.fold(&entry);
-        folded.map_err(|e| Stop::With(Outcome::JournalFailed(e.to_string())))?;
-        self.observer.entry(&entry, &self.state);
+    fn fold(&mut self, entry: &Entry) -> Result<(), Stop> {
+        self.state.fold(entry).map_err(|e| Stop::With(Outcome::JournalFailed(e.to_string())))
+    }
+
+    /// Folds an event that is appended next. `fact`: it happened, whatever anybody said meanwhile; else it was decided
+    /// on what is known here, and only then holds.
+    fn stage(&mut self, event: Event, fact: bool) -> Result<(), Stop> {
+        self.stage_at(self.world.clock.now(), event, fact)
+    }
+
+    fn stage_at(&mut self, at: Timestamp, event: Event, fact: bool) -> Result<(), Stop> {
+        let entry = Entry { seq: self.state.seq + 1, at, event };
+        self.fold(&entry)?;
+        self.staged.push(Staged { at, event: entry.event, fact });
         Ok(())
     }
 
-    /// Appends what was decided on this head; if the head moved, it must be decided again.
-    async fn decided(&mut self, events: Vec<Event>) -> Result<(), Stop> {
-        let at = self.world.clock.now();
-        let stamped: Vec<journal::Stamped> = events.into_iter().map(|e| (at, e)).collect();
+    /// Appends what is staged, all of it or nothing; then what was announced begins.
+    async fn append(&mut self) -> Result<(), Stop> {
+        if self.staged.is_empty() {
+            return Ok(());
+        }
+        let sent = self.world.clock.elapsed();
+        let stamped: Vec<journal::Stamped> = self.staged.iter().map(|s| (s.at, s.event.clone())).collect();
         match self.store.append(&self.state.run, &self.head, Some(self.lease.fence), &stamped).await {
             Ok(head) => {
+                let first = self.head.seq + 1;
                 self.head = head;
-                for (at, event) in stamped {
-                    let seq = self.state.seq + 1;
-                    self.fold(Entry { seq, at, event })?;
+                self.staged.clear();
+                if !self.announced.is_empty() && self.world.clock.elapsed().saturating_sub(sent) > STALE {
+                    self.store.beat(&self.lease).await?;
+                }
+                for announced in std::mem::take(&mut self.announced) {
+                    self.begin_attempt(announced);
+                }
+                for (seq, (at, event)) in (first..).zip(stamped) {
+                    self.observer.entry(&Entry { seq, at, event }, &self.state);
                 }
                 Ok(())
             }
@@ -450,21 +527,31 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// Somebody spoke: the state as the journal has it now, and on it what happened here meanwhile.
     async fn reread(&mut self) -> Result<(), Stop> {
-        for entry in self.store.read(&self.state.run, self.state.seq).await? {
-            self.fold(entry)?;
+        for announced in std::mem::take(&mut self.announced) {
+            self.hands.busy.remove(&announced.ready.i);
         }
-        self.head = self.store.head(&self.state.run).await?;
-        if self.head.seq != self.state.seq { Err(Stop::Again) } else { Ok(()) }
+        let staged = std::mem::take(&mut self.staged);
+        let entries = self.store.read(&self.state.run, 0).await?;
+        self.state = self.state.again(&entries).map_err(|e| Stop::With(Outcome::JournalFailed(e.to_string())))?;
+        let known = self.head.seq;
+        let head = self.store.head(&self.state.run).await?;
+        // As in `refresh`: who spoke between the two is read when the next append is refused.
+        self.head = Head { seq: self.state.seq, digest: head.digest };
+        for entry in entries.iter().filter(|e| e.seq > known) {
+            self.observer.entry(entry, &self.state);
+        }
+        staged.into_iter().filter(|s| s.fact).try_for_each(|s| self.stage_at(s.at, s.event, true))
     }
+}
 
-    /// Appends what happened: it is true whatever a voice said meanwhile.
-    async fn tell(&mut self, events: Vec<Event>) -> Result<(), Stop> {
-        loop {
-            match self.decided(events.clone()).await {
-                Err(Stop::Again) => {}
-                other => return other,
-            }
-        }
+/// True if the attempt may happen once only, so that its intent stands right before its start.
+fn once(state: &State, ready: &Ready) -> bool {
+    let step = state.step(ready.i);
+    match (&step.undo, ready.doing) {
+        (_, Doing::Apply) => step.effect == Effect::Once,
+        (Undo::Use(call), Doing::Undo) => actions::find(&call.uses).is_none_or(|a| a.effect == Effect::Once),
+        (_, Doing::Undo) => false,
     }
 }

@@ -234,6 +234,14 @@ impl State {
         Ok(state)
     }
 
+    /// The same run, folded anew.
+    pub fn again(&self, entries: &[Entry]) -> Result<State, Illegal> {
+        let checked = Arc::clone(&self.checked);
+        let mut state = State::new(&self.run, checked, &self.dir, self.started_at, self.incident_start, self.incident_assumed);
+        entries.iter().try_for_each(|entry| state.fold(entry))?;
+        Ok(state)
+    }
+
     /// A run that has no events, and will have none: for a dry run.
     pub fn unstarted(checked: Arc<Checked>, dir: &str, at: Timestamp) -> State {
         State::new("dry-run", checked, dir, at, at, true)

@@ -54,6 +54,10 @@ pub enum Outcome {
 
 /// Who is told of every event.
 pub trait Observer: Send {
+    /// This driver has the run, which came so far; nothing was started yet.
+    fn begin(&mut self, entries: &[Entry], state: &State) {
+        let _ = (entries, state);
+    }
     /// An event was appended, by this driver or by a voice.
     fn entry(&mut self, entry: &Entry, state: &State);
     /// Time passed.
@@ -173,6 +177,7 @@ impl<'a> Driver<'a> {
         let entries = store.read(run, 0).await?;
         let head = store.head(run).await?;
         let state = State::of(run, &entries).map_err(|e| Stop::With(Outcome::JournalFailed(e.to_string())))?;
+        observer.begin(&entries, &state);
         let parallel = state.plan().parallel.max(1) as usize;
         let elapsed = world.clock.elapsed();
         let mut driver = Driver {

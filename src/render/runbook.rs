@@ -1,26 +1,28 @@
 //! The runbook: the page from which a person recovers by hand, in Markdown. The words come from `view`, the shape from
 //! the templates; this file only joins them, and makes sure that no text of a plan leaves its place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use handlebars::{Context, Handlebars, Helper, HelperResult, Output, RenderContext, RenderErrorReason};
 use serde::Serialize;
 
-use super::escape::{self, code};
-use super::{mermaid, view};
+use super::escape;
+use super::ticked::{Progress, Runbook, Said};
+use super::{copies, mermaid, view};
 use crate::actions::units::duration_text;
-use crate::actions::{Effect, Manual};
+use crate::actions::{Effect, Manual, shell};
 use crate::analysis::Checked;
+use crate::graph::schedule::Schedule;
 use crate::model::losses::{damages, lost_assets};
 use crate::model::{Compiled, Step, Undo};
 
 /// The runbook of a checked plan, as Markdown.
 pub fn render(checked: &Checked) -> String {
-    TEMPLATES.render("runbook", &page(checked)).expect("the templates are compiled in, and a test renders every branch of them")
+    Runbook::of(checked).text(checked, &Progress::default())
 }
 
-static TEMPLATES: LazyLock<Handlebars<'static>> = LazyLock::new(|| {
+pub(super) static TEMPLATES: LazyLock<Handlebars<'static>> = LazyLock::new(|| {
     let mut templates = Handlebars::new();
     templates.set_strict_mode(true);
     templates.register_escape_fn(escape::prose);
@@ -42,9 +44,11 @@ fn cell(h: &Helper<'_>, _: &Handlebars<'_>, _: &Context, _: &mut RenderContext<'
     Ok(())
 }
 
-/// Everything on the page, in its order.
+/// Everything on the page above its steps, in its order.
 #[derive(Serialize)]
-struct Page {
+pub(super) struct Page {
+    /// Of a run: where it stands.
+    pub(super) run: Vec<String>,
     title: String,
     plan: String,
     scenario: String,
@@ -56,11 +60,10 @@ struct Page {
     clock: Option<String>,
     objectives: Vec<Objective>,
     people: Vec<Person>,
-    backups: Vec<Copy>,
-    variables: Option<Block>,
+    backups: Vec<copies::Copy>,
+    pub(super) variables: Option<Block>,
     graph: Block,
     no_return: Option<NoReturn>,
-    steps: Vec<StepView>,
 }
 
 #[derive(Serialize)]
@@ -81,25 +84,23 @@ struct Person {
 }
 
 #[derive(Serialize)]
-struct Copy {
-    asset: String,
-    what: String,
-    place: String,
-    kept: String,
-}
-
-#[derive(Serialize)]
 struct NoReturn {
     number: usize,
     title: String,
     reason: String,
 }
 
+/// Outputs that steps use, by the step that gives them.
+pub(super) type Used = BTreeMap<String, BTreeSet<String>>;
+
 /// One step of the page.
 #[derive(Serialize)]
-struct StepView {
+pub(super) struct StepView {
     number: usize,
     id: String,
+    pub(super) ticked: bool,
+    pub(super) said: Vec<Said>,
+    pub(super) found: Option<Block>,
     title: String,
     sentence: Option<String>,
     asked: Option<String>,
@@ -129,9 +130,16 @@ struct StepView {
     worst: Option<String>,
 }
 
+impl StepView {
+    /// What is known needs not be noted.
+    pub(super) fn notes_known(&mut self, known: &BTreeMap<String, String>) {
+        self.notes.retain(|note| !known.contains_key(&note.name));
+    }
+}
+
 /// Commands in a fence.
 #[derive(Serialize)]
-struct Block {
+pub(super) struct Block {
     what: String,
     fence: String,
     info: &'static str,
@@ -147,13 +155,11 @@ struct Note {
     set: bool,
 }
 
-fn page(checked: &Checked) -> Page {
+pub(super) fn page(checked: &Checked, numbers: &[usize], expected: &Schedule) -> Page {
     let compiled = checked.compiled();
     let scenario = &compiled.scenario;
-    let order = view::order(checked);
-    let numbers = view::numbers(&order);
-    let expected = view::expected(checked);
     Page {
+        run: Vec::new(),
         title: scenario.title.clone().unwrap_or_else(|| format!("{}: {}", compiled.plan.name, scenario.id)),
         plan: compiled.plan.title.clone().unwrap_or_else(|| compiled.plan.name.clone()),
         scenario: scenario.id.clone(),
@@ -164,16 +170,15 @@ fn page(checked: &Checked) -> Page {
         lost: lost(compiled),
         clock: clock(compiled),
         objectives: objectives(compiled),
-        people: people(compiled, &numbers),
-        backups: backups(compiled),
-        variables: variables(compiled),
+        people: people(compiled, numbers),
+        backups: copies::of(compiled),
+        variables: variables(compiled, &BTreeMap::new()),
         graph: block("", "mermaid", &mermaid::render(checked, false), ""),
-        no_return: no_return(compiled, &numbers),
-        steps: order.iter().map(|&i| step_view(compiled, &numbers, i, expected.start_ms[i])).collect(),
+        no_return: no_return(compiled, numbers),
     }
 }
 
-fn step_view(compiled: &Compiled, numbers: &[usize], index: usize, begins_ms: u64) -> StepView {
+pub(super) fn step_view(compiled: &Compiled, used: &Used, numbers: &[usize], index: usize, begins_ms: u64) -> StepView {
     let step = &compiled.scenario.steps[index];
     let instruction = view::instruction(step);
     let waits = view::waits(compiled, numbers, index);
@@ -191,6 +196,9 @@ fn step_view(compiled: &Compiled, numbers: &[usize], index: usize, begins_ms: u6
     StepView {
         number: numbers[index],
         id: step.id.clone(),
+        ticked: false,
+        said: Vec::new(),
+        found: None,
         title: view::title(compiled, step),
         sentence: step
             .title
@@ -211,7 +219,7 @@ fn step_view(compiled: &Compiled, numbers: &[usize], index: usize, begins_ms: u6
         repeat: view::repeat(step.effect),
         unreachable: view::unreachable(step),
         tries: view::tries(&step.retry),
-        notes: notes(compiled, step, &blocks),
+        notes: notes(used, step, &blocks),
         // Where each block says what it must show, the whole is said.
         seen: (!seen.is_empty() && blocks.iter().all(|b| b.expect.is_none())).then_some(seen),
         blocks,
@@ -240,20 +248,24 @@ fn shown(sentence: &str, blocks: &[Block]) -> bool {
     blocks.iter().any(|b| !b.script.contains('\n') && sentence.contains(b.script.trim()))
 }
 
-fn block(what: &str, info: &'static str, script: &str, expect: &str) -> Block {
+pub(super) fn block(what: &str, info: &'static str, script: &str, expect: &str) -> Block {
     let script = escape::block(script);
     Block { what: what.to_owned(), fence: escape::fence(&script), info, script, expect: (!expect.is_empty()).then(|| expect.to_owned()) }
 }
 
-fn notes(compiled: &Compiled, step: &Step, blocks: &[Block]) -> Vec<Note> {
+fn notes(used: &Used, step: &Step, blocks: &[Block]) -> Vec<Note> {
     let set = |name: &str| blocks.iter().any(|b| b.script.contains(&format!("{name}=")));
-    view::noted(compiled, step).into_iter().map(|v| Note { set: set(&v.name), name: v.name, what: v.what }).collect()
+    view::noted(used, step).into_iter().map(|v| Note { set: set(&v.name), name: v.name, what: v.what }).collect()
 }
 
-fn variables(compiled: &Compiled) -> Option<Block> {
+/// What a person sets first; what is known of a run, by the variable's name, stands there as it is.
+pub(super) fn variables(compiled: &Compiled, known: &BTreeMap<String, String>) -> Option<Block> {
     let lines: Vec<String> = view::variables(compiled)
         .into_iter()
-        .map(|v| format!("# {}\nexport {}={}", escape::line(&v.what), v.name, v.value.as_deref().unwrap_or("…")))
+        .map(|v| {
+            let value = known.get(&v.name).map(|value| shell::literal(value)).or(v.value);
+            format!("# {}\nexport {}={}", escape::line(&v.what), v.name, value.as_deref().unwrap_or("…"))
+        })
         .collect();
     (!lines.is_empty()).then(|| block("", "sh set", &lines.join("\n"), ""))
 }
@@ -311,49 +323,6 @@ fn people(compiled: &Compiled, numbers: &[usize]) -> Vec<Person> {
         }
     };
     view::people(compiled, numbers).into_iter().map(row).collect()
-}
-
-/// Where the copies of the assets of this scenario lie.
-fn backups(compiled: &Compiled) -> Vec<Copy> {
-    let used: BTreeSet<&String> = compiled.scenario.steps.iter().flat_map(|s| &s.assets).collect();
-    let assets = compiled.plan.assets.iter().filter(|(id, _)| used.contains(id));
-    let at = |site: &Option<String>| site.as_ref().map(|s| format!(", {}", view::site(compiled, s))).unwrap_or_default();
-    let mut out = Vec::new();
-    for (id, asset) in assets {
-        for backup in &asset.backups {
-            let method = backup.method;
-            let when = match (&backup.schedule, backup.continuous_ms) {
-                (Some(cron), _) => format!(", {} {}", code(cron), backup.timezone.as_deref().unwrap_or("UTC")),
-                (None, Some(ms)) => format!(", at most {} behind", duration_text(ms)),
-                (None, None) => String::new(),
-            };
-            let key = backup.encryption.as_ref().map(|e| format!(", encrypted with {}{}", code(&e.key), at(&e.site))).unwrap_or_default();
-            let row = |place: String, keep: &Option<serde_json::Value>| Copy {
-                asset: id.clone(),
-                what: format!("{}: {method}{when}", code(&backup.id)),
-                place,
-                kept: keep.as_ref().map_or_else(|| "–".to_owned(), kept),
-            };
-            out.push(row(format!("{}{}{key}", code(&backup.to), at(&backup.site)), &backup.keep));
-            let copies = backup.copies.iter();
-            out.extend(copies.map(|c| row(format!("{}{}", code(&c.to), at(&c.site)), &c.keep)));
-        }
-    }
-    out
-}
-
-/// How long something is kept, as typed, in words.
-fn kept(keep: &serde_json::Value) -> String {
-    match keep.as_object() {
-        Some(map) => {
-            let each = map.iter().map(|(unit, n)| {
-                let n = crate::actions::template::plain(n);
-                if unit == "last" { format!("the last {n}") } else { format!("{unit} ones {n}") }
-            });
-            each.collect::<Vec<_>>().join(", ")
-        }
-        None => crate::actions::template::plain(keep),
-    }
 }
 
 fn no_return(compiled: &Compiled, numbers: &[usize]) -> Option<NoReturn> {

@@ -244,17 +244,28 @@ pub fn variables(compiled: &Compiled) -> Vec<Variable> {
     paths.iter().filter_map(|path| variable(compiled, path)).collect()
 }
 
-/// The outputs of a step that others use, with what they are.
-pub fn noted(compiled: &Compiled, step: &Step) -> Vec<Variable> {
+/// The outputs that steps use, by the step that gives them.
+pub fn used(compiled: &Compiled) -> BTreeMap<String, BTreeSet<String>> {
+    let mut out: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for step in &compiled.scenario.steps {
+        for path in calls(step).into_iter().flat_map(|c| c.with.values()).flat_map(template::references) {
+            if let Some((step, name)) = path.strip_prefix("steps.").and_then(|rest| rest.split_once('.')) {
+                out.entry(step.to_owned()).or_default().insert(name.to_owned());
+            }
+        }
+    }
+    out
+}
+
+/// The outputs of a step that others use, with what they are. `used` is of the whole scenario, see [`used`].
+pub fn noted(used: &BTreeMap<String, BTreeSet<String>>, step: &Step) -> Vec<Variable> {
     let prefix = format!("steps.{}.", step.id);
-    let used =
-        compiled.scenario.steps.iter().flat_map(|s| calls(s).into_iter().flat_map(|c| c.with.values()).flat_map(template::references));
-    let names: BTreeSet<String> = used.filter_map(|path| path.strip_prefix(&prefix).map(str::to_owned)).collect();
+    let names = used.get(&step.id).into_iter().flatten();
     let doc = |name: &str| {
         let of = actions::find(&step.call.uses).and_then(|a| a.outputs.iter().find(|o| o.name == name));
         of.map_or_else(|| format!("`{name}` of this step"), |o| o.doc.to_owned())
     };
-    names.iter().map(|n| Variable { name: shell::variable(&format!("{prefix}{n}")), value: None, what: doc(n) }).collect()
+    names.map(|n| Variable { name: shell::variable(&format!("{prefix}{n}")), value: None, what: doc(n) }).collect()
 }
 
 /// A step's own action, its check and its undo.

@@ -2,5 +2,6 @@
 
 pub mod lines;
 pub mod story;
+pub mod ticks;
 
 pub use story::{Status, Story};

@@ -16,7 +16,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("compile", &["source", "diagnostic", "syntax", "actions", "model", "graph", "analysis", "render"]),
     ("journal", &[]),
     ("execute", &["diagnostic", "world", "actions", "model", "graph", "analysis", "journal"]),
-    ("report", &["journal"]),
+    ("report", &["analysis", "render", "journal"]),
     (
         "bin",
         &[

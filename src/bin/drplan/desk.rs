@@ -64,6 +64,12 @@ impl Desk {
         self.path.with_file_name(format!("{name}.d")).join(run)
     }
 
+    /// Where the ticked runbook of a run stands: beside the directory of its ends, which a later driver on another
+    /// machine must not make.
+    pub fn runbook(&self, run: &str) -> PathBuf {
+        self.ends(run).with_extension("md")
+    }
+
     /// Makes what a new run needs, before its first event.
     pub fn begin(&self, run: &str) -> Result<(), Stop> {
         real::begin(&self.ends(run)).map_err(|fault| Stop::new(Exit::JournalFailed, fault.cause))

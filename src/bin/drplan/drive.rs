@@ -19,6 +19,7 @@ use crate::desk::{self, Desk};
 use crate::exit::{Ended, Exit, Stop};
 use crate::live::Live;
 use crate::output;
+use crate::page::Page;
 use crate::settings::Settings;
 
 /// What every command that drives takes.
@@ -68,7 +69,7 @@ pub async fn drive(desk: &Desk, run: &str, dir: &str, driving: &Driving, setting
         wait_for_people: driving.wait || terminal,
         stop: Arc::clone(&stop),
     };
-    let mut screen = Screen::new(settings, terminal);
+    let mut screen = Watched { screen: Screen::new(settings, terminal), page: Page::new(desk.runbook(run)) };
     let drive = Driver::drive(desk.world(run, dir), Arc::clone(&desk.store), run, options, &mut screen);
     let (_, outcome) = if terminal {
         tokio::select! {
@@ -78,7 +79,8 @@ pub async fn drive(desk: &Desk, run: &str, dir: &str, driving: &Driving, setting
     } else {
         drive.await
     };
-    screen.close();
+    screen.screen.close();
+    screen.page.close();
     conclude(desk, run, outcome, settings).await
 }
 
@@ -183,13 +185,20 @@ async fn conclude(desk: &Desk, run: &str, outcome: Outcome, settings: &Settings)
     let read = desk.read(run).await?;
     let Some(story) = story(&read.state, &read.entries) else { return Ok(exit) };
     if settings.json {
-        let line = json!({ "summary": story, "exit": exit.code(), "next": next(&read.state) });
+        let line = json!({ "summary": story, "exit": exit.code(), "next": next(&read.state), "runbook": desk.runbook(run) });
         output::data(&format!("{line}\n"))?;
         return Ok(exit);
     }
     output::data(&lines::summary(&story))?;
+    output::data(&runbook_line(desk, run))?;
     output::data(&what_next(&read.state))?;
     Ok(exit)
+}
+
+/// Where the ticked runbook is, if it is on this machine.
+pub fn runbook_line(desk: &Desk, run: &str) -> String {
+    let path = desk.runbook(run);
+    if path.is_file() { format!("  runbook: {} (ticked, for going on by hand)\n", path.display()) } else { String::new() }
 }
 
 /// Every command that can be typed next.
@@ -255,7 +264,28 @@ impl Screen {
     }
 }
 
-impl Observer for Screen {
+/// What is shown, and what is written down for people.
+struct Watched {
+    screen: Screen,
+    page: Page,
+}
+
+impl Observer for Watched {
+    fn begin(&mut self, entries: &[Entry], state: &State) {
+        self.page.begin(entries, state);
+    }
+
+    fn entry(&mut self, entry: &Entry, state: &State) {
+        self.page.entry(entry);
+        self.screen.entry(entry, state);
+    }
+
+    fn tick(&mut self, state: &State, now: Timestamp) {
+        self.screen.tick(state, now);
+    }
+}
+
+impl Screen {
     fn entry(&mut self, entry: &Entry, state: &State) {
         match self {
             Screen::Json => {

@@ -14,6 +14,7 @@ mod graph;
 mod live;
 mod load;
 mod output;
+mod page;
 mod plans;
 mod render;
 mod resume;

@@ -109,7 +109,7 @@ async fn begin(args: &Args, settings: &Settings, checked: Checked, dir: &str) ->
     let event = start.of(&checked);
     desk.begin(&run)?;
     desk.store.create(&run, (now, event)).await?;
-    output::say(&format!("run {run}\n\n"));
+    output::say(&format!("run {run}\n  runbook {} (ticked as it goes on)\n\n", desk.runbook(&run).display()));
     drive::drive(&desk, &run, dir, &args.driving, settings).await
 }
 

@@ -53,7 +53,7 @@ pub fn status(args: &Status, settings: &Settings) -> Ended {
         let read = desk.read(&row.id).await?;
         let story = drive::story(&read.state, &read.entries).ok_or_else(|| Stop::new(Exit::JournalFailed, "the run has no beginning"))?;
         if settings.json {
-            output::json(&json!({ "run": row, "story": story, "next": drive::next(&read.state) }))?;
+            output::json(&json!({ "run": row, "story": story, "next": drive::next(&read.state), "runbook": desk.runbook(&row.id) }))?;
             return Ok(Exit::Good);
         }
         let mut text = format!("{}\n", lines::headline(&story));
@@ -62,6 +62,7 @@ pub fn status(args: &Status, settings: &Settings) -> Ended {
             None if row.finished.is_none() => text.push_str("  nobody drives it\n"),
             None => {}
         }
+        text.push_str(&drive::runbook_line(&desk, &row.id));
         text.push_str(&format!("\n{}", lines::table(&story)));
         let objectives = lines::objectives(&story);
         if !objectives.is_empty() {

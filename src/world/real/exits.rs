@@ -179,7 +179,7 @@ impl Exits {
 }
 
 /// Makes a directory and what it stands in. A claim in it outlasts a power cut only if its own name does.
-fn make(dir: &Path) -> io::Result<()> {
+pub(super) fn make(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }

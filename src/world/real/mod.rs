@@ -9,6 +9,7 @@ mod exits;
 mod files;
 mod host;
 mod http;
+pub mod paper;
 #[cfg(feature = "postgres")]
 mod pg_text;
 #[cfg(feature = "postgres")]

@@ -386,6 +386,7 @@ impl State {
         let at = entry.at;
         match &entry.event {
             Event::RunStarted { .. } | Event::LeaseGiven { .. } => Ok(()),
+            Event::LeaseBroken { .. } | Event::HandedOver { .. } | Event::Imported { .. } => Ok(()),
             Event::LeaseTaken { holder, .. } => {
                 self.driver.clone_from(holder);
                 Ok(())

@@ -69,6 +69,35 @@ pub enum Event {
         /// Its fence.
         fence: u64,
     },
+    /// A person took the lease from a driver: that one appends nothing any more.
+    LeaseBroken {
+        /// The fence that says so.
+        fence: u64,
+        /// Who had it, if anybody.
+        from: Option<String>,
+        /// Who says so; not proved.
+        who: String,
+        /// Why.
+        reason: String,
+    },
+    /// The run is closed in this journal; only the export that ends here is driven, in another one.
+    HandedOver {
+        /// Who says so; not proved.
+        who: String,
+        /// Where this journal was.
+        from: String,
+        /// Why.
+        reason: String,
+    },
+    /// The run is driven from this journal from here on.
+    Imported {
+        /// Nobody handed it over: whoever drove it may not know.
+        taken_over: bool,
+        /// Who says so; not proved.
+        who: String,
+        /// Why; empty where it was handed over.
+        reason: String,
+    },
     /// What a step waited for is done; it waits for a slot, a lock or a person.
     Ready {
         /// The step.

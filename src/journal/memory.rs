@@ -5,7 +5,10 @@ use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
 
-use super::{Entry, Error, Event, Head, Lease, Result, Row, RunRow, Stamped, Store, check_row, end_of, rows};
+use super::{
+    Error, Event, Head, Holder, Lease, Result, Row, RunRow, Schema, Stamped, Standing, Store, check_rows, continues, highest_fence,
+    rows, standing_of, verified,
+};
 
 /// The journal.
 #[derive(Default)]
@@ -44,31 +47,68 @@ impl Inner {
     fn run(&mut self, id: &str) -> Result<&mut Run> {
         self.runs.get_mut(id).ok_or_else(|| Error::NoRun(id.to_owned()))
     }
+
+    fn stand(&mut self, id: &str, standing: Option<Standing>) -> Result<()> {
+        let Some(standing) = standing else { return Ok(()) };
+        let run = self.run(id)?;
+        (run.row.finished, run.row.closed) = Standing::read(standing.word());
+        if run.row.finished.is_some() {
+            self.held.retain(|_, holder| holder != id);
+        }
+        Ok(())
+    }
+
+    fn lease(&mut self, id: &str, holder: &str, force: bool) -> Result<Lease> {
+        let run = self.run(id)?;
+        if let Some(other) = run.row.holder.as_ref().filter(|_| !run.buried && !force) {
+            return Err(Error::Held { holder: other.clone() });
+        }
+        if let Some(how) = run.row.closed {
+            return Err(Error::Closed { run: id.to_owned(), how });
+        }
+        run.fence += 1;
+        run.buried = false;
+        let from = run.row.holder.replace(holder.to_owned());
+        Ok(Lease { run: id.to_owned(), fence: run.fence, from, _lock: None })
+    }
 }
 
-#[async_trait]
-impl Store for Memory {
-    async fn create(&self, run: &str, first: Stamped) -> Result<Head> {
+impl Run {
+    fn new(id: &str, first: &Stamped) -> Result<Run> {
         let Event::RunStarted { plan, scenario, .. } = &first.1 else {
-            return Err(Error::Damaged(format!("run {run} does not begin with its start")));
+            return Err(Error::Damaged(format!("run {id} does not begin with its start")));
         };
         let row = RunRow {
-            id: run.to_owned(),
+            id: id.to_owned(),
             plan: plan.clone(),
             scenario: scenario.clone(),
             started_at: first.0,
             head: Head::default(),
             finished: None,
+            closed: None,
             holder: None,
         };
-        {
-            let mut inner = self.lock();
-            if inner.runs.contains_key(run) {
-                return Err(Error::Moved);
-            }
-            inner.runs.insert(run.to_owned(), Run { row, buried: false, fence: 0, events: Vec::new() });
+        Ok(Run { row, buried: false, fence: 0, events: Vec::new() })
+    }
+
+    fn add(&mut self, new: Vec<Row>) {
+        self.events.extend(new);
+        self.row.head = self.events.last().map(Head::of).unwrap_or_default();
+    }
+}
+
+#[async_trait]
+impl Store for Memory {
+    async fn create(&self, run: &str, first: Stamped) -> Result<Head> {
+        let new = rows(run, &Head::default(), std::slice::from_ref(&first));
+        let begun = Run::new(run, &first)?;
+        let mut inner = self.lock();
+        if let Some(here) = inner.runs.get(run) {
+            return if here.events.first() == new.first() { Ok(Head::of(&new[0])) } else { Err(Error::Moved) };
         }
-        self.append(run, &Head::default(), None, &[first]).await
+        let stored = inner.runs.entry(run.to_owned()).or_insert(begun);
+        stored.add(new);
+        Ok(stored.row.head.clone())
     }
 
     async fn runs(&self) -> Result<Vec<RunRow>> {
@@ -82,22 +122,8 @@ impl Store for Memory {
         Ok(self.lock().run(run)?.row.head.clone())
     }
 
-    async fn read(&self, run: &str, after: u64) -> Result<Vec<Entry>> {
-        let mut inner = self.lock();
-        let events = &inner.run(run)?.events;
-        let mut before = match after {
-            0 => Head::default(),
-            n => events
-                .get(n as usize - 1)
-                .map(|r| Head { seq: r.seq, digest: r.digest.clone() })
-                .ok_or_else(|| Error::Damaged(format!("run {run}: event {n} is gone")))?,
-        };
-        let mut out = Vec::new();
-        for row in &events[after as usize..] {
-            out.push(check_row(run, &before, row)?);
-            before = Head { seq: row.seq, digest: row.digest.clone() };
-        }
-        Ok(out)
+    async fn rows(&self, run: &str, from: u64) -> Result<Vec<Row>> {
+        Ok(self.lock().run(run)?.events.iter().filter(|row| row.seq >= from).cloned().collect())
     }
 
     async fn append(&self, run: &str, head: &Head, fence: Option<u64>, events: &[Stamped]) -> Result<Head> {
@@ -106,31 +132,34 @@ impl Store for Memory {
         if fence.is_some_and(|f| f != stored.fence) {
             return Err(Error::Fenced);
         }
+        let new = rows(run, head, events);
+        if let Some(last) = new.last().filter(|last| stored.events.contains(last)) {
+            return Ok(Head::of(last));
+        }
+        if let Some(how) = stored.row.closed {
+            return Err(Error::Closed { run: run.to_owned(), how });
+        }
         if stored.row.head != *head {
             return Err(Error::Moved);
         }
-        for row in rows(run, head, events) {
-            stored.row.head = Head { seq: row.seq, digest: row.digest.clone() };
-            stored.events.push(row);
-        }
+        stored.add(new);
         let head = stored.row.head.clone();
-        if let Some(end) = end_of(events) {
-            stored.row.finished = Some(end);
-            inner.held.retain(|_, holder| holder != run);
-        }
+        inner.stand(run, standing_of(events.iter().map(|(_, e)| e)))?;
         Ok(head)
     }
 
     async fn take(&self, run: &str, holder: &str) -> Result<Lease> {
+        self.lock().lease(run, holder, false)
+    }
+
+    async fn seize(&self, run: &str, holder: &str) -> Result<Lease> {
+        self.lock().lease(run, holder, true)
+    }
+
+    async fn holder(&self, run: &str) -> Result<Holder> {
         let mut inner = self.lock();
         let stored = inner.run(run)?;
-        if let Some(other) = stored.row.holder.as_ref().filter(|_| !stored.buried) {
-            return Err(Error::Held { holder: other.clone() });
-        }
-        stored.fence += 1;
-        stored.buried = false;
-        let from = stored.row.holder.replace(holder.to_owned());
-        Ok(Lease { run: run.to_owned(), fence: stored.fence, from, _lock: None })
+        Ok(Holder { fence: stored.fence, name: stored.row.holder.clone(), silent_ms: Some(0), alive: !stored.buried })
     }
 
     async fn beat(&self, lease: &Lease) -> Result<()> {
@@ -160,12 +189,39 @@ impl Store for Memory {
     }
 
     async fn verify(&self, run: &str) -> Result<u64> {
-        let entries = self.read(run, 0).await?;
-        let head = self.head(run).await?;
-        if head.seq != entries.len() as u64 {
-            return Err(Error::Damaged(format!("run {run}: {} events, and its head says {}", entries.len(), head.seq)));
-        }
-        Ok(head.seq)
+        let mut inner = self.lock();
+        let stored = inner.run(run)?;
+        verified(run, &stored.events, &stored.row.head)?;
+        Ok(stored.row.head.seq)
+    }
+
+    async fn restore(&self, run: &str, all: &[Row], then: &[Stamped]) -> Result<Head> {
+        let entries = check_rows(run, &Head::default(), all)?;
+        let first = (entries[0].at, entries[0].event.clone());
+        let mut inner = self.lock();
+        let new = Run::new(run, &first)?;
+        let here = inner.runs.get(run).map(|r| (r.row.head.clone(), r.row.closed.is_some())).unwrap_or((Head::default(), true));
+        continues(run, &here.0, here.1, all)?;
+        let stored = inner.runs.entry(run.to_owned()).or_insert(new);
+        stored.add(all[here.0.seq as usize..].to_vec());
+        stored.fence = stored.fence.max(highest_fence(&entries));
+        stored.row.holder = None;
+        stored.add(rows(run, &stored.row.head.clone(), then));
+        let head = stored.row.head.clone();
+        inner.stand(run, super::standing_of_import(&entries, then))?;
+        Ok(head)
+    }
+
+    async fn schema(&self) -> Result<Schema> {
+        Ok(Schema { is: 1, newest: 1 })
+    }
+
+    async fn migrate(&self) -> Result<Schema> {
+        self.schema().await
+    }
+
+    fn caution(&self) -> Option<String> {
+        Some("in memory alone: it ends with this process".to_owned())
     }
 
     fn place(&self) -> String {

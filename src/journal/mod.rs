@@ -5,12 +5,18 @@
 //! refused and reads again. The driver's appends compare its fence too, so that a driver that lost its lease
 //! appends nothing.
 
+mod door;
 pub mod event;
+pub mod export;
 pub mod memory;
+pub mod place;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+pub mod schema;
+mod sql;
 pub mod sqlite;
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -19,6 +25,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use event::{About, Answer, Doing, End, Entry, Event, Word};
+pub use place::Place;
+pub use schema::Schema;
 
 /// How long a lease lasts without a sign of life, in milliseconds.
 pub const LEASE_MS: u64 = 30_000;
@@ -50,8 +58,94 @@ pub struct RunRow {
     pub head: Head,
     /// How it ended; none while unfinished.
     pub finished: Option<End>,
+    /// Why nobody may drive it from this journal; none where they may.
+    pub closed: Option<Closed>,
     /// Who drives it; none if nobody does.
     pub holder: Option<String>,
+}
+
+/// Why nobody may drive a run from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Closed {
+    /// It was handed over: only the export that was made then is driven, in another journal.
+    HandedOver,
+    /// It was imported for reading.
+    Imported,
+}
+
+/// How a run stands, as its row keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Open,
+    Ended(End),
+    Closed(Closed),
+}
+
+impl Standing {
+    /// From the column `finished`.
+    fn read(word: Option<&str>) -> (Option<End>, Option<Closed>) {
+        match word {
+            Some("handed_over") => (None, Some(Closed::HandedOver)),
+            Some("imported") => (None, Some(Closed::Imported)),
+            Some(word) => (serde_json::from_value(serde_json::Value::String(word.to_owned())).ok(), None),
+            None => (None, None),
+        }
+    }
+
+    fn word(self) -> Option<&'static str> {
+        match self {
+            Standing::Open => None,
+            Standing::Ended(End::Good) => Some("good"),
+            Standing::Ended(End::Flawed) => Some("flawed"),
+            Standing::Ended(End::RolledBack) => Some("rolled_back"),
+            Standing::Ended(End::Aborted) => Some("aborted"),
+            Standing::Closed(Closed::HandedOver) => Some("handed_over"),
+            Standing::Closed(Closed::Imported) => Some("imported"),
+        }
+    }
+}
+
+/// How a run stands after these events; none if they say nothing of it. An end is an end.
+fn standing_of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Option<Standing> {
+    events.into_iter().fold(None, |so_far, event| match (so_far, event) {
+        (Some(Standing::Ended(end)), _) => Some(Standing::Ended(end)),
+        (_, Event::Finished { how, .. }) => Some(Standing::Ended(*how)),
+        (_, Event::HandedOver { .. }) => Some(Standing::Closed(Closed::HandedOver)),
+        (_, Event::Imported { .. }) => Some(Standing::Open),
+        (so_far, _) => so_far,
+    })
+}
+
+/// How a run stands that was taken in, with these events besides; without any it is for reading.
+fn standing_of_import(entries: &[Entry], then: &[Stamped]) -> Option<Standing> {
+    let all = entries.iter().map(|e| &e.event).chain(then.iter().map(|(_, event)| event));
+    match standing_of(all) {
+        Some(Standing::Ended(end)) => Some(Standing::Ended(end)),
+        _ if then.is_empty() => Some(Standing::Closed(Closed::Imported)),
+        _ => Some(Standing::Open),
+    }
+}
+
+/// Who has the lease of a run, as the journal sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Holder {
+    /// The fence of the last driver.
+    pub fence: u64,
+    /// `user@host pid`; none if the lease was given back.
+    pub name: Option<String>,
+    /// Milliseconds since its last sign of life; negative if the clock was turned back since, none if nobody can
+    /// tell: the machine was started again.
+    pub silent_ms: Option<i64>,
+    /// False if its process is surely gone.
+    pub alive: bool,
+}
+
+impl Holder {
+    /// Whether nobody else may take the lease now.
+    pub fn holds(&self) -> bool {
+        self.name.is_some() && self.alive && self.silent_ms.is_some_and(|ms| ms <= LEASE_MS as i64)
+    }
 }
 
 /// The right to drive a run: who holds it appends what the machine does.
@@ -90,6 +184,20 @@ pub enum Error {
     NoRun(String),
     /// What is written does not hold together: place and reason.
     Damaged(String),
+    /// The run is closed in this journal.
+    Closed {
+        /// The run.
+        run: String,
+        /// Why.
+        how: Closed,
+    },
+    /// What is to be imported is here already, and why that is in the way.
+    Present(String),
+    /// This build has no such store: the name of the missing feature.
+    NotBuilt(&'static str),
+    /// The store does not answer now: cause. Nothing is known of an append that was under way; the same may be asked
+    /// again, and what had landed is found.
+    Away(String),
     /// The store failed: cause. Nothing is known of an append that was under way.
     Failed(String),
 }
@@ -103,6 +211,15 @@ impl fmt::Display for Error {
             Error::AssetHeld { target, run } => write!(f, "{target} is held by run {run}"),
             Error::NoRun(run) => write!(f, "there is no run `{run}` in this journal"),
             Error::Damaged(why) => write!(f, "the journal does not hold together: {why}"),
+            Error::Closed { run, how: Closed::HandedOver } => {
+                write!(f, "run {run} was handed over: it goes on in the journal that its export was imported into")
+            }
+            Error::Closed { run, how: Closed::Imported } => write!(f, "run {run} was imported for reading: nobody drives it from here"),
+            Error::Present(why) => write!(f, "{why}"),
+            Error::NotBuilt(feature) => {
+                write!(f, "this build has no journal on a server: the feature `{feature}` is not built in")
+            }
+            Error::Away(why) => write!(f, "the journal does not answer: {why}"),
             Error::Failed(why) => write!(f, "the journal failed: {why}"),
         }
     }
@@ -119,18 +236,33 @@ pub type Stamped = (Timestamp, Event);
 /// A place where runs are remembered. All of them pass one conformance suite.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Begins a run with its first event, which must be `RunStarted`.
+    /// Begins a run with its first event, which must be `RunStarted`. Said again with the same event, it is begun once.
     async fn create(&self, run: &str, first: Stamped) -> Result<Head>;
     /// All runs, newest first.
     async fn runs(&self) -> Result<Vec<RunRow>>;
     /// The last event's number and digest.
     async fn head(&self, run: &str) -> Result<Head>;
+    /// The rows of a run from a number on, that one included, in order and unchecked.
+    async fn rows(&self, run: &str, from: u64) -> Result<Vec<Row>>;
     /// Events after a number, in order, each checked against the chain.
-    async fn read(&self, run: &str, after: u64) -> Result<Vec<Entry>>;
-    /// Appends all events or none. A driver gives its fence, a voice none.
+    async fn read(&self, run: &str, after: u64) -> Result<Vec<Entry>> {
+        let found = self.rows(run, after.max(1)).await?;
+        let gone = || Error::Damaged(format!("run {run}: event {} is gone", after.max(1)));
+        let first = found.first().ok_or_else(gone)?;
+        if after == 0 {
+            return check_rows(run, &Head::default(), &found);
+        }
+        if first.seq != after { Err(gone()) } else { check_rows(run, &Head::of(first), &found[1..]) }
+    }
+    /// Appends all events or none. A driver gives its fence, a voice none. Said again with the same events on the same
+    /// head, they are there once: so an append of which nobody knows whether it landed may be repeated.
     async fn append(&self, run: &str, head: &Head, fence: Option<u64>, events: &[Stamped]) -> Result<Head>;
     /// Takes the lease if nobody holds it, or its holder is gone or silent for [`LEASE_MS`].
     async fn take(&self, run: &str, holder: &str) -> Result<Lease>;
+    /// Takes the lease whoever holds it: from then on that one appends nothing.
+    async fn seize(&self, run: &str, holder: &str) -> Result<Lease>;
+    /// Who has the lease.
+    async fn holder(&self, run: &str) -> Result<Holder>;
     /// A sign of life; [`Error::Fenced`] if another holds the lease.
     async fn beat(&self, lease: &Lease) -> Result<()>;
     /// Gives the lease back.
@@ -139,13 +271,28 @@ pub trait Store: Send + Sync {
     async fn hold(&self, run: &str, targets: &[String]) -> Result<()>;
     /// Recomputes every digest of a run and compares head and count; the number of events.
     async fn verify(&self, run: &str) -> Result<u64>;
-    /// Where it is, for people.
+    /// Takes in all rows of a run from another journal, at least one; with further events, which say why it may be driven
+    /// from here, or none: then it is for reading. A run that is here must be closed, and these rows must continue it.
+    async fn restore(&self, run: &str, all: &[Row], then: &[Stamped]) -> Result<Head>;
+    /// Which schema it has.
+    async fn schema(&self) -> Result<Schema>;
+    /// Brings it to the newest schema, if nobody drives a run; the schema that it had.
+    async fn migrate(&self) -> Result<Schema>;
+    /// What a run on this journal must know: how it may be lost.
+    fn caution(&self) -> Option<String>;
+    /// Where it is, for people; never with a password.
     fn place(&self) -> String;
 }
 
-/// Opens the journal at a path, made if it is not there.
-pub async fn open(path: &Path) -> Result<Arc<dyn Store>> {
-    Ok(Arc::new(sqlite::Sqlite::open(path).await?))
+/// Opens the journal at a place, made if it is not there.
+pub async fn open(place: &Place) -> Result<Arc<dyn Store>> {
+    match place {
+        Place::File(path) => Ok(Arc::new(sqlite::open(path).await?)),
+        #[cfg(feature = "postgres")]
+        Place::Server(url) => Ok(Arc::new(postgres::open(url).await?)),
+        #[cfg(not(feature = "postgres"))]
+        Place::Server(_) => Err(Error::NotBuilt("postgres")),
+    }
 }
 
 /// A name for a new run that sorts by time and that nobody else has: `PLAN-20261121-031500-1a2b`.
@@ -165,12 +312,24 @@ pub fn digest(before: &Head, run: &str, seq: u64, at: Timestamp, body: &str) -> 
     sha.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// An event as a store writes it.
-struct Row {
-    seq: u64,
-    at: Timestamp,
-    body: String,
-    digest: String,
+/// An event as a store writes it: its very bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Its number in the run, from 1.
+    pub seq: u64,
+    /// When it was appended, in microseconds.
+    pub at: Timestamp,
+    /// JSON.
+    pub body: String,
+    /// Over the digest before it, the run, its number, its time and its body.
+    pub digest: String,
+}
+
+impl Head {
+    /// As it stands after a row.
+    pub fn of(row: &Row) -> Head {
+        Head { seq: row.seq, digest: row.digest.clone() }
+    }
 }
 
 /// The rows that an append adds after `head`.
@@ -202,10 +361,47 @@ fn check_row(run: &str, before: &Head, row: &Row) -> Result<Entry> {
     Ok(Entry { seq: row.seq, at: row.at, event })
 }
 
-/// Whether an event ends its run.
-fn end_of(events: &[Stamped]) -> Option<End> {
-    events.iter().rev().find_map(|(_, e)| match e {
-        Event::Finished { how, .. } => Some(*how),
+/// Checks rows that follow a head, one after the other.
+pub fn check_rows(run: &str, after: &Head, rows: &[Row]) -> Result<Vec<Entry>> {
+    let mut last = after.clone();
+    let mut out = Vec::with_capacity(rows.len());
+    for row in rows {
+        out.push(check_row(run, &last, row)?);
+        last = Head::of(row);
+    }
+    Ok(out)
+}
+
+/// Checks all rows of a run against its head.
+fn verified(run: &str, rows: &[Row], head: &Head) -> Result<Vec<Entry>> {
+    let entries = check_rows(run, &Head::default(), rows)?;
+    let last = rows.last().map(Head::of).unwrap_or_default();
+    if last == *head && last.seq > 0 {
+        return Ok(entries);
+    }
+    Err(Error::Damaged(format!(
+        "run {run}: the last event is number {}, and the run's head says {}: events were cut, added or changed",
+        last.seq, head.seq
+    )))
+}
+
+/// Whether rows from elsewhere may be taken in where the run stands at `here`.
+fn continues(run: &str, here: &Head, closed: bool, all: &[Row]) -> Result<()> {
+    if !closed {
+        return Err(Error::Present(format!("run {run} is in this journal already, and is driven from here")));
+    }
+    let fits = here.seq == 0 || all.get(here.seq as usize - 1).is_some_and(|row| row.digest == here.digest);
+    if fits {
+        return Ok(());
+    }
+    Err(Error::Present(format!("run {run} is in this journal already, with events that the export does not have")))
+}
+
+/// The highest fence that a driver had.
+fn highest_fence(entries: &[Entry]) -> u64 {
+    let fence = |entry: &Entry| match entry.event {
+        Event::LeaseTaken { fence, .. } | Event::LeaseBroken { fence, .. } => Some(fence),
         _ => None,
-    })
+    };
+    entries.iter().filter_map(fence).max().unwrap_or(0)
 }

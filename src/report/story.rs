@@ -249,6 +249,9 @@ impl Story {
             Event::RunStarted { .. }
             | Event::LeaseTaken { .. }
             | Event::LeaseGiven { .. }
+            | Event::LeaseBroken { .. }
+            | Event::HandedOver { .. }
+            | Event::Imported { .. }
             | Event::Ready { .. }
             | Event::Probed { .. }
             | Event::Approved { .. } => {}

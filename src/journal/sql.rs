@@ -1,0 +1,593 @@
+//! A journal in a database, written once for every dialect: what is compared, what is inserted, who holds a lease. It
+//! does not know which database it is, nor what an event means.
+//!
+//! Every append first moves the run's head from where its writer saw it, and compares the writer's fence, in one
+//! statement that locks the run's row. Said again on the same head, an append that had landed is found by its number
+//! and digest, and is not written twice: so a commit whose reply was lost may be repeated.
+
+use std::fs::File;
+use std::io;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::migrate::{Migrate, Migrator};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::timeout;
+
+use super::door::{Arg, Cell, Sql, fixed};
+use super::{
+    Error, Event, Head, Holder, Lease, Result, Row, RunRow, Schema, Stamped, Standing, Store, rows, schema, standing_of,
+};
+
+/// What the dialects differ in.
+#[async_trait]
+pub(super) trait Dialect: Send + Sync + 'static {
+    /// A connection.
+    type Connection: Sql + Migrate + 'static;
+    /// Begins one view of everything, for reading.
+    const READ: &'static str;
+    /// Begins a change.
+    const WRITE: &'static str;
+    /// One row if a journal, or a part of one, was made here.
+    const MADE: &'static str;
+    /// Keeps every other writer out until the end of the transaction.
+    const ALONE: &'static str;
+    /// The longest that an answer is waited for; none where nobody else can be to blame.
+    const PATIENCE: Option<Duration>;
+
+    /// A new connection, as durable as it must be.
+    async fn connect(&self) -> Result<Self::Connection>;
+    /// What an error means: whether asking again may help, and in words.
+    fn meaning(&self, error: &sqlx::Error) -> Error;
+    /// Whether the connection is of no more use.
+    fn gone(&self, error: &sqlx::Error) -> bool;
+    /// The clock that leases are counted by, in milliseconds.
+    async fn now_ms(&self, connection: &mut Self::Connection) -> sqlx::Result<i64>;
+    /// What must be the same for two readings of that clock to be compared.
+    fn boot(&self) -> String;
+    /// False if the process that held this fence is surely gone.
+    fn alive(&self, run: &str, fence: u64) -> bool;
+    /// What tells others that this process is there; an error if another has it.
+    fn lock(&self, run: &str, fence: u64) -> Result<Option<File>>;
+    /// Nobody needs that any more.
+    fn unlock(&self, run: &str, fence: u64);
+    /// What a run on this journal must know.
+    fn caution(&self) -> Option<String>;
+    /// Where it is, for people.
+    fn place(&self) -> String;
+}
+
+/// A journal in a database.
+pub(super) struct Database<D: Dialect> {
+    pub(super) dialect: D,
+    migrator: &'static Migrator,
+    connection: Mutex<Option<D::Connection>>,
+    /// Why nothing more is written by this handle: a write failed, and nobody knows what of it is there.
+    spoilt: OnceLock<String>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    /// One statement after the other.
+    Bare,
+    /// One view of everything.
+    Read,
+    /// All or nothing.
+    Write,
+}
+
+/// One use of the connection. Dropped before its end, it takes the connection along, and the database rolls it back.
+struct Use<'a, D: Dialect> {
+    base: &'a Database<D>,
+    slot: MutexGuard<'a, Option<D::Connection>>,
+    mode: Mode,
+    ended: bool,
+}
+
+impl<D: Dialect> Drop for Use<'_, D> {
+    fn drop(&mut self) {
+        if !self.ended && self.mode != Mode::Bare {
+            *self.slot = None;
+        }
+    }
+}
+
+async fn in_time<T>(limit: Option<Duration>, work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    let Some(limit) = limit else { return work.await };
+    let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {} s", limit.as_secs()));
+    timeout(limit, work).await.unwrap_or_else(|_| Err(late().into()))
+}
+
+impl<D: Dialect> Use<'_, D> {
+    fn connection(&mut self) -> &mut D::Connection {
+        self.slot.as_mut().expect("a use begins with a connection, and an error that takes it ends the use")
+    }
+
+    /// Judges an error; a connection that broke is dropped.
+    fn judged<T>(&mut self, done: sqlx::Result<T>) -> Result<T> {
+        done.map_err(|error| {
+            if self.base.dialect.gone(&error) {
+                *self.slot = None;
+                self.ended = true;
+            }
+            let error = self.base.dialect.meaning(&error);
+            if let (Mode::Write, Error::Failed(why)) = (self.mode, &error) {
+                let _ = self.base.spoilt.set(why.clone());
+            }
+            error
+        })
+    }
+
+    async fn execute(&mut self, sql: &'static str, args: &[Arg<'_>]) -> Result<u64> {
+        let done = in_time(D::PATIENCE, self.connection().execute(sql, args)).await;
+        self.judged(done)
+    }
+
+    async fn rows(&mut self, sql: &'static str, args: &[Arg<'_>]) -> Result<Vec<Vec<Cell>>> {
+        let done = in_time(D::PATIENCE, self.connection().rows(sql, args)).await;
+        self.judged(done)
+    }
+
+    async fn row(&mut self, sql: &'static str, args: &[Arg<'_>]) -> Result<Option<Vec<Cell>>> {
+        Ok(self.rows(sql, args).await?.into_iter().next())
+    }
+
+    async fn script(&mut self, sql: &'static str) -> Result<()> {
+        let done = in_time(D::PATIENCE, self.connection().script(fixed(sql))).await;
+        self.judged(done)
+    }
+
+    async fn now_ms(&mut self) -> Result<i64> {
+        let base = self.base;
+        let done = in_time(D::PATIENCE, base.dialect.now_ms(self.connection())).await;
+        self.judged(done)
+    }
+
+    /// Commits what went well, and takes back what did not.
+    async fn end<T>(mut self, out: Result<T>) -> Result<T> {
+        if self.mode == Mode::Bare || self.ended {
+            return out;
+        }
+        let last = if out.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        let done = self.script(last).await;
+        if done.is_ok() {
+            self.ended = true;
+        }
+        // Why it was taken back counts more than whether that went well: the connection goes if it did not.
+        out.and_then(|value| done.map(|()| value))
+    }
+}
+
+impl<D: Dialect> Database<D> {
+    /// Opens it; a new one is made at once, an older one stays as it is, a newer one is refused.
+    pub(super) async fn open(dialect: D, migrator: &'static Migrator) -> Result<Database<D>> {
+        let base = Database { dialect, migrator, connection: Mutex::new(None), spoilt: OnceLock::new() };
+        let mut at = base.begin(Mode::Bare).await?;
+        let found = base.version(&mut at).await;
+        let Schema { is, .. } = at.end(found).await?;
+        if is == 0 {
+            let mut tx = base.begin(Mode::Write).await?;
+            let made = base.upgrade(&mut tx).await;
+            tx.end(made).await?;
+        }
+        Ok(base)
+    }
+
+    async fn begin(&self, mode: Mode) -> Result<Use<'_, D>> {
+        if let (Mode::Write, Some(why)) = (mode, self.spoilt.get()) {
+            return Err(Error::Failed(format!("nothing more is written here since an earlier write failed: {why}")));
+        }
+        let mut slot = self.connection.lock().await;
+        if slot.is_none() {
+            *slot = Some(self.dialect.connect().await?);
+        }
+        let mut use_ = Use { base: self, slot, mode, ended: mode == Mode::Bare };
+        match mode {
+            Mode::Bare => {}
+            Mode::Read => use_.script(D::READ).await?,
+            Mode::Write => use_.script(D::WRITE).await?,
+        }
+        Ok(use_)
+    }
+
+    async fn version(&self, at: &mut Use<'_, D>) -> Result<Schema> {
+        let newest = schema::newest(self.migrator);
+        if at.row(D::MADE, &[]).await?.is_none() {
+            return Ok(Schema { is: 0, newest });
+        }
+        let sql = "SELECT version, CAST(CASE WHEN success THEN 1 ELSE 0 END AS BIGINT) FROM _sqlx_migrations ORDER BY version";
+        let found = at.rows(sql, &[]).await?;
+        let mut is = 0;
+        for row in found {
+            is = row[0].int()?;
+            if row[1].int()? == 0 {
+                return Err(Error::Failed(format!("{}: its change to schema {is} broke off half-way; restore it from a copy", self.place())));
+            }
+        }
+        if is > newest {
+            return Err(Error::Failed(format!("{} was written by a newer drplan (schema {is}); use that one", self.place())));
+        }
+        Ok(Schema { is, newest })
+    }
+
+    /// Brings it to the newest schema, in the caller's transaction. Nobody may drive meanwhile.
+    async fn upgrade(&self, tx: &mut Use<'_, D>) -> Result<Schema> {
+        tx.script(D::ALONE).await?;
+        let before = self.version(tx).await?;
+        if before.is > 0
+            && let Some(held) = self.listed(tx).await?.into_iter().find(|(_, holder)| holder.holds())
+        {
+            return Err(Error::Held { holder: format!("{} (run {})", held.1.name.unwrap_or_default(), held.0.id) });
+        }
+        let broke = |e: sqlx::migrate::MigrateError| sqlx::Error::Migrate(Box::new(e));
+        let made = tx.connection().ensure_migrations_table(schema::TABLE).await.map_err(broke);
+        tx.judged(made)?;
+        for migration in self.migrator.iter().filter(|m| m.version > before.is) {
+            let changed = tx.connection().script(migration.sql.clone()).await;
+            tx.judged(changed)?;
+            let noted = tx.connection().skip(schema::TABLE, migration).await.map_err(broke);
+            tx.judged(noted)?;
+        }
+        Ok(before)
+    }
+
+    /// Every run with who holds it.
+    async fn listed(&self, at: &mut Use<'_, D>) -> Result<Vec<(RunRow, Holder)>> {
+        let now = at.now_ms().await?;
+        let sql = "SELECT fence, holder, boot, beat_ms, id, plan, scenario, started_at, head, digest, finished
+            FROM run ORDER BY started_at DESC, id DESC";
+        let found = at.rows(sql, &[]).await?;
+        found.iter().map(|row| self.run_row(row, now)).collect()
+    }
+
+    fn run_row(&self, row: &[Cell], now: i64) -> Result<(RunRow, Holder)> {
+        let id = row[4].text()?.to_owned();
+        let holder = self.holder(&id, row, now)?;
+        let (finished, closed) = Standing::read(row[10].maybe_text()?);
+        let run = RunRow {
+            id,
+            plan: row[5].text()?.to_owned(),
+            scenario: row[6].text()?.to_owned(),
+            started_at: timestamp(row[7].int()?)?,
+            head: Head { seq: row[8].count()?, digest: row[9].text()?.to_owned() },
+            finished,
+            closed,
+            holder: holder.name.clone().filter(|_| holder.holds()),
+        };
+        Ok((run, holder))
+    }
+
+    /// From `fence, holder, boot, beat_ms`.
+    fn holder(&self, run: &str, row: &[Cell], now: i64) -> Result<Holder> {
+        let fence = row[0].count()?;
+        let name = row[1].maybe_text()?.map(str::to_owned);
+        let same = row[2].maybe_text()? == Some(&self.dialect.boot());
+        let silent_ms = if same && row[3] != Cell::Null { Some(now - row[3].int()?) } else { None };
+        let alive = name.is_some() && self.dialect.alive(run, fence);
+        Ok(Holder { fence, name, silent_ms, alive })
+    }
+
+    async fn held_by(&self, at: &mut Use<'_, D>, run: &str) -> Result<Holder> {
+        let found = at.row("SELECT fence, holder, boot, beat_ms FROM run WHERE id = $1", &[Arg::Text(run)]).await?;
+        let row = found.ok_or_else(|| Error::NoRun(run.to_owned()))?;
+        let now = at.now_ms().await?;
+        self.holder(run, &row, now)
+    }
+
+    async fn insert(&self, tx: &mut Use<'_, D>, run: &str, new: &[Row]) -> Result<()> {
+        for row in new {
+            let args = [
+                Arg::Text(run),
+                Arg::Int(row.seq as i64),
+                Arg::Int(row.at.as_microsecond()),
+                Arg::Text(&row.body),
+                Arg::Text(&row.digest),
+            ];
+            tx.execute("INSERT INTO event (run, seq, at, body, digest) VALUES ($1, $2, $3, $4, $5)", &args).await?;
+        }
+        Ok(())
+    }
+
+    /// What follows from events that were appended, beside them: how the run stands, and what it holds.
+    async fn stand(&self, tx: &mut Use<'_, D>, run: &str, standing: Option<Standing>) -> Result<()> {
+        let Some(standing) = standing else { return Ok(()) };
+        tx.execute("UPDATE run SET finished = $2 WHERE id = $1", &[Arg::Text(run), Arg::MaybeText(standing.word())]).await?;
+        if matches!(standing, Standing::Ended(_)) {
+            tx.execute("DELETE FROM held WHERE run = $1", &[Arg::Text(run)]).await?;
+        }
+        Ok(())
+    }
+
+    async fn create_in(&self, tx: &mut Use<'_, D>, run: &str, first: &Stamped) -> Result<Head> {
+        let (plan, scenario) = first_of(run, &first.1)?;
+        let new = rows(run, &Head::default(), std::slice::from_ref(first));
+        let head = Head::of(&new[0]);
+        let args = [
+            Arg::Text(run),
+            Arg::Text(plan),
+            Arg::Text(scenario),
+            Arg::Int(first.0.as_microsecond()),
+            Arg::Int(head.seq as i64),
+            Arg::Text(&head.digest),
+        ];
+        if tx.execute(BEGIN_RUN, &args).await? == 0 {
+            return if landed(tx, run, &head).await? { Ok(head) } else { Err(Error::Moved) };
+        }
+        self.insert(tx, run, &new).await?;
+        Ok(head)
+    }
+
+    async fn append_in(&self, tx: &mut Use<'_, D>, run: &str, head: &Head, fence: Option<u64>, events: &[Stamped]) -> Result<Head> {
+        let new = rows(run, head, events);
+        let last = new.last().map_or_else(|| head.clone(), Head::of);
+        let args = [
+            Arg::Text(run),
+            Arg::Int(last.seq as i64),
+            Arg::Text(&last.digest),
+            Arg::Int(head.seq as i64),
+            Arg::Text(&head.digest),
+            Arg::MaybeInt(fence.map(|f| f as i64)),
+        ];
+        // The row is locked by this, and stays so to the end.
+        if tx.execute(MOVE_HEAD, &args).await? == 0 {
+            return refused(tx, run, fence, &last).await;
+        }
+        self.insert(tx, run, &new).await?;
+        self.stand(tx, run, standing_of(events.iter().map(|(_, e)| e))).await?;
+        Ok(last)
+    }
+
+    /// The lease, if it is free or `force` says so.
+    async fn lease_in(&self, tx: &mut Use<'_, D>, run: &str, holder: &str, force: bool) -> Result<Lease> {
+        // Locks the row, in words that every dialect knows.
+        tx.execute("UPDATE run SET fence = fence WHERE id = $1", &[Arg::Text(run)]).await?;
+        let before = self.held_by(tx, run).await?;
+        if before.holds() && !force {
+            return Err(Error::Held { holder: before.name.unwrap_or_default() });
+        }
+        let closed = tx.row("SELECT finished FROM run WHERE id = $1", &[Arg::Text(run)]).await?;
+        if let Some(closed) = closed.map(|row| row[0].maybe_text().map(Standing::read)).transpose()?.and_then(|(_, closed)| closed) {
+            return Err(Error::Closed { run: run.to_owned(), how: closed });
+        }
+        // The lock is there before the fence is seen, so that nobody finds a holder without one.
+        let fence = before.fence + 1;
+        let lock = self.dialect.lock(run, fence)?;
+        let now = tx.now_ms().await?;
+        let args = [Arg::Text(run), Arg::Int(fence as i64), Arg::Text(holder), Arg::Text(&self.dialect.boot()), Arg::Int(now)];
+        tx.execute("UPDATE run SET fence = $2, holder = $3, boot = $4, beat_ms = $5 WHERE id = $1", &args).await?;
+        Ok(Lease { run: run.to_owned(), fence, from: before.name, _lock: lock })
+    }
+
+    async fn lease_by(&self, run: &str, holder: &str, force: bool) -> Result<Lease> {
+        let mut tx = self.begin(Mode::Write).await?;
+        let taken = self.lease_in(&mut tx, run, holder, force).await;
+        let lease = tx.end(taken).await?;
+        self.dialect.unlock(run, lease.fence - 1);
+        Ok(lease)
+    }
+
+    async fn hold_in(&self, tx: &mut Use<'_, D>, run: &str, targets: &[String]) -> Result<()> {
+        // In one order, so that two runs that want the same never wait for each other.
+        let mut targets: Vec<&String> = targets.iter().collect();
+        targets.sort();
+        for target in targets {
+            let args = [Arg::Text(target), Arg::Text(run)];
+            tx.execute("INSERT INTO held (target, run) VALUES ($1, $2) ON CONFLICT (target) DO NOTHING", &args).await?;
+            let found = tx.row("SELECT run FROM held WHERE target = $1", &args[..1]).await?;
+            match found.map(|row| row[0].text().map(str::to_owned)).transpose()? {
+                Some(other) if other != run => return Err(Error::AssetHeld { target: target.clone(), run: other }),
+                Some(_) => {}
+                // Given back between the two.
+                None => return Err(Error::Away(format!("{target} was given back just now"))),
+            }
+        }
+        Ok(())
+    }
+
+    async fn verify_in(&self, tx: &mut Use<'_, D>, run: &str) -> Result<u64> {
+        let head = head_of(tx, run).await?;
+        let found = rows_of(tx, run, 0).await?;
+        super::verified(run, &found, &head)?;
+        Ok(head.seq)
+    }
+
+    async fn restore_in(&self, tx: &mut Use<'_, D>, run: &str, all: &[Row], then: &[Stamped]) -> Result<Head> {
+        let events = super::check_rows(run, &Head::default(), all)?;
+        let (first, last) = (&events[0], Head::of(&all[all.len() - 1]));
+        let (plan, scenario) = first_of(run, &first.event)?;
+        let begun = Head::of(&all[0]);
+        let args = [
+            Arg::Text(run),
+            Arg::Text(plan),
+            Arg::Text(scenario),
+            Arg::Int(first.at.as_microsecond()),
+            Arg::Int(begun.seq as i64),
+            Arg::Text(&begun.digest),
+        ];
+        let made = tx.execute(BEGIN_RUN, &args).await?;
+        let here = if made == 1 { Head::default() } else { head_of(tx, run).await? };
+        super::continues(run, &here, made == 1 || self.closed(tx, run).await?, all)?;
+        self.insert(tx, run, &all[here.seq as usize..]).await?;
+        let added = rows(run, &last, then);
+        self.insert(tx, run, &added).await?;
+        let last = added.last().map_or(last, Head::of);
+        // A driver here must not have a fence that one elsewhere had.
+        let fence = super::highest_fence(&events) as i64;
+        let args = [Arg::Text(run), Arg::Int(last.seq as i64), Arg::Text(&last.digest), Arg::Int(fence)];
+        let moved = "UPDATE run SET head = $2, digest = $3, fence = CASE WHEN fence < $4 THEN $4 ELSE fence END, holder = NULL WHERE id = $1";
+        tx.execute(moved, &args).await?;
+        self.stand(tx, run, super::standing_of_import(&events, then)).await?;
+        Ok(last)
+    }
+
+    async fn closed(&self, tx: &mut Use<'_, D>, run: &str) -> Result<bool> {
+        let row = tx.row("SELECT finished FROM run WHERE id = $1", &[Arg::Text(run)]).await?;
+        let word = row.ok_or_else(|| Error::NoRun(run.to_owned()))?;
+        Ok(Standing::read(word[0].maybe_text()?).1.is_some())
+    }
+}
+
+const BEGIN_RUN: &str = "INSERT INTO run (id, plan, scenario, started_at, head, digest, fence) VALUES ($1, $2, $3, $4, $5, $6, 0)
+    ON CONFLICT (id) DO NOTHING";
+
+const MOVE_HEAD: &str = "UPDATE run SET head = $2, digest = $3
+    WHERE id = $1 AND head = $4 AND digest = $5 AND fence = COALESCE($6, fence)
+    AND (finished IS NULL OR finished NOT IN ('handed_over', 'imported'))";
+
+fn timestamp(micros: i64) -> Result<Timestamp> {
+    Timestamp::from_microsecond(micros).map_err(|_| Error::Damaged(format!("{micros} is not a time")))
+}
+
+/// Plan and scenario of a run's first event.
+fn first_of<'a>(run: &str, event: &'a Event) -> Result<(&'a str, &'a str)> {
+    match event {
+        Event::RunStarted { plan, scenario, .. } => Ok((plan, scenario)),
+        _ => Err(Error::Damaged(format!("run {run} does not begin with its start"))),
+    }
+}
+
+async fn head_of<D: Dialect>(at: &mut Use<'_, D>, run: &str) -> Result<Head> {
+    let found = at.row("SELECT head, digest FROM run WHERE id = $1", &[Arg::Text(run)]).await?;
+    let row = found.ok_or_else(|| Error::NoRun(run.to_owned()))?;
+    Ok(Head { seq: row[0].count()?, digest: row[1].text()?.to_owned() })
+}
+
+/// The rows from a number on, that one included.
+async fn rows_of<D: Dialect>(at: &mut Use<'_, D>, run: &str, from: u64) -> Result<Vec<Row>> {
+    let sql = "SELECT seq, at, body, digest FROM event WHERE run = $1 AND seq >= $2 ORDER BY seq";
+    let found = at.rows(sql, &[Arg::Text(run), Arg::Int(from as i64)]).await?;
+    let row = |cells: Vec<Cell>| {
+        let [seq, at, body, digest] = <[Cell; 4]>::try_from(cells).map_err(|_| Error::Damaged("a row of another shape".to_owned()))?;
+        let body = match body {
+            Cell::Text(body) => body,
+            other => other.text()?.to_owned(),
+        };
+        Ok(Row { seq: seq.count()?, at: timestamp(at.int()?)?, body, digest: digest.text()?.to_owned() })
+    };
+    found.into_iter().map(row).collect()
+}
+
+/// Whether this very event stands in the run: then whoever wrote it need not write it again.
+async fn landed<D: Dialect>(tx: &mut Use<'_, D>, run: &str, last: &Head) -> Result<bool> {
+    let args = [Arg::Text(run), Arg::Int(last.seq as i64), Arg::Text(&last.digest)];
+    Ok(tx.row("SELECT seq FROM event WHERE run = $1 AND seq = $2 AND digest = $3", &args).await?.is_some())
+}
+
+/// Why an append did not move the head; its own end if it had landed before.
+async fn refused<D: Dialect>(tx: &mut Use<'_, D>, run: &str, fence: Option<u64>, last: &Head) -> Result<Head> {
+    let found = tx.row("SELECT fence, finished FROM run WHERE id = $1", &[Arg::Text(run)]).await?;
+    let row = found.ok_or_else(|| Error::NoRun(run.to_owned()))?;
+    let now = row[0].count()?;
+    if fence.is_some_and(|f| f != now) {
+        return Err(Error::Fenced);
+    }
+    if landed(tx, run, last).await? {
+        return Ok(last.clone());
+    }
+    match Standing::read(row[1].maybe_text()?).1 {
+        Some(how) => Err(Error::Closed { run: run.to_owned(), how }),
+        None => Err(Error::Moved),
+    }
+}
+
+#[async_trait]
+impl<D: Dialect> Store for Database<D> {
+    async fn create(&self, run: &str, first: Stamped) -> Result<Head> {
+        let mut tx = self.begin(Mode::Write).await?;
+        let done = self.create_in(&mut tx, run, &first).await;
+        tx.end(done).await
+    }
+
+    async fn runs(&self) -> Result<Vec<RunRow>> {
+        let mut at = self.begin(Mode::Bare).await?;
+        Ok(self.listed(&mut at).await?.into_iter().map(|(row, _)| row).collect())
+    }
+
+    async fn head(&self, run: &str) -> Result<Head> {
+        head_of(&mut self.begin(Mode::Bare).await?, run).await
+    }
+
+    async fn rows(&self, run: &str, after: u64) -> Result<Vec<Row>> {
+        let mut at = self.begin(Mode::Bare).await?;
+        let found = rows_of(&mut at, run, after.max(1)).await?;
+        if found.is_empty() {
+            head_of(&mut at, run).await?;
+        }
+        Ok(found)
+    }
+
+    async fn append(&self, run: &str, head: &Head, fence: Option<u64>, events: &[Stamped]) -> Result<Head> {
+        let mut tx = self.begin(Mode::Write).await?;
+        let done = self.append_in(&mut tx, run, head, fence, events).await;
+        tx.end(done).await
+    }
+
+    async fn take(&self, run: &str, holder: &str) -> Result<Lease> {
+        self.lease_by(run, holder, false).await
+    }
+
+    async fn seize(&self, run: &str, holder: &str) -> Result<Lease> {
+        self.lease_by(run, holder, true).await
+    }
+
+    async fn holder(&self, run: &str) -> Result<Holder> {
+        self.held_by(&mut self.begin(Mode::Bare).await?, run).await
+    }
+
+    async fn beat(&self, lease: &Lease) -> Result<()> {
+        let mut at = self.begin(Mode::Bare).await?;
+        let now = at.now_ms().await?;
+        let args = [Arg::Text(&lease.run), Arg::Int(lease.fence as i64), Arg::Int(now)];
+        let beaten = at.execute("UPDATE run SET beat_ms = $3 WHERE id = $1 AND fence = $2", &args).await?;
+        if beaten == 1 { Ok(()) } else { Err(Error::Fenced) }
+    }
+
+    async fn give(&self, lease: Lease) -> Result<()> {
+        let mut at = self.begin(Mode::Bare).await?;
+        let args = [Arg::Text(&lease.run), Arg::Int(lease.fence as i64)];
+        at.execute("UPDATE run SET holder = NULL, beat_ms = NULL WHERE id = $1 AND fence = $2", &args).await?;
+        self.dialect.unlock(&lease.run, lease.fence);
+        Ok(())
+    }
+
+    async fn hold(&self, run: &str, targets: &[String]) -> Result<()> {
+        let mut tx = self.begin(Mode::Write).await?;
+        let done = self.hold_in(&mut tx, run, targets).await;
+        tx.end(done).await
+    }
+
+    async fn verify(&self, run: &str) -> Result<u64> {
+        // One view of both: a driver may append meanwhile.
+        let mut tx = self.begin(Mode::Read).await?;
+        let done = self.verify_in(&mut tx, run).await;
+        tx.end(done).await
+    }
+
+    async fn restore(&self, run: &str, all: &[Row], then: &[Stamped]) -> Result<Head> {
+        let mut tx = self.begin(Mode::Write).await?;
+        let done = self.restore_in(&mut tx, run, all, then).await;
+        tx.end(done).await
+    }
+
+    async fn schema(&self) -> Result<Schema> {
+        let mut at = self.begin(Mode::Bare).await?;
+        self.version(&mut at).await
+    }
+
+    async fn migrate(&self) -> Result<Schema> {
+        let mut tx = self.begin(Mode::Write).await?;
+        let done = self.upgrade(&mut tx).await;
+        tx.end(done).await
+    }
+
+    fn caution(&self) -> Option<String> {
+        self.dialect.caution()
+    }
+
+    fn place(&self) -> String {
+        self.dialect.place()
+    }
+}
+

@@ -2,57 +2,23 @@
 //! refused, a lease ends with its holder, and what was changed behind the journal's back is seen.
 #![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
 
+mod support {
+    #[cfg(feature = "postgres")]
+    pub mod lab;
+}
+#[path = "conformance_journal/places.rs"]
+mod places;
+
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use drplan::journal::memory::Memory;
-use drplan::journal::sqlite::Sqlite;
-use drplan::journal::{End, Error, Event, Head, LEASE_MS, Stamped, Store, Word, digest, open};
+use drplan::journal::schema::NEWEST;
+use drplan::journal::{self, End, Error, Event, Head, LEASE_MS, Stamped, Store, Word, digest};
 use jiff::Timestamp;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqliteConnection};
-use tempfile::TempDir;
-
-const RUN: &str = "plan-20261121-031500-1a2b";
-const OTHER: &str = "plan-20261121-031501-3c4d";
-
-/// A journal of one kind, and another handle to it whenever one is wanted.
-enum Place {
-    Memory(Arc<Memory>),
-    File(TempDir),
-}
-
-impl Place {
-    fn all() -> [Place; 2] {
-        [Place::Memory(Arc::default()), Place::File(tempfile::tempdir().unwrap())]
-    }
-
-    fn path(&self) -> PathBuf {
-        match self {
-            Place::Memory(_) => panic!("a journal in memory has no path"),
-            Place::File(dir) => dir.path().join("journal.db"),
-        }
-    }
-
-    async fn store(&self) -> Arc<dyn Store> {
-        match self {
-            Place::Memory(memory) => memory.clone(),
-            Place::File(_) => open(&self.path()).await.unwrap(),
-        }
-    }
-
-    /// One that holds a run of five events: its start, and four words.
-    async fn begun(&self) -> (Arc<dyn Store>, Head) {
-        let store = self.store().await;
-        let mut head = store.create(RUN, started("plan")).await.unwrap();
-        for n in 2..=5 {
-            head = store.append(RUN, &head, None, &[said(n)]).await.unwrap();
-        }
-        (store, head)
-    }
-}
+use places::{OTHER, Place, RUN, change, open, raw};
+use sqlx::sqlite::SqliteSynchronous;
 
 fn started(plan: &str) -> Stamped {
     let at: Timestamp = "2026-11-21T03:15:00.123456789Z".parse().unwrap();
@@ -176,10 +142,7 @@ async fn who_lost_its_lease_appends_nothing() {
         let lost = store.take(RUN, "a").await.unwrap();
         let head = store.append(RUN, &head, Some(lost.fence), &[said(6)]).await.unwrap();
         // The holder is stopped, not gone: its lock is there, and it will speak again.
-        match &place {
-            Place::Memory(memory) => memory.bury(RUN),
-            Place::File(_) => silence(&place.path(), LEASE_MS + 1_000).await,
-        }
+        place.silence(LEASE_MS + 1_000).await;
         let lease = place.store().await.take(RUN, "b").await.unwrap();
         assert_eq!((lease.fence, lease.from.as_deref()), (lost.fence + 1, Some("a")));
         assert_eq!(store.append(RUN, &head, Some(lost.fence), &[said(7)]).await, Err(Error::Fenced));
@@ -195,23 +158,34 @@ async fn who_lost_its_lease_appends_nothing() {
 
 #[tokio::test]
 async fn a_holder_that_was_silent_not_long_enough_keeps_its_lease() {
-    let place = Place::File(tempfile::tempdir().unwrap());
-    let (store, _) = place.begun().await;
-    let lease = store.take(RUN, "a").await.unwrap();
-    silence(&place.path(), LEASE_MS - 5_000).await;
-    assert!(matches!(place.store().await.take(RUN, "b").await, Err(Error::Held { .. })));
-    silence(&place.path(), LEASE_MS + 5_000).await;
-    store.beat(&lease).await.unwrap();
-    assert!(matches!(place.store().await.take(RUN, "b").await, Err(Error::Held { .. })), "a sign of life renews it");
-    change(&place.path(), "UPDATE run SET boot = 'another'").await;
-    assert_eq!(place.store().await.take(RUN, "b").await.unwrap().from.as_deref(), Some("a"), "the machine was started again");
+    for place in Place::all() {
+        if matches!(place, Place::Memory(_)) {
+            continue;
+        }
+        let (store, _) = place.begun().await;
+        let lease = store.take(RUN, "a").await.unwrap();
+        place.silence(LEASE_MS - 5_000).await;
+        assert!(matches!(place.store().await.take(RUN, "b").await, Err(Error::Held { .. })));
+        place.silence(LEASE_MS + 5_000).await;
+        assert_eq!(place.store().await.runs().await.unwrap()[0].holder, None, "it is listed as it would be taken");
+        let silent = store.holder(RUN).await.unwrap();
+        assert!(!silent.holds() && silent.name.as_deref() == Some("a") && silent.silent_ms > Some(LEASE_MS as i64), "{silent:?}");
+        store.beat(&lease).await.unwrap();
+        assert!(matches!(place.store().await.take(RUN, "b").await, Err(Error::Held { .. })), "a sign of life renews it");
+        // Signs of life from the future are no silence: nobody knows how long it was.
+        place.change("UPDATE run SET beat_ms = beat_ms + 86400000").await;
+        assert!(matches!(place.store().await.take(RUN, "b").await, Err(Error::Held { .. })));
+        place.change("UPDATE run SET boot = 'another'").await;
+        let lease = place.store().await.take(RUN, "b").await.unwrap();
+        assert_eq!(lease.from.as_deref(), Some("a"), "the clock was started again");
+    }
 }
 
 #[tokio::test]
 async fn the_lease_of_a_killed_process_is_free_at_once() {
-    let place = Place::File(tempfile::tempdir().unwrap());
+    let place = Place::file();
     let (store, head) = place.begun().await;
-    let mut child = again("child_holds", &place.path());
+    let mut child = again("child_holds", &place);
     let said = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap).find(|l| l.contains("held by"));
     assert!(said.is_some_and(|l| l.ends_with("held by 1")));
     assert_eq!(store.take(RUN, "me").await.unwrap_err(), Error::Held { holder: "the child".to_owned() });
@@ -231,8 +205,8 @@ fn said_by_the_dead() -> Stamped {
 /// Run by the test above in a process of its own: takes the lease and waits for its death.
 #[tokio::test]
 async fn child_holds() {
-    let Some(path) = std::env::var_os("JOURNAL_OF_THE_PARENT") else { return };
-    let store = open(Path::new(&path)).await.unwrap();
+    let Some(place) = std::env::var_os("JOURNAL_OF_THE_PARENT") else { return };
+    let store = journal::open(&journal::Place::typed(&place)).await.unwrap();
     let lease = store.take(RUN, "the child").await.unwrap();
     println!("\nheld by {}", lease.fence);
     std::future::pending::<()>().await;
@@ -240,25 +214,29 @@ async fn child_holds() {
 
 #[tokio::test]
 async fn two_processes_that_append_at_once_lose_nothing() {
-    let place = Place::File(tempfile::tempdir().unwrap());
-    let (store, _) = place.begun().await;
-    let children: Vec<Child> = (0..2).map(|_| again("child_appends", &place.path())).collect();
-    for child in children {
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{output:?}");
+    for place in Place::all() {
+        if matches!(place, Place::Memory(_)) {
+            continue;
+        }
+        let (store, _) = place.begun().await;
+        let children: Vec<Child> = (0..2).map(|_| again("child_appends", &place)).collect();
+        for child in children {
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+        }
+        assert_eq!(store.verify(RUN).await.unwrap(), 5 + 2 * 100);
+        let mut reasons: Vec<String> = store.read(RUN, 5).await.unwrap().into_iter().map(|e| format!("{:?}", e.event)).collect();
+        reasons.sort();
+        reasons.dedup();
+        assert_eq!(reasons.len(), 200, "each word of each process is there");
     }
-    assert_eq!(store.verify(RUN).await.unwrap(), 5 + 2 * 100);
-    let mut reasons: Vec<String> = store.read(RUN, 5).await.unwrap().into_iter().map(|e| format!("{:?}", e.event)).collect();
-    reasons.sort();
-    reasons.dedup();
-    assert_eq!(reasons.len(), 200, "each word of each process is there");
 }
 
 /// Run by the test above in processes of their own: says a hundred words, each until it lands.
 #[tokio::test]
 async fn child_appends() {
-    let Some(path) = std::env::var_os("JOURNAL_OF_THE_PARENT") else { return };
-    let store = open(Path::new(&path)).await.unwrap();
+    let Some(place) = std::env::var_os("JOURNAL_OF_THE_PARENT") else { return };
+    let store = journal::open(&journal::Place::typed(&place)).await.unwrap();
     for n in 0..100 {
         let word = Event::Word { word: Word::Pause, step: None, who: std::process::id().to_string(), reason: n.to_string() };
         loop {
@@ -269,8 +247,10 @@ async fn child_appends() {
                 Err(other) => panic!("{other}"),
             }
         }
-        // From here on both are there, and speak at once.
+        // From here on both are there, and speak at once; if the other died, this is not for ever.
+        let begun = Instant::now();
         while n == 0 && store.head(RUN).await.unwrap().seq < 7 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "the other process never spoke");
             tokio::task::yield_now().await;
         }
     }
@@ -296,62 +276,77 @@ async fn what_a_run_changes_is_held_until_it_ends() {
     }
 }
 
-/// What is done to the file, and what of it is seen. Each is undone by taking the next fresh copy.
+/// What is done to the tables, and what of it is seen. Each is undone by the next fresh copy.
 #[tokio::test]
 async fn what_was_changed_behind_its_back_is_seen() {
-    let place = Place::File(tempfile::tempdir().unwrap());
-    let _whole = place.begun().await;
-    let mut original = raw(&place.path()).await;
-    let mut tried = 0;
-    let mut changes: Vec<String> = vec![
-        "DELETE FROM event WHERE seq = 5".to_owned(),
-        "DELETE FROM event WHERE seq >= 3".to_owned(),
-        "DELETE FROM event WHERE seq = 1".to_owned(),
-        "DELETE FROM event".to_owned(),
-        "DELETE FROM event WHERE seq = 3".to_owned(),
-        "DELETE FROM event WHERE seq = 3; UPDATE event SET seq = seq - 1 WHERE seq > 3; UPDATE run SET head = 4".to_owned(),
-        "UPDATE event SET seq = seq + 100 WHERE seq IN (2, 3); UPDATE event SET seq = 105 - seq WHERE seq > 100".to_owned(),
-        "INSERT INTO event SELECT run, 6, at, body, digest FROM event WHERE seq = 5".to_owned(),
-        "INSERT INTO event SELECT run, 6, at, body, digest FROM event WHERE seq = 5; UPDATE run SET head = 6".to_owned(),
-        "UPDATE run SET head = 4".to_owned(),
-        "UPDATE run SET head = 6".to_owned(),
-        "UPDATE run SET digest = (SELECT digest FROM event WHERE seq = 4)".to_owned(),
-        "UPDATE run SET head = 4, digest = (SELECT digest FROM event WHERE seq = 4)".to_owned(),
-        "UPDATE event SET body = CAST(x'ff' AS TEXT) WHERE seq = 2".to_owned(),
-        "UPDATE event SET body = x'00' WHERE seq = 2".to_owned(),
-        "UPDATE event SET at = 'noon' WHERE seq = 2".to_owned(),
-        "UPDATE event SET at = 9223372036854775807 WHERE seq = 2".to_owned(),
-    ];
+    let mut changes: Vec<String> = [
+        "DELETE FROM event WHERE seq = 5",
+        "DELETE FROM event WHERE seq >= 3",
+        "DELETE FROM event WHERE seq = 1",
+        "DELETE FROM event",
+        "DELETE FROM event WHERE seq = 3",
+        "DELETE FROM event WHERE seq = 3; UPDATE event SET seq = seq - 1 WHERE seq > 3; UPDATE run SET head = 4",
+        "UPDATE event SET seq = seq + 100 WHERE seq IN (2, 3); UPDATE event SET seq = 105 - seq WHERE seq > 100",
+        "INSERT INTO event SELECT run, 6, at, body, digest FROM event WHERE seq = 5",
+        "INSERT INTO event SELECT run, 6, at, body, digest FROM event WHERE seq = 5; UPDATE run SET head = 6",
+        "UPDATE run SET head = 4",
+        "UPDATE run SET head = 6",
+        "UPDATE run SET head = -6",
+        "UPDATE run SET digest = (SELECT digest FROM event WHERE seq = 4)",
+        "UPDATE run SET head = 4, digest = (SELECT digest FROM event WHERE seq = 4)",
+        "UPDATE event SET at = 9223372036854775807 WHERE seq = 2",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     for seq in 1..=5 {
-        changes.extend(
-            ["at = at + 1", "at = at - 1", "seq = seq + 10", "run = run || 'x'"].map(|c| format!("UPDATE event SET {c} WHERE seq = {seq}")),
-        );
+        let each = ["at = at + 1", "at = at - 1", "seq = seq + 10", "run = run || 'x'"];
+        changes.extend(each.map(|c| format!("UPDATE event SET {c} WHERE seq = {seq}")));
         for column in ["body", "digest"] {
             for place in ["1", "length(X) / 2", "length(X)"] {
                 let place = place.replace('X', column);
-                // The lowest bit of one byte.
-                let flipped = format!(
-                    "substr({column}, 1, {place} - 1) || char(unicode(substr({column}, {place}, 1)) + 1 - 2 * (unicode(substr({column}, {place}, 1)) % 2)) || substr({column}, {place} + 1)"
-                );
+                let (before, after) = (format!("substr({column}, 1, {place} - 1)"), format!("substr({column}, {place} + 1)"));
+                // The lowest bit of one byte. CODE and SIGN are named by each dialect in its own way.
+                let code = format!("CODE(substr({column}, {place}, 1))");
+                let flipped = format!("{before} || SIGN({code} + 1 - 2 * ({code} % 2)) || {after}");
                 changes.push(format!("UPDATE event SET {column} = {flipped} WHERE seq = {seq}"));
             }
         }
     }
-    for sql in changes {
+    // A file holds whatever is put into a column.
+    let strange = ["body = CAST(x'ff' AS TEXT)", "body = x'00'", "at = 'noon'"].map(|c| format!("UPDATE event SET {c} WHERE seq = 2"));
+    let place = Place::file();
+    let _whole = place.begun().await;
+    let mut original = raw(&place.path()).await;
+    for sql in changes.iter().chain(&strange) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.db");
         sqlx::raw_sql(sqlx::AssertSqlSafe(format!("VACUUM INTO '{}'", path.display()))).execute(&mut original).await.unwrap();
         assert_eq!(open(&path).await.unwrap().verify(RUN).await.unwrap(), 5, "the copy is whole");
+        let sql = sql.replace("CODE(", "unicode(").replace("SIGN(", "char(");
         change(&path, &sql).await;
-        let seen = open(&path).await.unwrap().verify(RUN).await;
-        assert!(
-            matches!(&seen, Err(Error::Damaged(why)) if why.contains(RUN) || why.contains("is not a time") || why.contains("cannot be read")),
-            "{sql}: {seen:?}"
-        );
-        tried += 1;
+        seen(&sql, open(&path).await.unwrap().verify(RUN).await);
     }
-    println!("{tried} changes, each seen");
-    assert_eq!(tried, 17 + 5 * (4 + 6));
+    println!("{} changes of a file, each seen", changes.len() + strange.len());
+    assert_eq!(changes.len(), 15 + 5 * (4 + 6));
+    #[cfg(feature = "postgres")]
+    {
+        let place = Place::server();
+        let (store, _) = place.begun().await;
+        place.change(places::SAVE).await;
+        for sql in &changes {
+            let sql = sql.replace("CODE(", "ascii(").replace("SIGN(", "chr(");
+            place.change(&sql).await;
+            seen(&sql, store.verify(RUN).await);
+            place.change(places::RESTORE).await;
+            assert_eq!(store.verify(RUN).await.unwrap(), 5, "it is whole again");
+        }
+        println!("{} changes on a server, each seen", changes.len());
+    }
+}
+
+fn seen(sql: &str, verified: Result<u64, Error>) {
+    let said = |why: &str| why.contains(RUN) || why.contains("is not a time") || why.contains("cannot be read");
+    assert!(matches!(&verified, Err(Error::Damaged(why)) if said(why)), "{sql}: {verified:?}");
 }
 
 #[test]
@@ -366,14 +361,14 @@ fn a_digest_is_what_it_was_when_older_journals_were_written() {
 
 #[tokio::test]
 async fn a_newer_journal_is_refused_with_words() {
-    let place = Place::File(tempfile::tempdir().unwrap());
+    let place = Place::file();
     drop(place.begun().await);
     change(
         &place.path(),
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'x', 1, x'00', 0)",
     )
     .await;
-    let Err(Error::Failed(why)) = Sqlite::open(&place.path()).await.map(drop) else { panic!("it was opened") };
+    let Err(Error::Failed(why)) = drplan::journal::sqlite::open(&place.path()).await.map(drop) else { panic!("it was opened") };
     assert!(why.contains("journal.db was written by a newer drplan (schema 9999); use that one"), "{why}");
 }
 
@@ -398,33 +393,19 @@ async fn a_place_that_cannot_be_written_says_why() {
 async fn it_is_as_durable_as_it_says() {
     let dir = tempfile::tempdir().unwrap();
     for (degree, said) in [(SqliteSynchronous::Full, "2"), (SqliteSynchronous::Off, "0")] {
-        let store = Sqlite::open_with(&dir.path().join(said), degree).await.unwrap();
+        let store = drplan::journal::sqlite::open_with(&dir.path().join(said), degree, &NEWEST).await.unwrap();
         assert_eq!(store.create(RUN, started("plan")).await.unwrap().seq, 1);
         let wal = std::fs::metadata(dir.path().join(format!("{said}-wal"))).unwrap();
         assert!(wal.len() > 0, "it writes ahead");
     }
 }
 
-/// This test program again, one test of it, with the journal's path.
-fn again(test: &str, journal: &Path) -> Child {
+/// This test program again, one test of it, with the journal's place.
+fn again(test: &str, place: &Place) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
-        .env("JOURNAL_OF_THE_PARENT", journal)
+        .env("JOURNAL_OF_THE_PARENT", place.typed())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap()
-}
-
-async fn raw(path: &Path) -> SqliteConnection {
-    SqliteConnectOptions::new().filename(path).foreign_keys(false).connect().await.unwrap()
-}
-
-async fn change(path: &Path, sql: &str) {
-    let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut raw(path).await).await.unwrap();
-    assert!(done.rows_affected() > 0, "{sql} changed nothing");
-}
-
-/// As if the holder had given no sign of life for this long.
-async fn silence(path: &Path, ms: u64) {
-    change(path, &format!("UPDATE run SET beat_ms = beat_ms - {ms}")).await;
 }

@@ -16,7 +16,8 @@ use std::sync::atomic::AtomicU8;
 use drplan::analysis::Checked;
 use drplan::execute::driver::{Observer, Options};
 use drplan::execute::{Driver, Outcome, State};
-use drplan::journal::sqlite::Sqlite;
+use drplan::journal::schema::NEWEST;
+use drplan::journal::sqlite;
 use drplan::journal::{End, Entry, Event, Store};
 use drplan::world::real::{self, RealSettings};
 use jiff::Timestamp;
@@ -222,7 +223,7 @@ async fn child_driver() {
     let (Some(plan), Some(journal)) = (given("DRIVEN_PLAN"), given("DRIVEN_JOURNAL")) else { return };
     let synchronous = if given("DRIVEN_SYNCHRONOUS").as_deref() == Some("off") { SqliteSynchronous::Off } else { SqliteSynchronous::Full };
     let checked = Checked::from_json(&std::fs::read_to_string(&plan).expect("it was compiled")).expect("it is whole");
-    let store = Sqlite::open_with(Path::new(&journal), synchronous).await.expect("it can be opened");
+    let store = sqlite::open_with(Path::new(&journal), synchronous, &NEWEST).await.expect("it can be opened");
     let dir = Path::new(&plan).parent().expect("it stands in one").to_string_lossy().into_owned();
     let first = Event::RunStarted {
         plan: checked.compiled().plan.name.clone(),

@@ -136,7 +136,9 @@ impl From<Error> for Stop {
     fn from(error: Error) -> Stop {
         match error {
             Error::Moved => Stop::Again,
-            Error::Held { .. } | Error::Fenced | Error::AssetHeld { .. } => Stop::With(Outcome::Held(error.to_string())),
+            Error::Held { .. } | Error::Fenced | Error::AssetHeld { .. } | Error::Closed { .. } => {
+                Stop::With(Outcome::Held(error.to_string()))
+            }
             other => Stop::With(Outcome::JournalFailed(other.to_string())),
         }
     }

@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 
 use super::{
-    Error, Event, Head, Holder, Lease, Result, Row, RunRow, Schema, Stamped, Standing, Store, check_rows, continues, highest_fence,
-    rows, standing_of, verified,
+    Error, Event, Head, Holder, Lease, Result, Row, RunRow, Schema, Stamped, Standing, Store, check_rows, continues, highest_fence, rows,
+    standing_of, verified,
 };
 
 /// The journal.

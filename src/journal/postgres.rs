@@ -36,7 +36,8 @@ pub async fn open(address: &Address) -> Result<impl Store + use<>> {
 pub async fn open_with(address: &Address, schemas: &'static Migrator) -> Result<impl Store + use<>> {
     let parsed = address.whole().parse::<PgConnectOptions>();
     // What the parser says may quote the address.
-    let options = parsed.map_err(|_| Error::Failed(format!("{address} is no address of a PostgreSQL server; write postgres://USER@HOST:PORT/DATABASE")))?;
+    let options = parsed
+        .map_err(|_| Error::Failed(format!("{address} is no address of a PostgreSQL server; write postgres://USER@HOST:PORT/DATABASE")))?;
     let server = Postgres { place: address.to_string(), options: options.disable_statement_logging(), unsynced: OnceLock::new() };
     Database::open(server, schemas).await
 }

@@ -17,9 +17,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::timeout;
 
 use super::door::{Arg, Cell, Sql, fixed};
-use super::{
-    Error, Event, Head, Holder, Lease, Result, Row, RunRow, Schema, Stamped, Standing, Store, rows, schema, standing_of,
-};
+use super::{Error, Event, Head, Holder, Lease, Result, Row, RunRow, Schema, Stamped, Standing, Store, rows, schema, standing_of};
 
 /// What the dialects differ in.
 #[async_trait]
@@ -203,7 +201,10 @@ impl<D: Dialect> Database<D> {
         for row in found {
             is = row[0].int()?;
             if row[1].int()? == 0 {
-                return Err(Error::Failed(format!("{}: its change to schema {is} broke off half-way; restore it from a copy", self.place())));
+                return Err(Error::Failed(format!(
+                    "{}: its change to schema {is} broke off half-way; restore it from a copy",
+                    self.place()
+                )));
             }
         }
         if is > newest {
@@ -278,13 +279,8 @@ impl<D: Dialect> Database<D> {
 
     async fn insert(&self, tx: &mut Use<'_, D>, run: &str, new: &[Row]) -> Result<()> {
         for row in new {
-            let args = [
-                Arg::Text(run),
-                Arg::Int(row.seq as i64),
-                Arg::Int(row.at.as_microsecond()),
-                Arg::Text(&row.body),
-                Arg::Text(&row.digest),
-            ];
+            let args =
+                [Arg::Text(run), Arg::Int(row.seq as i64), Arg::Int(row.at.as_microsecond()), Arg::Text(&row.body), Arg::Text(&row.digest)];
             tx.execute("INSERT INTO event (run, seq, at, body, digest) VALUES ($1, $2, $3, $4, $5)", &args).await?;
         }
         Ok(())
@@ -416,7 +412,8 @@ impl<D: Dialect> Database<D> {
         // A driver here must not have a fence that one elsewhere had.
         let fence = super::highest_fence(&events) as i64;
         let args = [Arg::Text(run), Arg::Int(last.seq as i64), Arg::Text(&last.digest), Arg::Int(fence)];
-        let moved = "UPDATE run SET head = $2, digest = $3, fence = CASE WHEN fence < $4 THEN $4 ELSE fence END, holder = NULL WHERE id = $1";
+        let moved =
+            "UPDATE run SET head = $2, digest = $3, fence = CASE WHEN fence < $4 THEN $4 ELSE fence END, holder = NULL WHERE id = $1";
         tx.execute(moved, &args).await?;
         self.stand(tx, run, super::standing_of_import(&events, then)).await?;
         Ok(last)
@@ -590,4 +587,3 @@ impl<D: Dialect> Store for Database<D> {
         self.dialect.place()
     }
 }
-

@@ -93,8 +93,9 @@ pub struct Secret {
 /// A shared journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JournalRef {
-    /// `postgres://…`
-    pub url: String,
+    /// `postgres://…`, without a password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// Its failure domain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub site: Option<Id>,

@@ -31,7 +31,7 @@ pub const PLAN: &[Field] = &[
     later("include", "Other files that are joined into this one."),
     may("params", Type::Map(&Type::Record(PARAM)), "Values that are given when the plan is compiled."),
     may("secrets", Type::Map(&Type::Record(SECRET)), "Where secrets are found; never what they are."),
-    may("journal", Type::Record(JOURNAL), "The journal that runs of this plan must use."),
+    may("journal", Type::Record(JOURNAL), "The shared journal, for when the machine that runs the plan may die too."),
     later("lists", "Names of things that are alike, for `for_each`."),
     may("sites", Type::ById(&Type::Record(SITE)), "Failure domains; without any there is one, `here`."),
     may("tiers", Type::ById(&Type::Record(TIER)), "Objectives by name."),
@@ -59,11 +59,15 @@ pub const SECRET: &[Field] = &[
     may("site", Type::Id, "The site at which that provider stands."),
 ];
 
-/// The journal that runs must use.
+/// The shared journal.
 pub const JOURNAL: &[Field] = &[
-    later("url", "The shared journal."),
-    later("site", "The site of the shared journal."),
-    later("required", "Refuse to run on an embedded journal."),
+    may(
+        "url",
+        Type::Text,
+        "`postgres://USER@HOST:PORT/DATABASE`: where `run` keeps the run unless `--journal` says otherwise; never with a password.",
+    ),
+    may("site", Type::Id, "The site at which that server stands."),
+    or("required", Type::Bool, "false", "Refuse to run on a journal that only this machine reaches."),
 ];
 
 /// A site.

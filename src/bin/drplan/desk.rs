@@ -1,11 +1,13 @@
 //! What every command about a run needs: the journal, the run that is meant, who speaks, and how to say a word. It
 //! does not drive.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use drplan::execute::{State, words};
-use drplan::journal::{self, Entry, Error, Event, RunRow, Store, Word};
+use drplan::journal::{self, Entry, Error, Event, Place, RunRow, Store, Word};
+use drplan::model::JournalRef;
 use drplan::world::World;
 use drplan::world::real::{self, RealSettings};
 
@@ -18,7 +20,7 @@ pub struct Desk {
     pub store: Arc<dyn Store>,
     /// `user@host`.
     pub operator: String,
-    path: PathBuf,
+    place: Place,
     aws_endpoint: Option<String>,
 }
 
@@ -36,32 +38,42 @@ impl From<Error> for Stop {
     fn from(error: Error) -> Stop {
         let exit = match &error {
             Error::NoRun(_) => Exit::NoInput,
-            Error::Held { .. } | Error::Fenced | Error::AssetHeld { .. } => Exit::Held,
-            Error::Moved | Error::Damaged(_) | Error::Failed(_) => Exit::JournalFailed,
+            Error::Held { .. } | Error::Fenced | Error::AssetHeld { .. } | Error::Closed { .. } => Exit::Held,
+            Error::Present(_) | Error::NotBuilt(_) => Exit::Usage,
+            Error::Moved | Error::Damaged(_) | Error::Away(_) | Error::Failed(_) => Exit::JournalFailed,
         };
-        Stop::new(exit, error.to_string())
+        let stop = Stop::new(exit, error.to_string());
+        match error {
+            Error::NotBuilt(feature) => {
+                stop.help(format!("build drplan with `--features {feature}` (it is on by default), or name a file"))
+            }
+            _ => stop,
+        }
     }
 }
 
 impl Desk {
     /// Opens the journal of the settings.
     pub async fn open(settings: &Settings) -> Result<Desk, Stop> {
-        let path = match &settings.journal {
-            Some(path) => path.clone(),
-            None => real::state_home()
-                .map(|home| home.join("drplan/journal.db"))
-                .ok_or_else(|| Stop::usage("there is no home directory for the journal").help("say where it is: --journal FILE"))?,
-        };
-        let path = std::path::absolute(&path).map_err(|e| Stop::usage(format!("{}: {e}", path.display())))?;
-        let store = journal::open(&path).await?;
-        let operator = settings.operator.clone().unwrap_or_else(|| format!("{}@{}", real::user_name(), real::host_name()));
-        Ok(Desk { store, operator, path, aws_endpoint: settings.aws_endpoint.clone() })
+        Desk::open_for(settings, None).await
     }
 
-    /// Where the commands of a run leave their ends: beside the journal.
-    fn ends(&self, run: &str) -> PathBuf {
-        let name = self.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        self.path.with_file_name(format!("{name}.d")).join(run)
+    /// Opens the journal of the settings, or else the one that a plan names.
+    pub async fn open_for(settings: &Settings, plan: Option<&JournalRef>) -> Result<Desk, Stop> {
+        let place = place(settings, plan)?;
+        let store = journal::open(&place).await?;
+        let operator = settings.operator.clone().unwrap_or_else(|| format!("{}@{}", real::user_name(), real::host_name()));
+        Ok(Desk { store, operator, place, aws_endpoint: settings.aws_endpoint.clone() })
+    }
+
+    /// Where the commands of a run leave their ends: on this machine, beside its journal.
+    fn ends(&self, run: &str) -> Result<PathBuf, Stop> {
+        let path = match &self.place {
+            Place::File(path) => path.clone(),
+            Place::Server(_) => home()?.join("server"),
+        };
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok(path.with_file_name(format!("{name}.d")).join(run))
     }
 
     /// Where the ticked runbook of a run stands: beside the directory of its ends, which a later driver on another
@@ -72,14 +84,14 @@ impl Desk {
 
     /// Makes what a new run needs, before its first event.
     pub fn begin(&self, run: &str) -> Result<(), Stop> {
-        real::begin(&self.ends(run)).map_err(|fault| Stop::new(Exit::JournalFailed, fault.cause))
+        real::begin(&self.ends(run)?).map_err(|fault| Stop::new(Exit::JournalFailed, fault.cause))
     }
 
     /// The outside, as a run sees it.
-    pub fn world(&self, run: &str, dir: &str) -> World {
-        let mut settings = RealSettings::new(self.ends(run), dir);
+    pub fn world(&self, run: &str, dir: &str) -> Result<World, Stop> {
+        let mut settings = RealSettings::new(self.ends(run)?, dir);
         settings.aws_endpoint.clone_from(&self.aws_endpoint);
-        real::world(settings)
+        Ok(real::world(settings))
     }
 
     /// The run that is meant: the one named, or the only unfinished one.
@@ -175,6 +187,31 @@ pub fn approval(state: &State, step: &str, as_contact: Option<&str>, operator: &
         true => Event::Approved { step, who, comment: comment.to_owned(), digest },
         false => Event::Declined { step, who, reason: comment.to_owned(), digest },
     })
+}
+
+/// Where the journal is: as it was typed or set, else as the plan says, else in the state directory.
+fn place(settings: &Settings, plan: Option<&JournalRef>) -> Result<Place, Stop> {
+    let named = plan.and_then(|journal| journal.url.as_deref());
+    let place = match (&settings.journal, named) {
+        (Some(typed), _) => Place::typed(typed),
+        (None, Some(url)) => Place::typed(OsStr::new(url)),
+        (None, None) => Place::File(home()?.join("journal.db")),
+    };
+    if !place.is_shared() && plan.is_some_and(|journal| journal.required) {
+        let url = named.unwrap_or("postgres://USER@HOST/DATABASE");
+        return Err(Stop::usage(format!("the plan requires a shared journal, and {place} is on this machine alone"))
+            .help(format!("--journal {url}, or DRPLAN_JOURNAL={url}; the password in PGPASSWORD or ~/.pgpass")));
+    }
+    match place {
+        Place::File(path) => std::path::absolute(&path).map(Place::File).map_err(|e| Stop::usage(format!("{}: {e}", path.display()))),
+        server => Ok(server),
+    }
+}
+
+/// What drplan keeps on this machine.
+fn home() -> Result<PathBuf, Stop> {
+    let home = real::state_home().map(|home| home.join("drplan"));
+    home.ok_or_else(|| Stop::usage("there is no home directory for the journal").help("say where it is: --journal FILE"))
 }
 
 fn journal_hint(name: &str, all: &[RunRow]) -> String {

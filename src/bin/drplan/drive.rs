@@ -70,7 +70,7 @@ pub async fn drive(desk: &Desk, run: &str, dir: &str, driving: &Driving, setting
         stop: Arc::clone(&stop),
     };
     let mut screen = Watched { screen: Screen::new(settings, terminal), page: Page::new(desk.runbook(run)) };
-    let drive = Driver::drive(desk.world(run, dir), Arc::clone(&desk.store), run, options, &mut screen);
+    let drive = Driver::drive(desk.world(run, dir)?, Arc::clone(&desk.store), run, options, &mut screen);
     let (_, outcome) = if terminal {
         tokio::select! {
             ended = drive => ended,

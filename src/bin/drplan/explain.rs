@@ -84,6 +84,7 @@ const SECTIONS: &[(&str, &str, &[Field])] = &[
     ("plan", "The top of a plan.", words::PLAN),
     ("params", "A value that is given when the plan is compiled: `params: { NAME: … }`.", words::PARAM),
     ("secrets", "Where a secret is found, never what it is: `secrets: { NAME: … }`.", words::SECRET),
+    ("journal", "The journal that runs of the plan share: `journal: { url: …, required: true }`.", words::JOURNAL),
     ("sites", "A failure domain: `sites: { ID: … }`.", words::SITE),
     ("tiers", "Objectives that assets share: `tiers: { ID: … }`.", words::TIER),
     ("contacts", "People and channels: `contacts: { ID: … }`.", words::CONTACT),

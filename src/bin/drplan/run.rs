@@ -85,8 +85,8 @@ fn used(step: &Step) -> impl Iterator<Item = &str> {
 }
 
 async fn begin(args: &Args, settings: &Settings, checked: Checked, dir: &str) -> Ended {
-    let desk = Desk::open(settings).await?;
     let plan = checked.compiled();
+    let desk = Desk::open_for(settings, plan.plan.journal.as_ref()).await?;
     output::say(&opening(&checked, &desk));
     drive::confirm(&args.driving, &format!("Run scenario `{}` of plan `{}` now?", plan.scenario.id, plan.plan.name))?;
     let now = real::now();
@@ -131,7 +131,8 @@ fn opening(checked: &Checked, desk: &Desk) -> String {
         time(plan.predicted_ms)
     );
     out.push_str(&format!("  digest  {}\n", checked.digest()));
-    out.push_str(&format!("  journal {} (on this machine alone: if it dies, so does what it knows)\n", desk.store.place()));
+    let caution = desk.store.caution().map(|caution| format!(" ({caution})")).unwrap_or_default();
+    out.push_str(&format!("  journal {}{caution}\n", desk.store.place()));
     match &plan.point_of_no_return {
         Some(step) => out.push_str(&format!("  way back: until `{step}`; after it, rollback cannot restore what was\n")),
         None => out.push_str("  way back: everything can be taken back\n"),

@@ -1,6 +1,6 @@
 //! What holds for every command: typed, or set as `DRPLAN_…`. It does not know any command.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 
 use clap::{Args, ValueEnum};
 
@@ -11,9 +11,10 @@ pub struct Settings {
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// Where runs are remembered; `drplan/journal.db` in the state directory unless given.
-    #[arg(long, global = true, env = "DRPLAN_JOURNAL", value_name = "FILE")]
-    pub journal: Option<PathBuf>,
+    /// Where runs are remembered: a file, or postgres://USER@HOST/DATABASE; else where the plan says, or
+    /// `drplan/journal.db` in the state directory.
+    #[arg(long, global = true, env = "DRPLAN_JOURNAL", value_name = "FILE|URL", hide_env_values = true)]
+    pub journal: Option<OsString>,
 
     /// Who you are, for the record; else `user@host`.
     #[arg(long, global = true, env = "DRPLAN_OPERATOR", value_name = "NAME")]

@@ -3,6 +3,7 @@
 
 pub mod action;
 mod asset;
+mod journal;
 mod params;
 mod read;
 mod scenario;
@@ -153,6 +154,7 @@ impl<'t> Lower<'_, 't> {
             self.plan.sites.insert(entry.key.to_string(), site);
             self.places.sites.insert(entry.key.to_string(), Keys::of(entry.at, &entry.value, words::SITE));
         }
+        self.plan.journal = root.get("journal").and_then(|node| self.journal(node));
         if root.get("sites").is_none() {
             self.plan.sites.insert(HERE.to_owned(), Site::default());
         }

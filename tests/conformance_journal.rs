@@ -2,10 +2,9 @@
 //! refused, a lease ends with its holder, and what was changed behind the journal's back is seen.
 #![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
 
-mod support {
-    #[cfg(feature = "postgres")]
-    pub mod lab;
-}
+#[cfg(feature = "postgres")]
+#[path = "support/lab.rs"]
+mod lab;
 #[path = "conformance_journal/places.rs"]
 mod places;
 

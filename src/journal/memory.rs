@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 
 use super::{
-    Error, Event, Head, Holder, Lease, Result, Row, RunRow, Schema, Stamped, Standing, Store, check_rows, continues, highest_fence, rows,
-    standing_of, verified,
+    Archive, Entry, Error, Event, Head, Holder, Lease, Result, Row, RunRow, Schema, Stamped, Standing, Store, check_rows, continues,
+    entries_after, highest_fence, rows, standing_of, verified,
 };
 
 /// The journal.
@@ -122,8 +122,8 @@ impl Store for Memory {
         Ok(self.lock().run(run)?.row.head.clone())
     }
 
-    async fn rows(&self, run: &str, from: u64) -> Result<Vec<Row>> {
-        Ok(self.lock().run(run)?.events.iter().filter(|row| row.seq >= from).cloned().collect())
+    async fn read(&self, run: &str, after: u64) -> Result<Vec<Entry>> {
+        entries_after(run, after, &self.rows(run, after.max(1)).await?)
     }
 
     async fn append(&self, run: &str, head: &Head, fence: Option<u64>, events: &[Stamped]) -> Result<Head> {
@@ -150,16 +150,6 @@ impl Store for Memory {
 
     async fn take(&self, run: &str, holder: &str) -> Result<Lease> {
         self.lock().lease(run, holder, false)
-    }
-
-    async fn seize(&self, run: &str, holder: &str) -> Result<Lease> {
-        self.lock().lease(run, holder, true)
-    }
-
-    async fn holder(&self, run: &str) -> Result<Holder> {
-        let mut inner = self.lock();
-        let stored = inner.run(run)?;
-        Ok(Holder { fence: stored.fence, name: stored.row.holder.clone(), silent_ms: Some(0), alive: !stored.buried })
     }
 
     async fn beat(&self, lease: &Lease) -> Result<()> {
@@ -195,6 +185,19 @@ impl Store for Memory {
         Ok(stored.row.head.seq)
     }
 
+    fn place(&self) -> String {
+        "memory".to_owned()
+    }
+}
+
+#[async_trait]
+impl Archive for Memory {
+    async fn rows(&self, run: &str, from: u64) -> Result<Vec<Row>> {
+        let mut inner = self.lock();
+        let events = &inner.run(run)?.events;
+        Ok(events.get(from.max(1) as usize - 1..).unwrap_or_default().to_vec())
+    }
+
     async fn restore(&self, run: &str, all: &[Row], then: &[Stamped]) -> Result<Head> {
         let entries = check_rows(run, &Head::default(), all)?;
         let first = (entries[0].at, entries[0].event.clone());
@@ -212,6 +215,16 @@ impl Store for Memory {
         Ok(head)
     }
 
+    async fn holder(&self, run: &str) -> Result<Holder> {
+        let mut inner = self.lock();
+        let stored = inner.run(run)?;
+        Ok(Holder { fence: stored.fence, name: stored.row.holder.clone(), silent_ms: Some(0), alive: !stored.buried })
+    }
+
+    async fn seize(&self, run: &str, holder: &str) -> Result<Lease> {
+        self.lock().lease(run, holder, true)
+    }
+
     async fn schema(&self) -> Result<Schema> {
         Ok(Schema { is: 1, newest: 1 })
     }
@@ -222,9 +235,5 @@ impl Store for Memory {
 
     fn caution(&self) -> Option<String> {
         Some("in memory alone: it ends with this process".to_owned())
-    }
-
-    fn place(&self) -> String {
-        "memory".to_owned()
     }
 }

@@ -5,6 +5,7 @@
 //! refused and reads again. The driver's appends compare its fence too, so that a driver that lost its lease
 //! appends nothing.
 
+mod base;
 mod door;
 pub mod event;
 pub mod export;
@@ -242,27 +243,13 @@ pub trait Store: Send + Sync {
     async fn runs(&self) -> Result<Vec<RunRow>>;
     /// The last event's number and digest.
     async fn head(&self, run: &str) -> Result<Head>;
-    /// The rows of a run from a number on, that one included, in order and unchecked.
-    async fn rows(&self, run: &str, from: u64) -> Result<Vec<Row>>;
     /// Events after a number, in order, each checked against the chain.
-    async fn read(&self, run: &str, after: u64) -> Result<Vec<Entry>> {
-        let found = self.rows(run, after.max(1)).await?;
-        let gone = || Error::Damaged(format!("run {run}: event {} is gone", after.max(1)));
-        let first = found.first().ok_or_else(gone)?;
-        if after == 0 {
-            return check_rows(run, &Head::default(), &found);
-        }
-        if first.seq != after { Err(gone()) } else { check_rows(run, &Head::of(first), &found[1..]) }
-    }
+    async fn read(&self, run: &str, after: u64) -> Result<Vec<Entry>>;
     /// Appends all events or none. A driver gives its fence, a voice none. Said again with the same events on the same
     /// head, they are there once: so an append of which nobody knows whether it landed may be repeated.
     async fn append(&self, run: &str, head: &Head, fence: Option<u64>, events: &[Stamped]) -> Result<Head>;
     /// Takes the lease if nobody holds it, or its holder is gone or silent for [`LEASE_MS`].
     async fn take(&self, run: &str, holder: &str) -> Result<Lease>;
-    /// Takes the lease whoever holds it: from then on that one appends nothing.
-    async fn seize(&self, run: &str, holder: &str) -> Result<Lease>;
-    /// Who has the lease.
-    async fn holder(&self, run: &str) -> Result<Holder>;
     /// A sign of life; [`Error::Fenced`] if another holds the lease.
     async fn beat(&self, lease: &Lease) -> Result<()>;
     /// Gives the lease back.
@@ -271,21 +258,32 @@ pub trait Store: Send + Sync {
     async fn hold(&self, run: &str, targets: &[String]) -> Result<()>;
     /// Recomputes every digest of a run and compares head and count; the number of events.
     async fn verify(&self, run: &str) -> Result<u64>;
+    /// Where it is, for people; never with a password.
+    fn place(&self) -> String;
+}
+
+/// What looks after a journal as a whole, and what no driver needs.
+#[async_trait]
+pub trait Archive: Store {
+    /// The rows of a run from a number on, that one included, in order and unchecked.
+    async fn rows(&self, run: &str, from: u64) -> Result<Vec<Row>>;
     /// Takes in all rows of a run from another journal, at least one; with further events, which say why it may be driven
     /// from here, or none: then it is for reading. A run that is here must be closed, and these rows must continue it.
     async fn restore(&self, run: &str, all: &[Row], then: &[Stamped]) -> Result<Head>;
+    /// Who has the lease.
+    async fn holder(&self, run: &str) -> Result<Holder>;
+    /// Takes the lease whoever holds it: from then on that one appends nothing.
+    async fn seize(&self, run: &str, holder: &str) -> Result<Lease>;
     /// Which schema it has.
     async fn schema(&self) -> Result<Schema>;
     /// Brings it to the newest schema, if nobody drives a run; the schema that it had.
     async fn migrate(&self) -> Result<Schema>;
     /// What a run on this journal must know: how it may be lost.
     fn caution(&self) -> Option<String>;
-    /// Where it is, for people; never with a password.
-    fn place(&self) -> String;
 }
 
 /// Opens the journal at a place, made if it is not there.
-pub async fn open(place: &Place) -> Result<Arc<dyn Store>> {
+pub async fn open(place: &Place) -> Result<Arc<dyn Archive>> {
     match place {
         Place::File(path) => Ok(Arc::new(sqlite::open(path).await?)),
         #[cfg(feature = "postgres")]
@@ -359,6 +357,15 @@ fn check_row(run: &str, before: &Head, row: &Row) -> Result<Entry> {
     }
     let event = serde_json::from_str(&row.body).map_err(|_| damaged("an event that this version does not know; use a newer drplan"))?;
     Ok(Entry { seq: row.seq, at: row.at, event })
+}
+
+/// What [`Store::read`] gives, of the rows from number `after` on.
+fn entries_after(run: &str, after: u64, found: &[Row]) -> Result<Vec<Entry>> {
+    match found.first() {
+        Some(_) if after == 0 => check_rows(run, &Head::default(), found),
+        Some(first) if first.seq == after => check_rows(run, &Head::of(first), &found[1..]),
+        _ => Err(Error::Damaged(format!("run {run}: event {} is gone", after.max(1)))),
+    }
 }
 
 /// Checks rows that follow a head, one after the other.

@@ -11,10 +11,10 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::timeout;
 
+use super::base::{Database, Dialect};
 use super::door::{Cell, Sql, fixed};
 use super::place::Address;
-use super::sql::{Database, Dialect};
-use super::{Error, Result, Store, schema};
+use super::{Archive, Error, Result, schema};
 
 /// The longest wait for a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -28,12 +28,12 @@ const SESSION: &str = "SET application_name = 'drplan journal'; SET statement_ti
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
 /// Connects, and makes a journal where there is none.
-pub async fn open(address: &Address) -> Result<impl Store + use<>> {
+pub async fn open(address: &Address) -> Result<impl Archive + use<>> {
     open_with(address, &schema::NEWEST).await
 }
 
 /// [`open`] with other schemas, as an older or a newer program has them.
-pub async fn open_with(address: &Address, schemas: &'static Migrator) -> Result<impl Store + use<>> {
+pub async fn open_with(address: &Address, schemas: &'static Migrator) -> Result<impl Archive + use<>> {
     let parsed = address.whole().parse::<PgConnectOptions>();
     // What the parser says may quote the address.
     let options = parsed

@@ -5,163 +5,21 @@
 //! statement that locks the run's row. Said again on the same head, an append that had landed is found by its number
 //! and digest, and is not written twice: so a commit whose reply was lost may be repeated.
 
-use std::fs::File;
-use std::io;
-use std::sync::OnceLock;
-use std::time::Duration;
-
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::migrate::{Migrate, Migrator};
-use tokio::sync::{Mutex, MutexGuard};
-use tokio::time::timeout;
 
-use super::door::{Arg, Cell, Sql, fixed};
-use super::{Error, Event, Head, Holder, Lease, Result, Row, RunRow, Schema, Stamped, Standing, Store, rows, schema, standing_of};
-
-/// What the dialects differ in.
-#[async_trait]
-pub(super) trait Dialect: Send + Sync + 'static {
-    /// A connection.
-    type Connection: Sql + Migrate + 'static;
-    /// Begins one view of everything, for reading.
-    const READ: &'static str;
-    /// Begins a change.
-    const WRITE: &'static str;
-    /// One row if a journal, or a part of one, was made here.
-    const MADE: &'static str;
-    /// Keeps every other writer out until the end of the transaction.
-    const ALONE: &'static str;
-    /// The longest that an answer is waited for; none where nobody else can be to blame.
-    const PATIENCE: Option<Duration>;
-
-    /// A new connection, as durable as it must be.
-    async fn connect(&self) -> Result<Self::Connection>;
-    /// What an error means: whether asking again may help, and in words.
-    fn meaning(&self, error: &sqlx::Error) -> Error;
-    /// Whether the connection is of no more use.
-    fn gone(&self, error: &sqlx::Error) -> bool;
-    /// The clock that leases are counted by, in milliseconds.
-    async fn now_ms(&self, connection: &mut Self::Connection) -> sqlx::Result<i64>;
-    /// What must be the same for two readings of that clock to be compared.
-    fn boot(&self) -> String;
-    /// False if the process that held this fence is surely gone.
-    fn alive(&self, run: &str, fence: u64) -> bool;
-    /// What tells others that this process is there; an error if another has it.
-    fn lock(&self, run: &str, fence: u64) -> Result<Option<File>>;
-    /// Nobody needs that any more.
-    fn unlock(&self, run: &str, fence: u64);
-    /// What a run on this journal must know.
-    fn caution(&self) -> Option<String>;
-    /// Where it is, for people.
-    fn place(&self) -> String;
-}
-
-/// A journal in a database.
-pub(super) struct Database<D: Dialect> {
-    pub(super) dialect: D,
-    migrator: &'static Migrator,
-    connection: Mutex<Option<D::Connection>>,
-    /// Why nothing more is written by this handle: a write failed, and nobody knows what of it is there.
-    spoilt: OnceLock<String>,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Mode {
-    /// One statement after the other.
-    Bare,
-    /// One view of everything.
-    Read,
-    /// All or nothing.
-    Write,
-}
-
-/// One use of the connection. Dropped before its end, it takes the connection along, and the database rolls it back.
-struct Use<'a, D: Dialect> {
-    base: &'a Database<D>,
-    slot: MutexGuard<'a, Option<D::Connection>>,
-    mode: Mode,
-    ended: bool,
-}
-
-impl<D: Dialect> Drop for Use<'_, D> {
-    fn drop(&mut self) {
-        if !self.ended && self.mode != Mode::Bare {
-            *self.slot = None;
-        }
-    }
-}
-
-async fn in_time<T>(limit: Option<Duration>, work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    let Some(limit) = limit else { return work.await };
-    let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {} s", limit.as_secs()));
-    timeout(limit, work).await.unwrap_or_else(|_| Err(late().into()))
-}
-
-impl<D: Dialect> Use<'_, D> {
-    fn connection(&mut self) -> &mut D::Connection {
-        self.slot.as_mut().expect("a use begins with a connection, and an error that takes it ends the use")
-    }
-
-    /// Judges an error; a connection that broke is dropped.
-    fn judged<T>(&mut self, done: sqlx::Result<T>) -> Result<T> {
-        done.map_err(|error| {
-            if self.base.dialect.gone(&error) {
-                *self.slot = None;
-                self.ended = true;
-            }
-            let error = self.base.dialect.meaning(&error);
-            if let (Mode::Write, Error::Failed(why)) = (self.mode, &error) {
-                let _ = self.base.spoilt.set(why.clone());
-            }
-            error
-        })
-    }
-
-    async fn execute(&mut self, sql: &'static str, args: &[Arg<'_>]) -> Result<u64> {
-        let done = in_time(D::PATIENCE, self.connection().execute(sql, args)).await;
-        self.judged(done)
-    }
-
-    async fn rows(&mut self, sql: &'static str, args: &[Arg<'_>]) -> Result<Vec<Vec<Cell>>> {
-        let done = in_time(D::PATIENCE, self.connection().rows(sql, args)).await;
-        self.judged(done)
-    }
-
-    async fn row(&mut self, sql: &'static str, args: &[Arg<'_>]) -> Result<Option<Vec<Cell>>> {
-        Ok(self.rows(sql, args).await?.into_iter().next())
-    }
-
-    async fn script(&mut self, sql: &'static str) -> Result<()> {
-        let done = in_time(D::PATIENCE, self.connection().script(fixed(sql))).await;
-        self.judged(done)
-    }
-
-    async fn now_ms(&mut self) -> Result<i64> {
-        let base = self.base;
-        let done = in_time(D::PATIENCE, base.dialect.now_ms(self.connection())).await;
-        self.judged(done)
-    }
-
-    /// Commits what went well, and takes back what did not.
-    async fn end<T>(mut self, out: Result<T>) -> Result<T> {
-        if self.mode == Mode::Bare || self.ended {
-            return out;
-        }
-        let last = if out.is_ok() { "COMMIT" } else { "ROLLBACK" };
-        let done = self.script(last).await;
-        if done.is_ok() {
-            self.ended = true;
-        }
-        // Why it was taken back counts more than whether that went well: the connection goes if it did not.
-        out.and_then(|value| done.map(|()| value))
-    }
-}
+use super::base::{Database, Dialect, Mode, Use};
+use super::door::{Arg, Cell, Sql};
+use super::{
+    Archive, Entry, Error, Event, Head, Holder, Lease, Result, Row, RunRow, Schema, Stamped, Standing, Store, entries_after, rows, schema,
+    standing_of,
+};
 
 impl<D: Dialect> Database<D> {
     /// Opens it; a new one is made at once, an older one stays as it is, a newer one is refused.
     pub(super) async fn open(dialect: D, migrator: &'static Migrator) -> Result<Database<D>> {
-        let base = Database { dialect, migrator, connection: Mutex::new(None), spoilt: OnceLock::new() };
+        let base = Database::new(dialect, migrator);
         let mut at = base.begin(Mode::Bare).await?;
         let found = base.version(&mut at).await;
         let Schema { is, .. } = at.end(found).await?;
@@ -171,23 +29,6 @@ impl<D: Dialect> Database<D> {
             tx.end(made).await?;
         }
         Ok(base)
-    }
-
-    async fn begin(&self, mode: Mode) -> Result<Use<'_, D>> {
-        if let (Mode::Write, Some(why)) = (mode, self.spoilt.get()) {
-            return Err(Error::Failed(format!("nothing more is written here since an earlier write failed: {why}")));
-        }
-        let mut slot = self.connection.lock().await;
-        if slot.is_none() {
-            *slot = Some(self.dialect.connect().await?);
-        }
-        let mut use_ = Use { base: self, slot, mode, ended: mode == Mode::Bare };
-        match mode {
-            Mode::Bare => {}
-            Mode::Read => use_.script(D::READ).await?,
-            Mode::Write => use_.script(D::WRITE).await?,
-        }
-        Ok(use_)
     }
 
     async fn version(&self, at: &mut Use<'_, D>) -> Result<Schema> {
@@ -506,13 +347,8 @@ impl<D: Dialect> Store for Database<D> {
         head_of(&mut self.begin(Mode::Bare).await?, run).await
     }
 
-    async fn rows(&self, run: &str, after: u64) -> Result<Vec<Row>> {
-        let mut at = self.begin(Mode::Bare).await?;
-        let found = rows_of(&mut at, run, after.max(1)).await?;
-        if found.is_empty() {
-            head_of(&mut at, run).await?;
-        }
-        Ok(found)
+    async fn read(&self, run: &str, after: u64) -> Result<Vec<Entry>> {
+        entries_after(run, after, &self.rows(run, after.max(1)).await?)
     }
 
     async fn append(&self, run: &str, head: &Head, fence: Option<u64>, events: &[Stamped]) -> Result<Head> {
@@ -523,14 +359,6 @@ impl<D: Dialect> Store for Database<D> {
 
     async fn take(&self, run: &str, holder: &str) -> Result<Lease> {
         self.lease_by(run, holder, false).await
-    }
-
-    async fn seize(&self, run: &str, holder: &str) -> Result<Lease> {
-        self.lease_by(run, holder, true).await
-    }
-
-    async fn holder(&self, run: &str) -> Result<Holder> {
-        self.held_by(&mut self.begin(Mode::Bare).await?, run).await
     }
 
     async fn beat(&self, lease: &Lease) -> Result<()> {
@@ -562,6 +390,30 @@ impl<D: Dialect> Store for Database<D> {
         tx.end(done).await
     }
 
+    fn place(&self) -> String {
+        self.dialect.place()
+    }
+}
+
+#[async_trait]
+impl<D: Dialect> Archive for Database<D> {
+    async fn rows(&self, run: &str, from: u64) -> Result<Vec<Row>> {
+        let mut at = self.begin(Mode::Bare).await?;
+        let found = rows_of(&mut at, run, from).await?;
+        if found.is_empty() {
+            head_of(&mut at, run).await?;
+        }
+        Ok(found)
+    }
+
+    async fn seize(&self, run: &str, holder: &str) -> Result<Lease> {
+        self.lease_by(run, holder, true).await
+    }
+
+    async fn holder(&self, run: &str) -> Result<Holder> {
+        self.held_by(&mut self.begin(Mode::Bare).await?, run).await
+    }
+
     async fn restore(&self, run: &str, all: &[Row], then: &[Stamped]) -> Result<Head> {
         let mut tx = self.begin(Mode::Write).await?;
         let done = self.restore_in(&mut tx, run, all, then).await;
@@ -581,9 +433,5 @@ impl<D: Dialect> Store for Database<D> {
 
     fn caution(&self) -> Option<String> {
         self.dialect.caution()
-    }
-
-    fn place(&self) -> String {
-        self.dialect.place()
     }
 }

@@ -11,18 +11,18 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection};
 
+use super::base::{Database, Dialect};
 use super::door::Sql;
-use super::sql::{Database, Dialect};
-use super::{Error, Result, Store, schema};
+use super::{Archive, Error, Result, schema};
 
 /// Opens the file, made if it is not there, and brings a new one to the present schema.
-pub async fn open(path: &Path) -> Result<impl Store + use<>> {
+pub async fn open(path: &Path) -> Result<impl Archive + use<>> {
     open_with(path, SqliteSynchronous::Full, &schema::NEWEST).await
 }
 
 /// [`open`] with another degree of durability, for measurements and to see the guards of durability bark, or with
 /// other schemas, as an older or a newer program has them.
-pub async fn open_with(path: &Path, synchronous: SqliteSynchronous, schemas: &'static Migrator) -> Result<impl Store + use<>> {
+pub async fn open_with(path: &Path, synchronous: SqliteSynchronous, schemas: &'static Migrator) -> Result<impl Archive + use<>> {
     if let Some(dir) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
         std::fs::create_dir_all(dir).map_err(|e| Error::Failed(format!("cannot make {}: {e}", dir.display())))?;
         refuse_network(dir)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use drplan::journal::memory::Memory;
-use drplan::journal::{self, Head, Result, Store};
+use drplan::journal::{self, Archive, Head, Result};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
 use tempfile::TempDir;
@@ -71,7 +71,7 @@ impl Place {
         }
     }
 
-    pub async fn store(&self) -> Arc<dyn Store> {
+    pub async fn store(&self) -> Arc<dyn Archive> {
         match self {
             Place::Memory(memory) => memory.clone(),
             _ => journal::open(&journal::Place::typed(&self.typed())).await.unwrap(),
@@ -79,7 +79,7 @@ impl Place {
     }
 
     /// One that holds a run of five events: its start, and four words.
-    pub async fn begun(&self) -> (Arc<dyn Store>, Head) {
+    pub async fn begun(&self) -> (Arc<dyn Archive>, Head) {
         let store = self.store().await;
         let mut head = store.create(RUN, started("plan")).await.unwrap();
         for n in 2..=5 {
@@ -123,13 +123,13 @@ pub const RESTORE: &str = "DELETE FROM event; DELETE FROM run;
 /// The server of one lab for the whole program.
 #[cfg(feature = "postgres")]
 pub fn server() -> String {
-    use super::support::lab::Lab;
+    use super::lab::Lab;
     static LAB: std::sync::OnceLock<Lab> = std::sync::OnceLock::new();
     let lab = LAB.get_or_init(Lab::up);
     format!("postgres://dr:{}@127.0.0.1:{}/platform", lab["LAB_DR_PASSWORD"], lab["LAB_PRIMARY_PORT"])
 }
 
-pub async fn open(path: &Path) -> Result<Arc<dyn Store>> {
+pub async fn open(path: &Path) -> Result<Arc<dyn Archive>> {
     journal::open(&journal::Place::File(path.to_owned())).await
 }
 

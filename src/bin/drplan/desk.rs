@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use drplan::execute::{State, words};
-use drplan::journal::{self, Entry, Error, Event, Place, RunRow, Store, Word};
+use drplan::journal::{self, Archive, Entry, Error, Event, Place, RunRow, Store, Word};
 use drplan::model::JournalRef;
 use drplan::world::World;
 use drplan::world::real::{self, RealSettings};
@@ -17,10 +17,11 @@ use crate::settings::Settings;
 /// The journal and who is at it.
 pub struct Desk {
     /// Where runs are remembered.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn Archive>,
     /// `user@host`.
     pub operator: String,
-    place: Place,
+    /// Beside it stands what a run leaves on this machine.
+    here: PathBuf,
     aws_endpoint: Option<String>,
 }
 
@@ -61,19 +62,19 @@ impl Desk {
     /// Opens the journal of the settings, or else the one that a plan names.
     pub async fn open_for(settings: &Settings, plan: Option<&JournalRef>) -> Result<Desk, Stop> {
         let place = place(settings, plan)?;
-        let store = journal::open(&place).await?;
-        let operator = settings.operator.clone().unwrap_or_else(|| format!("{}@{}", real::user_name(), real::host_name()));
-        Ok(Desk { store, operator, place, aws_endpoint: settings.aws_endpoint.clone() })
-    }
-
-    /// Where the commands of a run leave their ends: on this machine, beside its journal.
-    fn ends(&self, run: &str) -> Result<PathBuf, Stop> {
-        let path = match &self.place {
+        let here = match &place {
             Place::File(path) => path.clone(),
             Place::Server(_) => home()?.join("server"),
         };
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(path.with_file_name(format!("{name}.d")).join(run))
+        let store = journal::open(&place).await?;
+        let operator = settings.operator.clone().unwrap_or_else(|| format!("{}@{}", real::user_name(), real::host_name()));
+        Ok(Desk { store, operator, here, aws_endpoint: settings.aws_endpoint.clone() })
+    }
+
+    /// Where the commands of a run leave their ends: beside the journal.
+    fn ends(&self, run: &str) -> PathBuf {
+        let name = self.here.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        self.here.with_file_name(format!("{name}.d")).join(run)
     }
 
     /// Where the ticked runbook of a run stands: beside the directory of its ends, which a later driver on another
@@ -84,14 +85,14 @@ impl Desk {
 
     /// Makes what a new run needs, before its first event.
     pub fn begin(&self, run: &str) -> Result<(), Stop> {
-        real::begin(&self.ends(run)?).map_err(|fault| Stop::new(Exit::JournalFailed, fault.cause))
+        real::begin(&self.ends(run)).map_err(|fault| Stop::new(Exit::JournalFailed, fault.cause))
     }
 
     /// The outside, as a run sees it.
-    pub fn world(&self, run: &str, dir: &str) -> Result<World, Stop> {
-        let mut settings = RealSettings::new(self.ends(run)?, dir);
+    pub fn world(&self, run: &str, dir: &str) -> World {
+        let mut settings = RealSettings::new(self.ends(run), dir);
         settings.aws_endpoint.clone_from(&self.aws_endpoint);
-        Ok(real::world(settings))
+        real::world(settings)
     }
 
     /// The run that is meant: the one named, or the only unfinished one.
@@ -125,12 +126,12 @@ impl Desk {
 
     /// Says a word, checked against the state on which it lands; said again if the run went on meanwhile.
     pub async fn speak(&self, run: &str, check: impl Fn(&State) -> Result<Event, Stop>) -> Result<(), Stop> {
-        speak(&self.store, run, check).await
+        speak(&*self.store, run, check).await
     }
 }
 
 /// See [`Desk::speak`].
-pub async fn speak(store: &Arc<dyn Store>, run: &str, check: impl Fn(&State) -> Result<Event, Stop>) -> Result<(), Stop> {
+pub async fn speak(store: &dyn Store, run: &str, check: impl Fn(&State) -> Result<Event, Stop>) -> Result<(), Stop> {
     // Each turn loses against one append of the driver; a run does not append a hundred times in a row meanwhile.
     for _ in 0..100 {
         let head = store.head(run).await?;

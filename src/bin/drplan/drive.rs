@@ -70,11 +70,11 @@ pub async fn drive(desk: &Desk, run: &str, dir: &str, driving: &Driving, setting
         stop: Arc::clone(&stop),
     };
     let mut screen = Watched { screen: Screen::new(settings, terminal), page: Page::new(desk.runbook(run)) };
-    let drive = Driver::drive(desk.world(run, dir)?, Arc::clone(&desk.store), run, options, &mut screen);
+    let drive = Driver::drive(desk.world(run, dir), desk.store.clone(), run, options, &mut screen);
     let (_, outcome) = if terminal {
         tokio::select! {
             ended = drive => ended,
-            () = converse(Arc::clone(&desk.store), run.to_owned(), desk.operator.clone()) => unreachable!("a conversation does not end"),
+            () = converse(desk.store.clone(), run.to_owned(), desk.operator.clone()) => unreachable!("a conversation does not end"),
         }
     } else {
         drive.await
@@ -112,7 +112,7 @@ async fn converse(store: Arc<dyn Store>, run: String, operator: String) {
         if typed.is_empty() {
             continue;
         }
-        let said = desk::speak(&store, &run, |state| understand(state, &typed, &operator)).await;
+        let said = desk::speak(&*store, &run, |state| understand(state, &typed, &operator)).await;
         if let Err(stop) = said {
             output::say(&format!("  {stop}\n"));
         }

@@ -122,7 +122,13 @@ impl Ticks {
                 self.know(&format!("assets.{asset}.recovered_at"), at.to_string());
             }
             Event::Finished { how, summary } => self.ended = Some(format!("The run has ended, {}: {}.", end_word(*how), short(summary))),
-            Event::LeaseGiven { .. } | Event::Ready { .. } => {}
+            Event::HandedOver { who, reason, .. } => {
+                let why = short(reason);
+                self.ended =
+                    Some(format!("The run was handed over by {who} ({why}): it goes on elsewhere, and this page is not ticked any more."));
+            }
+            Event::Imported { .. } => self.ended = None,
+            Event::LeaseBroken { .. } | Event::LeaseGiven { .. } | Event::Ready { .. } => {}
         }
     }
 

@@ -243,7 +243,12 @@ async fn child_driver() {
     settings.program = env!("CARGO_BIN_EXE_drplan").into();
     real::begin(&settings.state).expect("the place of ends can be made");
     store.create("run", (Timestamp::now(), first)).await.expect("a new run");
-    let options = Options { holder: "me".to_owned(), wait_for_people: false, stop: Arc::new(AtomicU8::new(0)) };
+    let options = Options {
+        holder: "me".to_owned(),
+        wait_for_people: false,
+        remind: std::time::Duration::from_secs(300),
+        stop: Arc::new(AtomicU8::new(0)),
+    };
     let (_, outcome) = Driver::drive(real::world(settings), Arc::new(store), "run", options, &mut Nobody).await;
     assert_eq!(outcome, Outcome::Ended(End::Good));
 }

@@ -15,7 +15,7 @@ use super::state::{State, StepState};
 use crate::actions::{self, Action, Ctx, Earlier, Effect, Probe, Target, template};
 use crate::analysis::Checked;
 use crate::journal::{Answer, Doing};
-use crate::model::{ActionUse, Compiled, SecretSource, Step, Undo, target_of};
+use crate::model::{ActionUse, Compiled, Plan, SecretSource, Step, Undo, target_of};
 use crate::world::strike::Striker;
 use crate::world::{Fault, Landed, World};
 
@@ -201,7 +201,7 @@ async fn resolve(world: &World, on: &Errand, call: &ActionUse) -> Result<Prepare
     for path in template::references(&bare) {
         let name = path.strip_prefix("secrets.").ok_or_else(|| Fault::refused(format!("`${{{path}}}` has no value in this run")))?;
         if !secrets.contains_key(name) {
-            secrets.insert(name.to_owned(), secret(world, on, name).await?);
+            secrets.insert(name.to_owned(), secret(world, &on.plan().plan, name).await?);
         }
     }
     let full = template::fill(&bare, &|path| secrets.get(path.strip_prefix("secrets.")?).cloned().map(Value::String));
@@ -217,8 +217,9 @@ async fn resolve(world: &World, on: &Errand, call: &ActionUse) -> Result<Prepare
     })
 }
 
-async fn secret(world: &World, on: &Errand, name: &str) -> Result<String, Fault> {
-    let secret = on.plan().plan.secrets.get(name).ok_or_else(|| Fault::refused(format!("the plan has no secret `{name}`")))?;
+/// The value of a secret of the plan.
+pub(super) async fn secret(world: &World, plan: &Plan, name: &str) -> Result<String, Fault> {
+    let secret = plan.secrets.get(name).ok_or_else(|| Fault::refused(format!("the plan has no secret `{name}`")))?;
     let found = match &secret.source {
         SecretSource::Env(variable) => world.secrets.env(variable).await,
         SecretSource::File(path) => world.secrets.file(path).await,

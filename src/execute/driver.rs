@@ -23,6 +23,7 @@ use super::attempt::{self, Ended, Errand, Look, Prepared};
 use super::machine::{self, Command, Hands, Idle};
 use super::planted::planted;
 use super::state::{Life, State};
+use super::telling::{Said, Telling};
 use crate::actions::{self, Effect};
 use crate::journal::{self, Answer, BEAT_MS, Doing, End, Entry, Error, Event, Head, Lease, Store};
 use crate::model::Undo;
@@ -62,6 +63,10 @@ pub trait Observer: Send {
     fn entry(&mut self, entry: &Entry, state: &State);
     /// Time passed.
     fn tick(&mut self, state: &State, now: Timestamp);
+    /// Somebody was told that the run waits, or could not be.
+    fn told(&mut self, said: &Said) {
+        let _ = said;
+    }
 }
 
 /// Settings of a driver.
@@ -70,6 +75,8 @@ pub struct Options {
     pub holder: String,
     /// Go on waiting when only a person can answer (at a terminal).
     pub wait_for_people: bool,
+    /// How often people are told again that the run waits for them.
+    pub remind: Duration,
     /// Counts Ctrl-C.
     pub stop: Arc<AtomicU8>,
 }
@@ -94,6 +101,7 @@ pub struct Driver<'a> {
     held: bool,
     beaten: Duration,
     polled: Duration,
+    telling: Telling,
 }
 
 struct Staged {
@@ -122,6 +130,7 @@ enum Message {
     Prepared { i: usize, doing: Doing, result: Result<Ready, Fault> },
     Ended { i: usize, doing: Doing, attempt: u32, settles_ms: u64, ended: Ended },
     Looked { i: usize, doing: Doing, look: Look, began: Timestamp },
+    Told(Vec<Said>),
 }
 
 /// What stops a turn.
@@ -180,6 +189,7 @@ impl<'a> Driver<'a> {
         let head = store.head(run).await?;
         let state = State::of(run, &entries).map_err(|e| Stop::With(Outcome::JournalFailed(e.to_string())))?;
         observer.begin(&entries, &state);
+        let telling = Telling::new(&state.plan().plan, options.remind);
         let parallel = state.plan().parallel.max(1) as usize;
         let elapsed = world.clock.elapsed();
         let mut driver = Driver {
@@ -198,6 +208,7 @@ impl<'a> Driver<'a> {
             held: false,
             beaten: elapsed,
             polled: elapsed,
+            telling,
             lease,
         };
         driver.refresh().await?;
@@ -271,6 +282,9 @@ impl<'a> Driver<'a> {
                 if self.options.wait_for_people {
                     return Ok(None);
                 }
+                if self.last_words().await? {
+                    continue;
+                }
                 self.stage(Event::LeaseGiven { fence: self.lease.fence }, false)?;
                 return Ok(Some(Outcome::Waiting(idle)));
             }
@@ -295,6 +309,29 @@ impl<'a> Driver<'a> {
                 return Ok(None);
             }
         }
+    }
+
+    /// Begins to tell those who are due to be told; nothing waits for it.
+    fn tell_people(&mut self) {
+        let (now, elapsed) = (self.world.clock.now(), self.world.clock.elapsed());
+        for note in self.telling.due(&self.state, now, elapsed) {
+            let (world, plan) = (self.world.clone(), Arc::clone(&self.state.plan().plan));
+            self.work.push(async move { Message::Told(note.send(&world, &plan).await) }.boxed());
+        }
+    }
+
+    /// Whoever must answer hears of it before this driver leaves them alone with it. True if somebody answered meanwhile.
+    async fn last_words(&mut self) -> Result<bool, Stop> {
+        // What they are asked is in the journal before they hear of it.
+        self.append().await?;
+        let seq = self.state.seq;
+        self.tell_people();
+        // Nothing else is in hand, and each channel has its limit.
+        while let Some(message) = self.work.next().await {
+            self.handle(message).await?;
+        }
+        self.refresh().await?;
+        Ok(self.state.seq != seq)
     }
 
     /// Waits for the next thing that happens: an attempt's end, a word, a time.
@@ -322,6 +359,7 @@ impl<'a> Driver<'a> {
                     self.beaten = now;
                 }
                 self.refresh().await?;
+                self.tell_people();
                 let wall = self.world.clock.now();
                 self.observer.tick(&self.state, wall);
                 Ok(())
@@ -349,6 +387,10 @@ impl<'a> Driver<'a> {
                 self.stage(event, true)
             }
             Message::Looked { i, doing, look, began } => self.looked(i, doing, look, began),
+            Message::Told(said) => {
+                said.iter().for_each(|said| self.observer.told(said));
+                Ok(())
+            }
         }
     }
 

@@ -12,6 +12,8 @@ pub mod planted;
 pub mod rollback;
 pub mod start;
 pub mod state;
+pub mod telling;
+pub mod waiting;
 pub mod words;
 
 pub use driver::{Driver, Outcome};

@@ -98,6 +98,8 @@ pub struct StepState {
     pub approvals: Vec<(String, Timestamp)>,
     /// The question that stands.
     pub asked: Option<(About, String)>,
+    /// Since when it stands where it stands, or is asked what it is asked.
+    pub since: Option<Timestamp>,
     /// Number of the event of the first intent: the order of effects.
     pub effect_seq: Option<u64>,
     /// When its first attempt began.
@@ -127,6 +129,7 @@ impl StepState {
             outputs: Map::new(),
             approvals: Vec::new(),
             asked: None,
+            since: None,
             effect_seq: None,
             started_at: None,
             done_at: None,
@@ -391,32 +394,32 @@ impl State {
                 self.driver.clone_from(holder);
                 Ok(())
             }
-            Event::Ready { step } => self.change(step, "ready", |s| {
+            Event::Ready { step } => self.change(step, at, "ready", |s| {
                 s.ready_at = Some(at);
                 matches!(s.life, Life::Waiting)
             }),
             Event::Intent { step, doing, attempt, before, .. } => {
                 let (seq, driver) = (entry.seq, self.driver.clone());
-                self.change(step, "an intent", |s| {
+                self.change(step, at, "an intent", |s| {
                     s.begun_by = driver;
                     s.begin(*doing, *attempt, before, at, seq)
                 })
             }
             Event::Done { step, doing, attempt, outputs, .. } => {
-                self.change(step, "a result", |s| s.end_well(*doing, *attempt, outputs, at))?;
+                self.change(step, at, "a result", |s| s.end_well(*doing, *attempt, outputs, at))?;
                 self.passed_by(step)
             }
             Event::Failed { step, doing, attempt, reason, unreachable } => {
-                self.change(step, "a failure", |s| s.end_badly(*doing, *attempt, reason, *unreachable, at))
+                self.change(step, at, "a failure", |s| s.end_badly(*doing, *attempt, reason, *unreachable, at))
             }
-            Event::Unknown { step, doing, why, open_until, died, .. } => self.change(step, "an unknown", |s| {
+            Event::Unknown { step, doing, why, open_until, died, .. } => self.change(step, at, "an unknown", |s| {
                 let legal = matches!(&s.life, Life::Running { doing: d, .. } if d == doing);
                 s.life = Life::Unknown { doing: *doing, why: why.clone(), open_until: *open_until, died: *died, answer: None };
                 legal
             }),
-            Event::Probed { step, answer, closed, .. } => self.change(step, "a probe", |s| s.probed(*answer, *closed)),
+            Event::Probed { step, answer, closed, .. } => self.change(step, at, "a probe", |s| s.probed(*answer, *closed)),
             Event::Skipped { step, reason, flaw } => {
-                self.change(step, "a skip", |s| {
+                self.change(step, at, "a skip", |s| {
                     let legal = matches!(s.life, Life::Waiting | Life::Failed { .. });
                     s.life = Life::Skipped { reason: reason.clone(), flaw: *flaw };
                     s.asked = None;
@@ -424,20 +427,20 @@ impl State {
                 })?;
                 self.passed_by(step)
             }
-            Event::Asked { step, about, question } => self.change(step, "a question", |s| {
+            Event::Asked { step, about, question } => self.change(step, at, "a question", |s| {
                 s.asked = Some((*about, question.clone()));
                 true
             }),
             Event::Approved { step, who, digest, .. } => {
                 let fits = digest == self.checked.digest();
-                self.change(step, "an approval", |s| {
+                self.change(step, at, "an approval", |s| {
                     if fits && matches!(s.life, Life::Waiting) && s.approvals.iter().all(|(w, _)| w != who) {
                         s.approvals.push((who.clone(), at));
                     }
                     true
                 })
             }
-            Event::Declined { step, who, reason, .. } => self.change(step, "a refusal", |s| {
+            Event::Declined { step, who, reason, .. } => self.change(step, at, "a refusal", |s| {
                 if matches!(s.life, Life::Waiting) {
                     s.life = Life::Failed { reason: format!("declined by {who}: {reason}"), unreachable: false, at };
                     s.asked = None;
@@ -459,11 +462,15 @@ impl State {
         }
     }
 
-    fn change(&mut self, step: &str, what: &str, door: impl FnOnce(&mut StepState) -> bool) -> Result<(), Illegal> {
+    fn change(&mut self, step: &str, at: Timestamp, what: &str, door: impl FnOnce(&mut StepState) -> bool) -> Result<(), Illegal> {
         let i = self.find(step).ok_or_else(|| Illegal(format!("event {}: there is no step `{step}`", self.seq)))?;
         let was = self.steps[i].life.clone();
         let settled = self.steps[i].settled();
+        let about = self.steps[i].asked.as_ref().map(|(about, _)| *about);
         let legal = door(&mut self.steps[i]);
+        if self.steps[i].life != was || self.steps[i].asked.as_ref().map(|(about, _)| *about) != about {
+            self.steps[i].since = Some(at);
+        }
         self.sort(i, settled);
         if legal { Ok(()) } else { Err(Illegal(format!("event {}: {what} for step `{step}`, which was {was:?}", self.seq))) }
     }
@@ -499,6 +506,7 @@ impl State {
             (Word::Retry | Word::Skip | Word::Resolve { .. }, None) => {}
         }
         if let Some(i) = target {
+            self.steps[i].since = Some(at);
             self.sort(i, settled);
             self.pass(i);
         }

@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 use super::machine::fences;
 use super::rollback;
-use super::state::{Life, State};
+use super::state::{Life, State, StepState};
+use super::waiting::approvers;
 use crate::actions::units::duration_text;
 use crate::journal::{About, Doing, Word};
 use crate::model::{AssetKind, Phase, Undo};
@@ -243,16 +244,26 @@ fn takes_writes(kind: AssetKind) -> bool {
     matches!(kind, Postgres | Clickhouse | Redis | Sqlite | S3 | Kafka | Other)
 }
 
+/// Whether a contact has approved.
+pub fn has_approved(life: &StepState, contact: &str) -> bool {
+    life.approvals.iter().any(|(who, _)| who.split(' ').next() == Some(contact))
+}
+
 /// What a person can type next about a step, most likely first.
 pub fn choices(state: &State, i: usize) -> Vec<String> {
+    choices_of(state, i, None)
+}
+
+/// The same for one of those who may approve.
+pub fn choices_of(state: &State, i: usize, contact: Option<&str>) -> Vec<String> {
     let (run, step, life) = (&state.run, state.step(i), &state.steps[i]);
     let id = &step.id;
     match (&life.life, life.asked.as_ref().map(|(about, _)| *about)) {
         (Life::Waiting, Some(About::Approval)) => {
             // The first of those who may and have not yet; another of them puts their own name there.
-            let given = |contact: &&str| life.approvals.iter().any(|(who, _)| who.split(' ').next() == Some(*contact));
-            let from = step.call.with.get("from").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-            let who = from.into_iter().find(|contact| !given(contact)).map(|contact| format!(" --as {contact}")).unwrap_or_default();
+            let mut open = approvers(step).filter(|id| !has_approved(life, id));
+            let own = contact.filter(|contact| approvers(step).any(|id| id == *contact));
+            let who = own.or_else(|| open.next()).map(|contact| format!(" --as {contact}")).unwrap_or_default();
             vec![format!("drplan approve {run} {id}{who}"), format!("drplan decline {run} {id}{who} --reason …")]
         }
         (Life::Waiting, Some(About::When)) => {

@@ -15,6 +15,8 @@ pub struct Places {
     pub plan: Keys,
     /// Each site.
     pub sites: BTreeMap<Id, Keys>,
+    /// The `escalate` of each contact that has one.
+    pub escalations: BTreeMap<Id, Keys>,
     /// Each tier.
     pub tiers: BTreeMap<Id, Keys>,
     /// Each asset.

@@ -140,6 +140,27 @@ pub struct Contact {
     /// A telephone number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phone: Option<String>,
+    /// The address to which the program posts; may hold `${secrets.…}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
+    /// The address to which the program writes mail; may hold `${secrets.…}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Where that channel stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<Id>,
+    /// Who is told as well, if nobody answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub escalate: Option<Escalate>,
+}
+
+/// Who is told next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Escalate {
+    /// The contact.
+    pub to: Id,
+    /// How long after the one before was told first, in milliseconds.
+    pub after_ms: u64,
 }
 
 /// Something that must be recovered.

@@ -99,10 +99,16 @@ pub const CONTACT: &[Field] = &[
     may("title", Type::Text, "Name of the person or the team."),
     may("reach", Type::Text, "How to reach them, for people."),
     may("phone", Type::Text, "A telephone number."),
-    later("webhook", "Where the program tells them."),
-    later("email", "Where the program writes to them."),
-    later("site", "The site of that channel."),
-    later("escalate", "Who is told next, and after how long."),
+    may("webhook", Type::Secret, "An address (http or https) to which the program posts JSON when a run waits for them; may be a secret."),
+    may("email", Type::Secret, "A mail address to which the program writes when a run waits for them; may be a secret."),
+    may("site", Type::Id, "The site of that channel."),
+    may("escalate", Type::Record(ESCALATE), "Who is told as well, if nobody answers."),
+];
+
+/// Who is told next.
+pub const ESCALATE: &[Field] = &[
+    must("to", Type::Id, "The contact who is told as well; with a `webhook` or an `email`."),
+    must("after", Type::Duration, "How long the run has waited by then, counted from the contact before."),
 ];
 
 /// Kinds of assets.

@@ -86,6 +86,8 @@ pub struct World {
     pub files: Arc<dyn Files>,
     /// Values of secrets.
     pub secrets: Arc<dyn Secrets>,
+    /// Mail.
+    pub mail: Arc<dyn Mail>,
 }
 
 /// Time.
@@ -361,4 +363,24 @@ pub trait Secrets: Send + Sync {
     async fn file(&self, path: &str) -> Answer<String>;
     /// Standard output of a command, one trailing line break cut.
     async fn command(&self, argv: &[String]) -> Answer<String>;
+}
+
+/// A mail of plain text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// One address.
+    pub to: String,
+    /// One line.
+    pub subject: String,
+    /// The text.
+    pub text: String,
+    /// Limit of handing it to the server.
+    pub timeout_ms: u64,
+}
+
+/// Mail. From whom and through which server is a setting of the machine, not of a plan.
+#[async_trait]
+pub trait Mail: Send + Sync {
+    /// Hands a mail to the server, which has taken it when this is good.
+    async fn send(&self, letter: &Letter) -> Answer<()>;
 }

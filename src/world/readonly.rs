@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{
-    Answer, AwsSettings, Command, Dns, DnsChange, Exit, Fault, FileFacts, Files, Found, Http, PgTarget, Postgres, Process, RecordSet,
-    Request, Response, Rows, Secrets, Sqlite, World,
+    Answer, AwsSettings, Command, Dns, DnsChange, Exit, Fault, FileFacts, Files, Found, Http, Letter, Mail, PgTarget, Postgres, Process,
+    RecordSet, Request, Response, Rows, Secrets, Sqlite, World,
 };
 
 /// The same world, through glass. With `trust_commands`, programs that a plan merely declares to read are run.
@@ -23,7 +23,8 @@ pub fn behind_glass(world: &World, trust_commands: bool) -> World {
         postgres: glass.clone(),
         sqlite: glass.clone(),
         files: glass.clone(),
-        secrets: glass,
+        secrets: glass.clone(),
+        mail: glass,
     }
 }
 
@@ -60,6 +61,13 @@ impl Http for Glass {
             "GET" | "HEAD" => self.world.http.send(request).await,
             other => refused(&format!("send {other}")),
         }
+    }
+}
+
+#[async_trait]
+impl Mail for Glass {
+    async fn send(&self, _letter: &Letter) -> Answer<()> {
+        refused("send mail")
     }
 }
 

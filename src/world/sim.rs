@@ -17,8 +17,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    Answer, AwsSettings, Clock, Command, Dns, DnsChange, Exit, Fault, FileFacts, Files, Found, Http, Object, ObjectFacts, Objects,
-    PgTarget, Postgres, Process, RecordSet, Request, Response, Rows, Secrets, Sqlite, World,
+    Answer, AwsSettings, Clock, Command, Dns, DnsChange, Exit, Fault, FileFacts, Files, Found, Http, Letter, Mail, Object, ObjectFacts,
+    Objects, PgTarget, Postgres, Process, RecordSet, Request, Response, Rows, Secrets, Sqlite, World,
 };
 
 /// What goes wrong with one call.
@@ -64,6 +64,7 @@ struct Inner {
     processes: BTreeMap<String, Running>,
     deeds: Vec<Deed>,
     wrong: BTreeMap<String, VecDeque<Wrong>>,
+    letters: Vec<Letter>,
     touches: u64,
     die_at: Vec<u64>,
     dead: bool,
@@ -101,6 +102,7 @@ impl Sim {
             records: BTreeMap::new(),
             processes: BTreeMap::new(),
             deeds: Vec::new(),
+            letters: Vec::new(),
             wrong: BTreeMap::new(),
             touches: 0,
             die_at: Vec::new(),
@@ -121,7 +123,8 @@ impl Sim {
             postgres: sim.clone(),
             sqlite: sim.clone(),
             files: sim.clone(),
-            secrets: sim,
+            secrets: sim.clone(),
+            mail: sim,
         }
     }
 
@@ -154,6 +157,11 @@ impl Sim {
     /// A variable.
     pub fn get(&self, name: &str) -> Option<String> {
         self.lock().vars.get(name).cloned()
+    }
+
+    /// Mail that was taken.
+    pub fn letters(&self) -> Vec<Letter> {
+        self.lock().letters.clone()
     }
 
     /// Sets a record from outside.
@@ -459,6 +467,22 @@ impl Http for Sim {
             Some(value) => Response { status: 200, body: json!({ "value": value }).to_string(), ..Response::default() },
             None => Response { status: 404, ..Response::default() },
         })
+    }
+}
+
+#[async_trait]
+impl Mail for Sim {
+    async fn send(&self, letter: &Letter) -> Answer<()> {
+        self.touch().await;
+        self.latency().await;
+        match self.wrong(&letter.to) {
+            Some(Wrong::Unreachable) => return Err(Fault::unreachable("connection refused")),
+            Some(Wrong::Refused) => return Err(Fault::refused("code 550")),
+            Some(_) => return Err(Fault::lost("the connection was cut")),
+            None => self.lock().letters.push(letter.clone()),
+        }
+        self.touch().await;
+        Ok(())
     }
 }
 

@@ -135,7 +135,12 @@ impl Play {
             self.sim.die_at(&at);
             let life = async {
                 let store: Arc<dyn Store> = Arc::new(Touched { memory: Arc::clone(&self.memory), sim: self.sim.clone() });
-                let options = Options { holder: "driver".into(), wait_for_people: true, stop: Arc::new(AtomicU8::new(0)) };
+                let options = Options {
+                    holder: "driver".into(),
+                    wait_for_people: true,
+                    remind: Duration::from_secs(300),
+                    stop: Arc::new(AtomicU8::new(0)),
+                };
                 let mut deaf = Deaf;
                 let drive = Driver::drive(self.sim.world(), store, &self.run, options, &mut deaf);
                 let person = self.person();

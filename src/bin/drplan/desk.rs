@@ -9,7 +9,7 @@ use drplan::execute::{State, words};
 use drplan::journal::{self, Archive, Entry, Error, Event, Place, RunRow, Store, Word};
 use drplan::model::JournalRef;
 use drplan::world::World;
-use drplan::world::real::{self, RealSettings};
+use drplan::world::real::{self, RealSettings, Smtp};
 
 use crate::exit::{Exit, Stop};
 use crate::settings::Settings;
@@ -23,6 +23,7 @@ pub struct Desk {
     /// Beside it stands what a run leaves on this machine.
     here: PathBuf,
     aws_endpoint: Option<String>,
+    smtp: Option<Smtp>,
 }
 
 /// A run that was read.
@@ -66,9 +67,12 @@ impl Desk {
             Place::File(path) => path.clone(),
             Place::Server(_) => home()?.join("server"),
         };
+        if let Some(smtp) = settings.smtp() {
+            smtp.check().map_err(|fault| Stop::usage(fault.cause))?;
+        }
         let store = journal::open(&place).await?;
         let operator = settings.operator.clone().unwrap_or_else(|| format!("{}@{}", real::user_name(), real::host_name()));
-        Ok(Desk { store, operator, here, aws_endpoint: settings.aws_endpoint.clone() })
+        Ok(Desk { store, operator, here, aws_endpoint: settings.aws_endpoint.clone(), smtp: settings.smtp() })
     }
 
     /// Where the commands of a run leave their ends: beside the journal.
@@ -92,6 +96,7 @@ impl Desk {
     pub fn world(&self, run: &str, dir: &str) -> World {
         let mut settings = RealSettings::new(self.ends(run), dir);
         settings.aws_endpoint.clone_from(&self.aws_endpoint);
+        settings.smtp.clone_from(&self.smtp);
         real::world(settings)
     }
 

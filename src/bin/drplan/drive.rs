@@ -4,13 +4,17 @@
 use std::io::{BufRead, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use clap::Args;
+use drplan::actions::units;
 use drplan::execute::driver::{Observer, Options};
 use drplan::execute::machine::Idle;
-use drplan::execute::{Driver, Outcome, Start, State, words};
+use drplan::execute::telling::Said;
+use drplan::execute::{Driver, Outcome, Start, State, waiting, words};
 use drplan::journal::{End, Entry, Event, Store, Word};
 use drplan::render::view;
+use drplan::report::story::lines_to_one;
 use drplan::report::{Story, lines};
 use jiff::Timestamp;
 use serde_json::json;
@@ -32,6 +36,18 @@ pub struct Driving {
     /// Wait for people without a terminal too, instead of leaving with code 11.
     #[arg(long)]
     pub wait: bool,
+
+    /// How often the contacts of a plan are told again that the run waits for them.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub remind: u64,
+}
+
+fn duration(text: &str) -> Result<u64, String> {
+    match units::duration_ms(text) {
+        Ok(ms) if ms >= 1000 => Ok(ms),
+        Ok(_) => Err("it is at least 1s".to_owned()),
+        Err(problem) => Err(format!("{}; {}", problem.what, problem.help)),
+    }
 }
 
 /// Whether the opening question can be answered: by `--yes`, or at a terminal.
@@ -67,6 +83,7 @@ pub async fn drive(desk: &Desk, run: &str, dir: &str, driving: &Driving, setting
             std::process::id()
         ),
         wait_for_people: driving.wait || terminal,
+        remind: Duration::from_millis(driving.remind),
         stop: Arc::clone(&stop),
     };
     let mut screen = Watched { screen: Screen::new(settings, terminal), page: Page::new(desk.runbook(run)) };
@@ -206,11 +223,7 @@ pub fn next(state: &State) -> Vec<String> {
     if state.finished.is_some() {
         return Vec::new();
     }
-    let asked = |i: &usize| {
-        let life = &state.steps[*i];
-        life.asked.is_some() || matches!(life.life, drplan::execute::Life::Failed { .. } | drplan::execute::Life::Stuck { .. })
-    };
-    let mut all: Vec<String> = (0..state.steps.len()).filter(asked).flat_map(|i| words::choices(state, i)).collect();
+    let mut all: Vec<String> = waiting::people(state).iter().flat_map(|w| words::choices(state, w.step)).collect();
     all.push(format!("drplan resume {}", state.run));
     all
 }
@@ -222,18 +235,9 @@ pub fn what_next(state: &State) -> String {
         return out;
     }
     out.push_str("\nWhat can be done:\n");
-    for (i, life) in state.steps.iter().enumerate() {
-        let choices = words::choices(state, i);
-        if choices.is_empty() {
-            continue;
-        }
-        let why = match (&life.life, &life.asked) {
-            (_, Some((_, question))) => question.clone(),
-            (drplan::execute::Life::Failed { reason, .. } | drplan::execute::Life::Stuck { reason }, _) => reason.clone(),
-            _ => String::new(),
-        };
-        out.push_str(&format!("  {}: {}\n", state.step(i).id, drplan::report::story::lines_to_one(&why, 300)));
-        for choice in choices {
+    for waiting in waiting::people(state) {
+        out.push_str(&format!("  {}: {}\n", state.step(waiting.step).id, lines_to_one(&waiting.question, 300)));
+        for choice in words::choices(state, waiting.step) {
             out.push_str(&format!("    {choice}\n"));
         }
     }
@@ -254,6 +258,14 @@ impl Screen {
             (true, _) => Screen::Json,
             (false, true) => Screen::Live(Box::new(Live::new(output::color_err(settings.color)))),
             (false, false) => Screen::Lines { story: None },
+        }
+    }
+
+    /// Something that is no event.
+    fn say(&mut self, line: &str) {
+        match self {
+            Screen::Live(live) => live.say(line),
+            Screen::Json | Screen::Lines { .. } => output::say(&format!("{line}\n")),
         }
     }
 
@@ -282,6 +294,14 @@ impl Observer for Watched {
 
     fn tick(&mut self, state: &State, now: Timestamp) {
         self.screen.tick(state, now);
+    }
+
+    fn told(&mut self, said: &Said) {
+        let line = match &said.failed {
+            None => format!("· `{}` was told that the run waits ({})", said.contact, said.by),
+            Some(why) => format!("! `{}` could not be told that the run waits ({}): {}", said.contact, said.by, lines_to_one(why, 300)),
+        };
+        self.screen.say(&line);
     }
 }
 

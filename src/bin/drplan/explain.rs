@@ -87,13 +87,27 @@ const SECTIONS: &[(&str, &str, &[Field])] = &[
     ("journal", "The journal that runs of the plan share: `journal: { url: …, required: true }`.", words::JOURNAL),
     ("sites", "A failure domain: `sites: { ID: … }`.", words::SITE),
     ("tiers", "Objectives that assets share: `tiers: { ID: … }`.", words::TIER),
-    ("contacts", "People and channels: `contacts: { ID: … }`.", words::CONTACT),
+    ("contacts", CONTACTS, words::CONTACT),
+    ("escalate", "Who is told next, in a contact's `escalate: { to: ID, after: 15m }`.", words::ESCALATE),
     ("assets", "What must be recovered: `assets: { ID: … }`.", words::ASSET),
     ("replicas", "A copy that can serve, in an asset's `replicas: [ … ]`.", words::REPLICA),
     ("backups", "A copy that can be restored, in an asset's `backups: [ … ]`.", words::BACKUP),
     ("scenarios", "What is lost, why, and the way back: `scenarios: { ID: … }`.", words::SCENARIO),
     ("steps", "One step of a scenario's `steps: [ … ]`.", words::STEP),
 ];
+
+const CONTACTS: &str = "\
+People and channels: `contacts: { ID: … }`.
+
+When a run waits for a person, those who can answer are told: of an approval the contacts in its `from` who have not
+approved, of anything else the step's `contact`, and that is the plan's `owner` unless the step names another. They are
+told at once and again every 5m (`--remind`) for as long as somebody drives the run and it waits; a driver without a
+terminal and without `--wait` tells them once and leaves. `webhook` gets a POST of JSON, whose `text` says it all; `email`
+gets the same text through the mail server of the setting `--smtp` (`DRPLAN_SMTP`). The message names the run, the plan,
+the scenario, the step, what is asked, since when, how long the objectives still allow, and the commands to type.
+
+If nobody answers for `escalate.after`, `escalate.to` is told as well, and so on. Telling somebody is no effect: it is not
+in the journal, no run waits for it or fails with it, and one that fails is said on the screen.";
 
 /// A section's page: the table of its keys.
 fn section(name: &str, what: &str, fields: &[Field]) -> String {

@@ -116,6 +116,12 @@ impl Live {
         }
     }
 
+    /// Something that is no event.
+    pub fn say(&mut self, line: &str) {
+        let line = self.paint(line);
+        let _ = self.bars.println(line);
+    }
+
     /// Leaves what was printed and takes the rest away.
     pub fn close(&mut self) {
         self.moving.values().for_each(ProgressBar::finish_and_clear);

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use clap::{Args, ValueEnum};
+use drplan::world::real::Smtp;
 
 /// Settings that every command takes.
 #[derive(Debug, Clone, Args)]
@@ -24,9 +25,26 @@ pub struct Settings {
     #[arg(long, global = true, env = "DRPLAN_AWS_ENDPOINT", value_name = "URL")]
     pub aws_endpoint: Option<String>,
 
+    /// The mail server for contacts of a plan: `smtp://HOST:25`, `smtp://USER@HOST:587?tls=required`, `smtps://USER@HOST`;
+    /// the password of USER stands in DRPLAN_SMTP_PASSWORD.
+    #[arg(long, global = true, env = "DRPLAN_SMTP", value_name = "URL", hide_env_values = true)]
+    pub smtp: Option<String>,
+
+    /// Whom that mail is from; `drplan@` this machine unless given.
+    #[arg(long, global = true, env = "DRPLAN_SMTP_FROM", value_name = "ADDRESS")]
+    pub smtp_from: Option<String>,
+
     /// When to colour what is printed; `auto` means at a terminal, unless NO_COLOR is set.
     #[arg(long, global = true, env = "DRPLAN_COLOR", value_name = "WHEN", default_value = "auto")]
     pub color: Color,
+}
+
+impl Settings {
+    /// The mail server, if one is set. Its password is taken from the environment alone: arguments are seen by all.
+    pub fn smtp(&self) -> Option<Smtp> {
+        let password = std::env::var("DRPLAN_SMTP_PASSWORD").ok();
+        self.smtp.clone().map(|url| Smtp { url, password, from: self.smtp_from.clone() })
+    }
 }
 
 /// When to colour.

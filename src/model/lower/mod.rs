@@ -3,6 +3,7 @@
 
 pub mod action;
 mod asset;
+mod contact;
 mod journal;
 mod params;
 mod read;
@@ -17,7 +18,7 @@ use super::places::{Keys, Places};
 use super::scope::{Scope, Spot, list};
 use super::shapes::Shapes;
 use super::vocabulary as words;
-use super::{Contact, Plan, Scenario, Secret, SecretSource, Site, Tier};
+use super::{Plan, Scenario, Secret, SecretSource, Site, Tier};
 use crate::actions::Type;
 use crate::diagnostic::{Diagnostic, Level, nearest};
 use crate::source::Span;
@@ -165,10 +166,13 @@ impl<'t> Lower<'_, 't> {
             self.places.tiers.insert(entry.key.to_string(), Keys::of(entry.at, &entry.value, words::TIER));
         }
         for entry in entries(root.get("contacts")) {
-            let field = |key| self.text(&entry.value, key);
-            let contact = Contact { title: field("title"), reach: field("reach"), phone: field("phone") };
+            let contact = self.contact(entry);
             self.plan.contacts.insert(entry.key.to_string(), contact);
+            if let Some(escalate) = entry.value.get("escalate") {
+                self.places.escalations.insert(entry.key.to_string(), Keys::of(entry.at, escalate, words::ESCALATE));
+            }
         }
+        self.escalations();
         for entry in entries(root.get("assets")) {
             self.asset(entry);
         }

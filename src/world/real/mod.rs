@@ -9,6 +9,7 @@ mod exits;
 mod files;
 mod host;
 mod http;
+mod mail;
 pub mod paper;
 #[cfg(feature = "postgres")]
 mod pg_text;
@@ -28,6 +29,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use mail::Smtp;
+
 use super::{Dns, Fault, Objects, World};
 
 pub use host::{git_commit, now, salt, state_home, typed_lines, user_name};
@@ -42,6 +45,8 @@ pub struct RealSettings {
     pub plan_dir: PathBuf,
     /// Another address than AWS's own, where the plan names none.
     pub aws_endpoint: Option<String>,
+    /// Through which server mail is sent; none: mail is refused.
+    pub smtp: Option<Smtp>,
     /// The program whose hidden `supervise` is started; `/proc/self/exe`, this one, but in tests.
     pub program: PathBuf,
 }
@@ -51,7 +56,7 @@ impl RealSettings {
     pub fn new(state: impl Into<PathBuf>, plan_dir: impl Into<PathBuf>) -> Self {
         // Not its path: that may hold another version by now.
         let program = PathBuf::from("/proc/self/exe");
-        RealSettings { state: state.into(), plan_dir: plan_dir.into(), aws_endpoint: None, program }
+        RealSettings { state: state.into(), plan_dir: plan_dir.into(), aws_endpoint: None, smtp: None, program }
     }
 }
 
@@ -82,6 +87,7 @@ pub fn world(settings: RealSettings) -> World {
         sqlite: Arc::new(sqlite::Real),
         files: Arc::new(files::Real),
         secrets: Arc::new(secrets::Real { plan_dir: settings.plan_dir }),
+        mail: Arc::new(mail::Real { server: settings.smtp }),
     }
 }
 

@@ -1,0 +1,58 @@
+//! For what a run waits for people, since when and for whom. It decides nothing; who is told, and how, is not known here.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::machine::retryable;
+use super::state::{Life, State, StepState};
+use super::words;
+use crate::model::{Id, Step};
+
+/// A step that does not move until a person speaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The step, by index.
+    pub step: usize,
+    /// Since when.
+    pub since: Timestamp,
+    /// The question that stands, or why it failed.
+    pub question: String,
+    /// Who can answer: those who may approve and have not, else whoever answers for the step.
+    pub contacts: Vec<Id>,
+}
+
+/// Everything for which a run waits for people, as written in the plan. What is tried again by itself is not among it.
+pub fn people(state: &State) -> Vec<Waiting> {
+    if state.finished.is_some() {
+        return Vec::new();
+    }
+    (0..state.steps.len()).filter_map(|i| waiting(state, i)).collect()
+}
+
+/// For what a step waits for a person, if it does.
+pub fn waiting(state: &State, i: usize) -> Option<Waiting> {
+    let (step, life) = (state.step(i), &state.steps[i]);
+    let back = state.back.is_some() || state.aborting;
+    let question = match (&life.life, &life.asked) {
+        // What has not begun never will, once the run was turned round.
+        (Life::Waiting, _) if back => return None,
+        (_, Some((_, question))) => question.clone(),
+        (Life::Failed { reason, .. }, None) if !back && !retryable(step, life) => reason.clone(),
+        (Life::Stuck { reason }, None) => reason.clone(),
+        _ => return None,
+    };
+    let since = life.since.unwrap_or(state.started_at);
+    Some(Waiting { step: i, since, question, contacts: contacts(state, step, life) })
+}
+
+fn contacts(state: &State, step: &Step, life: &StepState) -> Vec<Id> {
+    let known = |id: &&str| state.plan().plan.contacts.contains_key(*id);
+    let may: Vec<Id> = approvers(step).filter(known).filter(|id| !words::has_approved(life, id)).map(str::to_owned).collect();
+    if may.is_empty() { step.contact.iter().cloned().collect() } else { may }
+}
+
+/// Who may approve a step.
+pub fn approvers(step: &Step) -> impl Iterator<Item = &str> {
+    let from = step.call.with.get("from").filter(|_| step.call.uses == "approval").and_then(Value::as_array);
+    from.into_iter().flatten().filter_map(Value::as_str)
+}

@@ -153,6 +153,23 @@ impl From<Error> for Stop {
     }
 }
 
+/// Attempts that an earlier driver left running: nobody knows what became of them.
+pub fn orphans(state: &State) -> Vec<Event> {
+    let steps = state.steps.iter().enumerate();
+    steps
+        .filter_map(|(i, life)| {
+            let Life::Running { doing, since } = life.life else { return None };
+            let step = state.step(i);
+            let attempt = if doing == Doing::Apply { life.attempts } else { life.undo_attempts };
+            let settles = actions::find(&step.call.uses).map_or(0, |a| a.settles_ms);
+            let open = Duration::from_millis(step.timeout_ms.unwrap_or(0) + settles);
+            let open_until = (step.effect != Effect::Read && !planted("close-at-once")).then_some(since + open);
+            let why = "the program ended while it ran".to_owned();
+            Some(Event::Unknown { step: step.id.clone(), doing, attempt, why, open_until, died: true })
+        })
+        .collect()
+}
+
 impl<'a> Driver<'a> {
     /// Takes the lease of a run and drives it until it ends, waits for a person, or is stopped. The state is given
     /// back as far as it was folded; none if the lease was not to be had.
@@ -214,27 +231,10 @@ impl<'a> Driver<'a> {
         driver.refresh().await?;
         let taken = Event::LeaseTaken { fence: driver.lease.fence, holder: driver.options.holder.clone(), from: driver.lease.from.clone() };
         driver.stage(taken, true)?;
-        for event in driver.orphans() {
+        for event in orphans(&driver.state) {
             driver.stage(event, true)?;
         }
         Ok(driver)
-    }
-
-    /// Attempts that an earlier driver left running: nobody knows what became of them.
-    fn orphans(&self) -> Vec<Event> {
-        let steps = self.state.steps.iter().enumerate();
-        steps
-            .filter_map(|(i, life)| {
-                let Life::Running { doing, since } = life.life else { return None };
-                let step = self.state.step(i);
-                let attempt = if doing == Doing::Apply { life.attempts } else { life.undo_attempts };
-                let settles = actions::find(&step.call.uses).map_or(0, |a| a.settles_ms);
-                let open = Duration::from_millis(step.timeout_ms.unwrap_or(0) + settles);
-                let open_until = (step.effect != Effect::Read && !planted("close-at-once")).then_some(since + open);
-                let why = "the program ended while it ran".to_owned();
-                Some(Event::Unknown { step: step.id.clone(), doing, attempt, why, open_until, died: true })
-            })
-            .collect()
     }
 
     async fn run(&mut self) -> Outcome {

@@ -8,6 +8,7 @@ pub mod lists;
 pub mod machine;
 pub mod measure;
 pub mod offline;
+pub mod patience;
 pub mod planted;
 pub mod rollback;
 pub mod start;
@@ -17,5 +18,6 @@ pub mod waiting;
 pub mod words;
 
 pub use driver::{Driver, Outcome};
+pub use patience::Patient;
 pub use start::Start;
 pub use state::{Life, State};

@@ -112,7 +112,7 @@ impl Desk {
                 .ok_or_else(|| Error::NoRun(name.to_owned()).into())
                 .map_err(|s: Stop| s.help(near()));
         }
-        let mut open = all.into_iter().filter(|r| r.finished.is_none());
+        let mut open = all.into_iter().filter(|r| r.finished.is_none() && r.closed.is_none());
         match (open.next(), open.next()) {
             (Some(only), None) => Ok(only),
             (None, _) => Err(Stop::no_input("no run is unfinished").help("`drplan runs` lists all")),

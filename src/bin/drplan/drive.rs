@@ -10,8 +10,9 @@ use clap::Args;
 use drplan::actions::units;
 use drplan::execute::driver::{Observer, Options};
 use drplan::execute::machine::Idle;
+use drplan::execute::patience::Silence;
 use drplan::execute::telling::Said;
-use drplan::execute::{Driver, Outcome, Start, State, waiting, words};
+use drplan::execute::{Driver, Outcome, Patient, Start, State, waiting, words};
 use drplan::journal::{End, Entry, Event, Store, Word};
 use drplan::render::view;
 use drplan::report::story::lines_to_one;
@@ -87,7 +88,9 @@ pub async fn drive(desk: &Desk, run: &str, dir: &str, driving: &Driving, setting
         stop: Arc::clone(&stop),
     };
     let mut screen = Watched { screen: Screen::new(settings, terminal), page: Page::new(desk.runbook(run)) };
-    let drive = Driver::drive(desk.world(run, dir), desk.store.clone(), run, options, &mut screen);
+    let world = desk.world(run, dir);
+    let patient = Patient::new(desk.store.clone(), world.clone(), stop, Box::new(silence));
+    let drive = Driver::drive(world, Arc::new(patient), run, options, &mut screen);
     let (_, outcome) = if terminal {
         tokio::select! {
             ended = drive => ended,
@@ -99,6 +102,17 @@ pub async fn drive(desk: &Desk, run: &str, dir: &str, driving: &Driving, setting
     screen.screen.close();
     screen.page.close();
     conclude(desk, run, outcome, settings).await
+}
+
+/// What is said while the journal does not answer.
+fn silence(silence: Silence<'_>) {
+    match silence {
+        Silence::Begun { why, left } => output::say(&format!(
+            "\nThe journal does not answer: {why}\n  It is asked again for {} s; nothing is started meanwhile, what is in flight goes on.\n",
+            left.as_secs()
+        )),
+        Silence::Ended => output::say("The journal answers again.\n"),
+    }
 }
 
 /// SIGINT and SIGTERM count; SIGHUP and a closed pipe stop nothing.

@@ -11,6 +11,9 @@ mod exit;
 mod explain;
 mod findings;
 mod graph;
+mod hand_over;
+mod journal;
+mod lease;
 mod live;
 mod load;
 mod output;
@@ -64,7 +67,9 @@ enum Command {
     Status(status::Status),
     Runs(status::Runs),
     Log(status::Log),
-    Journal(status::Journal),
+    Journal(journal::Args),
+    Lease(lease::Args),
+    HandOver(hand_over::Args),
     Explain(explain::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -91,7 +96,9 @@ impl Command {
             Command::Status(args) => status::status(&args, settings),
             Command::Runs(args) => status::runs(&args, settings),
             Command::Log(args) => status::log(&args, settings),
-            Command::Journal(args) => status::journal(&args, settings),
+            Command::Journal(args) => journal::run(&args, settings),
+            Command::Lease(args) => lease::run(&args, settings),
+            Command::HandOver(args) => hand_over::run(&args, settings),
             Command::Explain(args) => explain::run(&args, settings),
             Command::Schema(args) => schema::run(&args, settings),
             Command::Completions(args) => completions::run(&args, settings),

@@ -2,7 +2,7 @@
 
 use clap::Args as ClapArgs;
 use drplan::execute::words;
-use drplan::journal::Word;
+use drplan::journal::{Error, Word};
 
 use crate::desk::{self, Desk, Read};
 use crate::drive::{self, Driving};
@@ -81,6 +81,9 @@ async fn find(named: Option<&str>, settings: &Settings) -> Result<(Desk, Read), 
     if let Some(end) = row.finished {
         let how = drplan::report::lines::end_word(end);
         return Err(Stop::usage(format!("run {} has ended ({how})", row.id)).help(format!("`drplan log {}` tells it", row.id)));
+    }
+    if let Some(how) = row.closed {
+        return Err(Error::Closed { run: row.id, how }.into());
     }
     let read = desk.read(&row.id).await?;
     Ok((desk, read))

@@ -1,7 +1,7 @@
-//! `drplan status|runs|log|journal`: what the journal knows. They change nothing.
+//! `drplan status|runs|log`: what the journal knows of runs. They change nothing.
 
-use clap::{Args, Subcommand};
-use drplan::journal::Event;
+use clap::Args;
+use drplan::journal::{Closed, Event, RunRow};
 use drplan::report::lines;
 use serde_json::json;
 
@@ -29,22 +29,6 @@ pub struct Log {
     run: Option<String>,
 }
 
-/// The journal itself
-#[derive(Debug, Args)]
-pub struct Journal {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
-#[derive(Debug, Subcommand)]
-enum Verb {
-    /// Recompute every digest of a run, or of all
-    Verify {
-        /// The run; all if left out.
-        run: Option<String>,
-    },
-}
-
 /// Shows a run.
 pub fn status(args: &Status, settings: &Settings) -> Ended {
     desk::runtime()?.block_on(async {
@@ -53,12 +37,13 @@ pub fn status(args: &Status, settings: &Settings) -> Ended {
         let read = desk.read(&row.id).await?;
         let story = drive::story(&read.state, &read.entries).ok_or_else(|| Stop::new(Exit::JournalFailed, "the run has no beginning"))?;
         if settings.json {
-            output::json(&json!({ "run": row, "story": story, "next": drive::next(&read.state), "runbook": desk.runbook(&row.id) }))?;
+            output::json(&json!({ "run": row, "story": story, "next": if row.closed.is_none() { drive::next(&read.state) } else { Vec::new() }, "runbook": desk.runbook(&row.id) }))?;
             return Ok(Exit::Good);
         }
         let mut text = format!("{}\n", lines::headline(&story));
         match &row.holder {
             Some(holder) => text.push_str(&format!("  driven by {holder}\n")),
+            None if row.closed.is_some() => text.push_str(&format!("  {}\n", closed_line(&row))),
             None if row.finished.is_none() => text.push_str("  nobody drives it\n"),
             None => {}
         }
@@ -68,10 +53,20 @@ pub fn status(args: &Status, settings: &Settings) -> Ended {
         if !objectives.is_empty() {
             text.push_str(&format!("\n{objectives}"));
         }
-        text.push_str(&drive::what_next(&read.state));
+        if row.closed.is_none() {
+            text.push_str(&drive::what_next(&read.state));
+        }
         output::data(&text)?;
         Ok(Exit::Good)
     })
+}
+
+/// Why nobody drives it from here.
+fn closed_line(row: &RunRow) -> String {
+    match row.closed {
+        Some(Closed::HandedOver) => "handed over: it goes on in the journal that its export was imported into".to_owned(),
+        _ => "imported for reading: nobody drives it from here, and it may have gone on elsewhere".to_owned(),
+    }
 }
 
 /// Lists runs.
@@ -87,10 +82,12 @@ pub fn runs(_args: &Runs, settings: &Settings) -> Ended {
             output::say(&format!("no runs yet in {}\n", desk.store.place()));
         }
         for row in all {
-            let how = match (row.finished, &row.holder) {
-                (Some(end), _) => lines::end_word(end).to_owned(),
-                (None, Some(holder)) => format!("driven by {holder}"),
-                (None, None) => "unfinished".to_owned(),
+            let how = match (row.finished, row.closed, &row.holder) {
+                (Some(end), ..) => lines::end_word(end).to_owned(),
+                (None, Some(Closed::HandedOver), _) => "handed over".to_owned(),
+                (None, Some(Closed::Imported), _) => "imported for reading".to_owned(),
+                (None, None, Some(holder)) => format!("driven by {holder}"),
+                (None, None, None) => "unfinished".to_owned(),
             };
             let at = row.started_at.strftime("%Y-%m-%d %H:%M:%SZ");
             output::data(&format!("{}  {at}  {} {}  {how}\n", row.id, row.plan, row.scenario))?;
@@ -119,32 +116,6 @@ pub fn log(args: &Log, settings: &Settings) -> Ended {
             } else if let Some(line) = lines::line(&story, entry) {
                 output::data(&format!("{line}\n"))?;
             }
-        }
-        Ok(Exit::Good)
-    })
-}
-
-/// Looks after the journal.
-pub fn journal(args: &Journal, settings: &Settings) -> Ended {
-    let Verb::Verify { run } = &args.verb;
-    desk::runtime()?.block_on(async {
-        let desk = Desk::open(settings).await?;
-        let runs = match run {
-            Some(run) => vec![desk.run(Some(run)).await?],
-            None => desk.store.runs().await?,
-        };
-        let mut checked = Vec::new();
-        for row in &runs {
-            let events = desk.store.verify(&row.id).await?;
-            checked.push(json!({ "run": row.id, "events": events, "head": row.head.digest }));
-            if !settings.json {
-                output::data(&format!("{}  {events} events, every digest fits, head {}\n", row.id, row.head.digest))?;
-            }
-        }
-        if settings.json {
-            output::json(&json!(checked))?;
-        } else if runs.is_empty() {
-            output::say(&format!("no runs yet in {}\n", desk.store.place()));
         }
         Ok(Exit::Good)
     })

@@ -1,6 +1,5 @@
 //! The journal that a plan names. It does not open it, and does not know which servers are built in.
 
-use super::read::word;
 use super::{Lower, Named};
 use crate::diagnostic::Diagnostic;
 use crate::model::JournalRef;
@@ -25,7 +24,7 @@ impl<'t> Lower<'_, 't> {
             };
             self.findings.extend(wrong);
         }
-        let required = word::<String>(node, "required").is_some_and(|w| w == "true");
+        let required = node.get("required").and_then(|at| self.typed(at)).is_some_and(|word| word == "true");
         Some(JournalRef { url: url.map(|(_, url)| url), site, required })
     }
 }

@@ -5,8 +5,17 @@
 #[cfg(feature = "postgres")]
 #[path = "support/lab.rs"]
 mod lab;
+#[cfg(feature = "postgres")]
+#[path = "conformance_journal/away.rs"]
+mod away;
+#[path = "conformance_journal/leases.rs"]
+mod leases;
 #[path = "conformance_journal/places.rs"]
 mod places;
+#[path = "conformance_journal/schemas.rs"]
+mod schemas;
+#[path = "conformance_journal/texts.rs"]
+mod texts;
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -114,6 +123,28 @@ async fn who_decided_on_another_head_is_refused_and_nothing_of_it_is_written() {
             assert_eq!(store.append(RUN, &head, None, &[said(6), said(7)]).await, Err(Error::Moved));
         }
         assert_eq!((store.head(RUN).await.unwrap(), store.verify(RUN).await.unwrap()), (head, 5));
+    }
+}
+
+/// Whoever lost the reply says the same again.
+#[tokio::test]
+async fn what_is_said_again_is_there_once() {
+    for place in Place::all() {
+        let (store, head) = place.begun().await;
+        assert_eq!(store.create(RUN, started("plan")).await.unwrap().seq, 1, "it had begun");
+        let lease = store.take(RUN, "a").await.unwrap();
+        let said = [said(6), said(7)];
+        let new = store.append(RUN, &head, Some(lease.fence), &said).await.unwrap();
+        let again = place.store().await;
+        assert_eq!(again.append(RUN, &head, Some(lease.fence), &said).await.unwrap(), new);
+        // Also when somebody spoke meanwhile: what landed is where it landed.
+        store.append(RUN, &new, None, &[finished()]).await.unwrap();
+        assert_eq!(again.append(RUN, &head, Some(lease.fence), &said).await.unwrap(), new);
+        assert_eq!(again.append(RUN, &head, Some(lease.fence), &said[1..]).await, Err(Error::Moved), "something else is not that");
+        // Who lost the lease is told so, whatever of it is there.
+        place.store().await.seize(RUN, "b").await.unwrap();
+        assert_eq!(again.append(RUN, &head, Some(lease.fence), &said).await, Err(Error::Fenced));
+        assert_eq!(store.verify(RUN).await.unwrap(), 8);
     }
 }
 

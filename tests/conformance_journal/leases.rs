@@ -33,10 +33,13 @@ async fn a_lease_is_broken_whoever_holds_it() {
     }
 }
 
+/// The lease, and what became of the append.
+type Won = (Lease, Result<Head, Error>);
+
 /// A thread with a runtime and a handle of its own: for each race that it is told of it takes the lease and appends.
 struct Racer {
     races: Sender<(u32, Head)>,
-    ends: Receiver<Result<(Lease, Result<Head, Error>), Error>>,
+    ends: Receiver<Result<Won, Error>>,
 }
 
 impl Racer {

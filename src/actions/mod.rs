@@ -2,6 +2,7 @@
 //! graph, the journal or other steps.
 
 pub mod matcher;
+pub mod reach;
 pub mod shell;
 pub mod template;
 pub mod units;

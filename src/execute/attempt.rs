@@ -11,11 +11,12 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::secret;
 use super::state::{State, StepState};
 use crate::actions::{self, Action, Ctx, Earlier, Effect, Probe, Target, template};
 use crate::analysis::Checked;
 use crate::journal::{Answer, Doing};
-use crate::model::{ActionUse, Compiled, Plan, SecretSource, Step, Undo, target_of};
+use crate::model::{ActionUse, Compiled, Step, Undo, target_of};
 use crate::world::strike::Striker;
 use crate::world::{Fault, Landed, World};
 
@@ -201,7 +202,7 @@ async fn resolve(world: &World, on: &Errand, call: &ActionUse) -> Result<Prepare
     for path in template::references(&bare) {
         let name = path.strip_prefix("secrets.").ok_or_else(|| Fault::refused(format!("`${{{path}}}` has no value in this run")))?;
         if !secrets.contains_key(name) {
-            secrets.insert(name.to_owned(), secret(world, &on.plan().plan, name).await?);
+            secrets.insert(name.to_owned(), secret::value(world, &on.plan().plan, name).await?);
         }
     }
     let full = template::fill(&bare, &|path| secrets.get(path.strip_prefix("secrets.")?).cloned().map(Value::String));
@@ -215,17 +216,6 @@ async fn resolve(world: &World, on: &Errand, call: &ActionUse) -> Result<Prepare
         secrets: secrets.into_values().collect(),
         inputs: Sha256::digest(bare.to_string().as_bytes()).iter().map(|b| format!("{b:02x}")).collect(),
     })
-}
-
-/// The value of a secret of the plan.
-pub(super) async fn secret(world: &World, plan: &Plan, name: &str) -> Result<String, Fault> {
-    let secret = plan.secrets.get(name).ok_or_else(|| Fault::refused(format!("the plan has no secret `{name}`")))?;
-    let found = match &secret.source {
-        SecretSource::Env(variable) => world.secrets.env(variable).await,
-        SecretSource::File(path) => world.secrets.file(path).await,
-        SecretSource::Command(argv) => world.secrets.command(argv).await,
-    };
-    found.map_err(|f| Fault { cause: format!("secret `{name}`: {}", f.cause), ..f })
 }
 
 fn value_of(state: &State, path: &str) -> Option<Value> {

@@ -3,6 +3,7 @@
 
 pub mod attempt;
 pub mod driver;
+pub mod doctor;
 pub mod dry;
 pub mod lists;
 pub mod machine;
@@ -11,6 +12,7 @@ pub mod offline;
 pub mod patience;
 pub mod planted;
 pub mod rollback;
+pub mod secret;
 pub mod start;
 pub mod state;
 pub mod telling;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::attempt;
+use super::secret;
 use super::state::State;
 use super::waiting::{Waiting, people};
 use super::words;
@@ -221,15 +221,9 @@ impl Note {
 }
 
 /// An address with its secrets in it, and these.
-pub async fn resolved(world: &World, plan: &Plan, address: &str) -> Result<(String, Vec<String>), Fault> {
-    let raw = Value::String(address.to_owned());
-    let mut secrets = BTreeMap::new();
-    for path in template::references(&raw) {
-        let name = path.strip_prefix("secrets.").ok_or_else(|| Fault::refused(format!("`${{{path}}}` has no value here")))?;
-        secrets.insert(name.to_owned(), attempt::secret(world, plan, name).await?);
-    }
-    let full = template::fill(&raw, &|path| secrets.get(path.strip_prefix("secrets.")?).cloned().map(Value::String));
-    Ok((template::plain(&full), secrets.into_values().collect()))
+async fn resolved(world: &World, plan: &Plan, address: &str) -> Result<(String, Vec<String>), Fault> {
+    let (full, secrets) = secret::filled(world, plan, &Value::String(address.to_owned())).await?;
+    Ok((template::plain(&full), secrets))
 }
 
 fn struck(secrets: &[String], fault: Fault) -> Fault {

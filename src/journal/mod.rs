@@ -293,6 +293,17 @@ pub async fn open(place: &Place) -> Result<Arc<dyn Archive>> {
     }
 }
 
+/// Whether there is a journal at a place already. Changes nothing.
+pub async fn made(place: &Place) -> Result<bool> {
+    match place {
+        Place::File(path) => Ok(path.exists()),
+        #[cfg(feature = "postgres")]
+        Place::Server(url) => postgres::made(url).await,
+        #[cfg(not(feature = "postgres"))]
+        Place::Server(_) => Err(Error::NotBuilt("postgres")),
+    }
+}
+
 /// A name for a new run that sorts by time and that nobody else has: `PLAN-20261121-031500-1a2b`.
 pub fn new_run_id(plan: &str, now: Timestamp, salt: &str) -> String {
     let day = now.strftime("%Y%m%d-%H%M%S").to_string();

@@ -34,12 +34,24 @@ pub async fn open(address: &Address) -> Result<impl Archive + use<>> {
 
 /// [`open`] with other schemas, as an older or a newer program has them.
 pub async fn open_with(address: &Address, schemas: &'static Migrator) -> Result<impl Archive + use<>> {
+    Database::open(server(address)?, schemas).await
+}
+
+/// Whether a journal was made there. Changes nothing.
+pub async fn made(address: &Address) -> Result<bool> {
+    let server = server(address)?;
+    let mut connection = server.connect().await?;
+    let found = timeout(ANSWER_MAX, connection.rows(Postgres::MADE, &[])).await;
+    let found = found.map_err(|_| Error::Away(format!("{}: no answer in {} s", server.place, ANSWER_MAX.as_secs())))?;
+    Ok(!found.map_err(|e| server.meaning(&e))?.is_empty())
+}
+
+fn server(address: &Address) -> Result<Postgres> {
     let parsed = address.whole().parse::<PgConnectOptions>();
     // What the parser says may quote the address.
     let options = parsed
         .map_err(|_| Error::Failed(format!("{address} is no address of a PostgreSQL server; write postgres://USER@HOST:PORT/DATABASE")))?;
-    let server = Postgres { place: address.to_string(), options: options.disable_statement_logging(), unsynced: OnceLock::new() };
-    Database::open(server, schemas).await
+    Ok(Postgres { place: address.to_string(), options: options.disable_statement_logging(), unsynced: OnceLock::new() })
 }
 
 struct Postgres {

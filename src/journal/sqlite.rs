@@ -132,7 +132,8 @@ fn cause(error: &sqlx::Error) -> String {
     }
 }
 
-fn refuse_network(dir: &Path) -> Result<()> {
+/// Refuses a directory on another machine.
+pub fn refuse_network(dir: &Path) -> Result<()> {
     let facts = rustix::fs::statfs(dir).map_err(|e| Error::Failed(format!("cannot look at {}: {e}", dir.display())))?;
     if remote(facts.f_type as u32) {
         return Err(Error::Failed(format!(

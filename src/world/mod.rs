@@ -318,6 +318,11 @@ pub trait Postgres: Send + Sync {
 pub trait Sqlite: Send + Sync {
     /// One statement; with `read_only` the file is opened so.
     async fn query(&self, path: &str, sql: &str, params: &[Value], read_only: bool, timeout_ms: u64) -> Answer<Rows>;
+    /// Whether a file is a database, as far as can be told without leaving anything beside it: SQLite itself makes files
+    /// beside a database in WAL mode even where it may only read.
+    async fn looks_like_one(&self, path: &str) -> Answer<()> {
+        self.query(path, "PRAGMA schema_version", &[], true, 10_000).await.map(drop)
+    }
     /// A whole and consistent copy of a database that is in use, synced.
     async fn backup(&self, path: &str, to: &str) -> Answer<()>;
 }
@@ -383,4 +388,6 @@ pub struct Letter {
 pub trait Mail: Send + Sync {
     /// Hands a mail to the server, which has taken it when this is good.
     async fn send(&self, letter: &Letter) -> Answer<()>;
+    /// Whether the server answers; nothing is sent.
+    async fn reach(&self) -> Answer<()>;
 }

@@ -69,6 +69,9 @@ impl Mail for Glass {
     async fn send(&self, _letter: &Letter) -> Answer<()> {
         refused("send mail")
     }
+    async fn reach(&self) -> Answer<()> {
+        self.world.mail.reach().await
+    }
 }
 
 #[async_trait]
@@ -97,6 +100,9 @@ impl Postgres for Glass {
 
 #[async_trait]
 impl Sqlite for Glass {
+    async fn looks_like_one(&self, path: &str) -> Answer<()> {
+        self.world.sqlite.looks_like_one(path).await
+    }
     async fn query(&self, path: &str, sql: &str, params: &[Value], read_only: bool, timeout_ms: u64) -> Answer<Rows> {
         if read_only {
             self.world.sqlite.query(path, sql, params, true, timeout_ms).await

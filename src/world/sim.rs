@@ -484,6 +484,10 @@ impl Mail for Sim {
         self.touch().await;
         Ok(())
     }
+
+    async fn reach(&self) -> Answer<()> {
+        Ok(())
+    }
 }
 
 #[async_trait]

@@ -196,7 +196,7 @@ pub fn approval(state: &State, step: &str, as_contact: Option<&str>, operator: &
 }
 
 /// Where the journal is: as it was typed or set, else as the plan says, else in the state directory.
-fn place(settings: &Settings, plan: Option<&JournalRef>) -> Result<Place, Stop> {
+pub fn place(settings: &Settings, plan: Option<&JournalRef>) -> Result<Place, Stop> {
     let named = plan.and_then(|journal| journal.url.as_deref());
     let place = match (&settings.journal, named) {
         (Some(typed), _) => Place::typed(typed),

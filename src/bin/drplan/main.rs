@@ -5,6 +5,7 @@ mod check;
 mod compile;
 mod completions;
 mod desk;
+mod doctor;
 mod drive;
 mod dry_run;
 mod exit;
@@ -54,6 +55,7 @@ enum Command {
     Render(render::Args),
     Compile(compile::Args),
     DryRun(dry_run::Args),
+    Doctor(doctor::Args),
     Run(run::Args),
     Resume(resume::Args),
     Rollback(resume::Rollback),
@@ -83,6 +85,7 @@ impl Command {
             Command::Render(args) => render::run(&args, settings),
             Command::Compile(args) => compile::run(&args, settings),
             Command::DryRun(args) => dry_run::run(&args, settings),
+            Command::Doctor(args) => doctor::run(&args, settings),
             Command::Run(args) => run::run(&args, settings),
             Command::Resume(args) => resume::run(&args, settings),
             Command::Rollback(args) => resume::rollback(&args, settings),

@@ -74,7 +74,7 @@ pub fn runnable(checked: &Checked) -> Result<(), Stop> {
 }
 
 /// Every action that a step may call: its own, its check, its undo, and what a `wait` looks at.
-fn used(step: &Step) -> impl Iterator<Item = &str> {
+pub fn used(step: &Step) -> impl Iterator<Item = &str> {
     let undo = match &step.undo {
         Undo::Use(call) => Some(call),
         _ => None,

@@ -12,6 +12,11 @@ use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use super::{host_name, innermost};
 use crate::world::{Answer, Fault, Letter, Mail};
 
+const UNSET: &str = "no mail server is set: --smtp smtp://HOST:25, or DRPLAN_SMTP";
+
+/// How long a server may take to say that it is there.
+const REACH: Duration = Duration::from_secs(10);
+
 /// A mail server, as the settings of this machine have it.
 #[derive(Clone)]
 pub struct Smtp {
@@ -66,7 +71,7 @@ pub(super) struct Real {
 impl Mail for Real {
     async fn send(&self, letter: &Letter) -> Answer<()> {
         let Some(server) = &self.server else {
-            return Err(Fault::refused("no mail server is set: --smtp smtp://HOST:25, or DRPLAN_SMTP"));
+            return Err(Fault::refused(UNSET));
         };
         // The address may be a secret: no message holds it.
         let to: Mailbox = letter.to.parse().map_err(|_| Fault::refused("the contact's address is no mail address"))?;
@@ -79,6 +84,15 @@ impl Mail for Real {
             .map_err(|e| Fault::refused(format!("the mail cannot be made: {e}")))?;
         let sent = server.transport(Duration::from_millis(letter.timeout_ms))?.send(message).await;
         sent.map(drop).map_err(|e| fault(&e))
+    }
+
+    async fn reach(&self) -> Answer<()> {
+        let server = self.server.as_ref().ok_or_else(|| Fault::refused(UNSET))?;
+        match server.transport(REACH)?.test_connection().await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Fault::refused("the mail server answered, and not as one does")),
+            Err(e) => Err(fault(&e)),
+        }
     }
 }
 

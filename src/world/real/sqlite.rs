@@ -22,6 +22,20 @@ pub(super) struct Real;
 
 #[async_trait]
 impl Sqlite for Real {
+    async fn looks_like_one(&self, path: &str) -> Answer<()> {
+        let path = std::path::PathBuf::from(path);
+        super::blocking(move || {
+            let mut head = [0; 16];
+            let read = std::fs::File::open(&path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut head));
+            match read {
+                Ok(()) if &head == b"SQLite format 3\0" => Ok(()),
+                Ok(()) => Err(Fault::refused(format!("{} is no SQLite database", path.display()))),
+                Err(e) => Err(Fault::refused(format!("cannot read {}: {e}", path.display()))),
+            }
+        })
+        .await
+    }
+
     async fn query(&self, path: &str, sql: &str, params: &[Value], read_only: bool, timeout_ms: u64) -> Answer<Rows> {
         let arguments = arguments(params)?;
         let limit = Duration::from_millis(timeout_ms);

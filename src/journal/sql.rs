@@ -58,6 +58,9 @@ impl<D: Dialect> Database<D> {
     async fn upgrade(&self, tx: &mut Use<'_, D>) -> Result<Schema> {
         tx.script(D::ALONE).await?;
         let before = self.version(tx).await?;
+        if before.is == before.newest {
+            return Ok(before);
+        }
         if before.is > 0
             && let Some(held) = self.listed(tx).await?.into_iter().find(|(_, holder)| holder.holds())
         {

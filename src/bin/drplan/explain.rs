@@ -84,7 +84,7 @@ const SECTIONS: &[(&str, &str, &[Field])] = &[
     ("plan", "The top of a plan.", words::PLAN),
     ("params", "A value that is given when the plan is compiled: `params: { NAME: … }`.", words::PARAM),
     ("secrets", "Where a secret is found, never what it is: `secrets: { NAME: … }`.", words::SECRET),
-    ("journal", "The journal that runs of the plan share: `journal: { url: …, required: true }`.", words::JOURNAL),
+    ("journal", JOURNAL, words::JOURNAL),
     ("sites", "A failure domain: `sites: { ID: … }`.", words::SITE),
     ("tiers", "Objectives that assets share: `tiers: { ID: … }`.", words::TIER),
     ("contacts", CONTACTS, words::CONTACT),
@@ -95,6 +95,33 @@ const SECTIONS: &[(&str, &str, &[Field])] = &[
     ("scenarios", "What is lost, why, and the way back: `scenarios: { ID: … }`.", words::SCENARIO),
     ("steps", "One step of a scenario's `steps: [ … ]`.", words::STEP),
 ];
+
+const JOURNAL: &str = "\
+The journal that runs of the plan share: `journal: { url: …, required: true }`.
+
+A run is what its journal says. Without this section it is one SQLite file of the machine that runs the plan, and dies with
+it; a laptop that may die during a failover wants a PostgreSQL database that other machines reach too, and that stands at
+none of the sites that the scenarios lose. `run` takes the journal that was typed (`--journal FILE|URL`) or set
+(`DRPLAN_JOURNAL`), else this `url`, else the file; `required: true` refuses a file. Other commands know no plan: type or set
+it for `status`, `resume` and the rest. A password is given as PGPASSWORD or in ~/.pgpass, never here and never shown; TLS
+as in `?sslmode=verify-full&sslrootcert=FILE`; a schema of its own by `?options=-c%20search_path%3Ddrplan`.
+
+One process drives a run, and gives a sign of life every 10 s. After 30 s without one, by the server's clock, another may take
+the run, and the first one appends nothing and starts nothing from then on, whenever it wakes up. On a file a holder whose
+process is gone has lost the run at once; one that was stopped in the middle of a write keeps the file locked: kill it. A
+journal that does not answer is asked again until the lease ends; nothing is started meanwhile; then the program ends with 16.
+
+- `drplan lease show`: who drives a run, the last sign of life, and what is in flight.
+- `drplan lease break RUN --reason WHY`: takes the run from somebody who does not answer. What that one had begun may go on.
+- `drplan journal verify [RUN|FILE]`: recomputes every digest of a run, of all, or of an export. It shows accidents and cuts,
+  not somebody who recomputes all: keep the head that it prints, or an export, elsewhere.
+- `drplan journal export RUN -o FILE`: a line of JSON for each event; the last one holds count and head.
+- `drplan hand-over RUN -o FILE --reason WHY`: closes the run here and exports it. Where it goes on: `drplan journal import FILE`,
+  in one place only, then `drplan resume RUN`. Handed over there and imported here, it comes back.
+- `drplan journal import FILE`: any other export is for reading. `--take-over --reason WHY` drives it all the same, with
+  every step in flight unknown; make sure that nobody else drives it.
+- `drplan journal migrate`: brings an older journal to the newest schema while nobody drives. Nothing else does: an older
+  journal is read and driven as it is, and a newer one is refused.";
 
 const CONTACTS: &str = "\
 People and channels: `contacts: { ID: … }`.

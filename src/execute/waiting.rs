@@ -56,3 +56,30 @@ pub fn approvers(step: &Step) -> impl Iterator<Item = &str> {
     let from = step.call.with.get("from").filter(|_| step.call.uses == "approval").and_then(Value::as_array);
     from.into_iter().flatten().filter_map(Value::as_str)
 }
+
+/// The step that sets the end of a run and how long it is until then, as far as the plan's estimates go: of what has
+/// not ended, the one with the longest way to the end, less what it has run already. Milliseconds; none if nothing is left.
+pub fn pace(state: &State, now: Timestamp) -> Option<(usize, u64)> {
+    let tail = &state.checked.graph().tail_ms;
+    let open = (0..state.steps.len()).filter(|&i| !state.steps[i].settled());
+    let left = open.map(|i| match state.steps[i].life {
+        Life::Running { since, .. } => {
+            let ran = u64::try_from(now.duration_since(since).as_millis()).unwrap_or(0);
+            (i, tail[i].saturating_sub(ran.min(state.step(i).takes_ms)))
+        }
+        _ => (i, tail[i]),
+    });
+    // Of two that are as long the first one written, which is the nearer one.
+    left.max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)))
+}
+
+/// When a failed step is tried again by itself, if it is.
+pub fn again_at(state: &State, i: usize) -> Option<Timestamp> {
+    let (step, life) = (state.step(i), &state.steps[i]);
+    match life.life {
+        Life::Failed { at, .. } if state.paused.is_none() && state.back.is_none() && retryable(step, life) => {
+            Some(at + std::time::Duration::from_millis(step.retry.delay_after_ms(life.tries.max(1))))
+        }
+        _ => None,
+    }
+}

@@ -20,12 +20,14 @@ use drplan::report::{Story, lines};
 use jiff::Timestamp;
 use serde_json::json;
 
+use crate::board::Earlier;
 use crate::desk::{self, Desk};
 use crate::exit::{Ended, Exit, Stop};
-use crate::live::Live;
+use crate::live::{Live, Voice};
 use crate::output;
 use crate::page::Page;
 use crate::settings::Settings;
+use crate::watch;
 
 /// What every command that drives takes.
 #[derive(Debug, Clone, Args)]
@@ -75,7 +77,6 @@ pub fn confirm(driving: &Driving, question: &str) -> Result<(), Stop> {
 pub async fn drive(desk: &Desk, run: &str, dir: &str, driving: &Driving, settings: &Settings) -> Ended {
     let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let stop = Arc::new(AtomicU8::new(0));
-    listen(Arc::clone(&stop));
     let options = Options {
         holder: format!(
             "{}@{} pid {}",
@@ -87,14 +88,17 @@ pub async fn drive(desk: &Desk, run: &str, dir: &str, driving: &Driving, setting
         remind: Duration::from_millis(driving.remind),
         stop: Arc::clone(&stop),
     };
-    let mut screen = Watched { screen: Screen::new(settings, terminal), page: Page::new(desk.runbook(run)) };
+    let earlier = if terminal { watch::earlier(desk, &desk.read(run).await?.state).await } else { Earlier::new() };
+    let mut screen = Watched { screen: Screen::new(settings, terminal, true, earlier), page: Page::new(desk.runbook(run)) };
+    let voice = screen.screen.voice();
+    listen(Arc::clone(&stop), voice.clone());
     let world = desk.world(run, dir);
     let patient = Patient::new(desk.store.clone(), world.clone(), stop, Box::new(silence));
     let drive = Driver::drive(world, Arc::new(patient), run, options, &mut screen);
     let (_, outcome) = if terminal {
         tokio::select! {
             ended = drive => ended,
-            () = converse(desk.store.clone(), run.to_owned(), desk.operator.clone()) => unreachable!("a conversation does not end"),
+            () = converse(voice, desk.store.clone(), run.to_owned(), desk.operator.clone()) => unreachable!("a conversation does not end"),
         }
     } else {
         drive.await
@@ -116,7 +120,7 @@ fn silence(silence: Silence<'_>) {
 }
 
 /// SIGINT and SIGTERM count; SIGHUP and a closed pipe stop nothing.
-fn listen(stop: Arc<AtomicU8>) {
+fn listen(stop: Arc<AtomicU8>, voice: Voice) {
     use tokio::signal::unix::{SignalKind, signal};
     let streams = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()));
     let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = streams else { return };
@@ -128,24 +132,25 @@ fn listen(stop: Arc<AtomicU8>) {
                 _ = hangup.recv() => continue,
             }
             match stop.fetch_add(1, Ordering::SeqCst) {
-                0 => output::say("\nStopping: nothing more is started, what is in flight ends. Once more leaves it unknown.\n"),
-                _ => output::say("\nLeaving at once; what was in flight is unknown until `drplan resume`.\n"),
+                0 => voice.say("\nStopping: nothing more is started, what is in flight ends. Once more leaves it unknown.\n"),
+                _ => voice.say("\nLeaving at once; what was in flight is unknown until `drplan resume`.\n"),
             }
         }
     });
 }
 
 /// What a person types while the run goes on: the words of the command line, without its name and the run's.
-async fn converse(store: Arc<dyn Store>, run: String, operator: String) {
+async fn converse(voice: Voice, store: Arc<dyn Store>, run: String, operator: String) {
     let mut lines = drplan::world::real::typed_lines();
     while let Some(line) = lines.recv().await {
+        voice.typed(&line);
         let typed: Vec<&str> = line.split_whitespace().collect();
         if typed.is_empty() {
             continue;
         }
         let said = desk::speak(&*store, &run, |state| understand(state, &typed, &operator)).await;
         if let Err(stop) = said {
-            output::say(&format!("  {stop}\n"));
+            voice.say(&format!("  {stop}"));
         }
     }
     std::future::pending::<()>().await;
@@ -259,18 +264,51 @@ pub fn what_next(state: &State) -> String {
     out
 }
 
+/// What to do next, in one sentence.
+pub fn sentence(state: &State, holder: Option<&str>) -> String {
+    let run = &state.run;
+    let people = waiting::people(state);
+    let first = people.iter().find_map(|w| Some((w, words::choices(state, w.step).into_iter().next()?)));
+    match (first, holder) {
+        _ if state.finished.is_some() => format!("Nothing is left to do: the run has ended; `drplan log {run}` tells it."),
+        (Some((waiting, choice)), _) => {
+            let more = if people.len() > 1 { format!(" ({} more wait)", people.len() - 1) } else { String::new() };
+            format!("`{}` waits for a person{more}: type `{choice}`, or one of the others below.", state.step(waiting.step).id)
+        }
+        (None, Some(holder)) if state.paused.is_some() => {
+            format!("It is paused and {holder} drives it: type `resume` there, or `drplan retry` or `skip` what failed.")
+        }
+        (None, Some(holder)) => format!("Nothing is asked: {holder} drives it; `drplan watch {run}` shows how it goes on."),
+        (None, None) => format!("Nobody drives it: type `drplan resume {run}`."),
+    }
+}
+
 /// What is shown while a run goes on.
-enum Screen {
+pub enum Screen {
+    /// JSON lines on standard output.
     Json,
-    Lines { story: Option<Story> },
+    /// A line an event.
+    Lines {
+        /// So far.
+        story: Option<Story>,
+    },
+    /// A table that moves.
     Live(Box<Live>),
 }
 
 impl Screen {
-    fn new(settings: &Settings, terminal: bool) -> Screen {
+    fn voice(&self) -> Voice {
+        match self {
+            Screen::Live(live) => live.voice(),
+            Screen::Json | Screen::Lines { .. } => Voice(None),
+        }
+    }
+
+    /// An empty one; answers may be `typed` at it.
+    pub fn new(settings: &Settings, terminal: bool, typed: bool, earlier: Earlier) -> Screen {
         match (settings.json, terminal) {
             (true, _) => Screen::Json,
-            (false, true) => Screen::Live(Box::new(Live::new(output::color_err(settings.color)))),
+            (false, true) => Screen::Live(Box::new(Live::new(output::color_err(settings.color), typed, earlier))),
             (false, false) => Screen::Lines { story: None },
         }
     }
@@ -283,7 +321,8 @@ impl Screen {
         }
     }
 
-    fn close(&mut self) {
+    /// Takes what moves away.
+    pub fn close(&mut self) {
         if let Screen::Live(live) = self {
             live.close();
         }
@@ -320,7 +359,8 @@ impl Observer for Watched {
 }
 
 impl Screen {
-    fn entry(&mut self, entry: &Entry, state: &State) {
+    /// An event.
+    pub fn entry(&mut self, entry: &Entry, state: &State) {
         match self {
             Screen::Json => {
                 let line = json!({ "run": state.run, "seq": entry.seq, "at": entry.at.to_string(), "event": entry.event });
@@ -336,7 +376,8 @@ impl Screen {
         }
     }
 
-    fn tick(&mut self, state: &State, now: Timestamp) {
+    /// Time passed.
+    pub fn tick(&mut self, state: &State, now: Timestamp) {
         if let Screen::Live(live) = self {
             live.tick(state, now);
         }

@@ -1,35 +1,63 @@
-//! A run at a terminal: finished steps scroll by, what moves stays at the bottom, the clock against the objective on
-//! the last line. It knows what is drawn, not what is decided.
+//! A run at a terminal: finished steps scroll by, what moves stays at the bottom. It draws, and does not know what is
+//! shown there.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use drplan::execute::{Life, State, words};
+use drplan::execute::{State, waiting, words};
 use drplan::journal::{Entry, Event};
 use drplan::report::story::lines_to_one;
 use drplan::report::{Story, lines};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
+use crate::board::{self, Earlier};
 use crate::drive;
+use crate::output;
+
+/// How often the clock is drawn while nothing moves: what a person types stands on the same line.
+const STILL_MS: u64 = 15_000;
+
+/// Says something above the table, if there is one.
+#[derive(Clone)]
+pub struct Voice(pub Option<MultiProgress>);
+
+impl Voice {
+    /// Says it.
+    pub fn say(&self, text: &str) {
+        match &self.0 {
+            Some(bars) => drop(bars.println(text.trim_end_matches('\n'))),
+            None => output::say(&format!("{}\n", text.trim_end_matches('\n'))),
+        }
+    }
+
+    /// A line was typed. The last row fills its line: what is typed stands on the next one, and Enter goes on to a
+    /// third; what is drawn next begins where the last row ends.
+    pub fn typed(&self, line: &str) {
+        if self.0.is_some() {
+            output::say(if line.is_empty() { "\x1b[1A" } else { "\x1b[2A" });
+        }
+    }
+}
 
 /// The screen.
 pub struct Live {
     story: Option<Story>,
     bars: MultiProgress,
-    clock: ProgressBar,
-    moving: BTreeMap<usize, ProgressBar>,
-    asked: BTreeMap<usize, String>,
+    rows: Vec<ProgressBar>,
+    asked: BTreeMap<usize, Timestamp>,
+    earlier: Earlier,
+    changed: Option<Timestamp>,
+    drawn: Option<Timestamp>,
+    /// Answers can be typed here.
+    typed: bool,
     color: bool,
 }
 
 impl Live {
     /// An empty screen.
-    pub fn new(color: bool) -> Live {
+    pub fn new(color: bool, typed: bool, earlier: Earlier) -> Live {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-        let clock = bars.add(ProgressBar::new_spinner());
-        clock.set_style(style("{msg}"));
-        Live { story: None, bars, clock, moving: BTreeMap::new(), asked: BTreeMap::new(), color }
+        Live { story: None, bars, rows: Vec::new(), asked: BTreeMap::new(), earlier, changed: None, drawn: None, typed, color }
     }
 
     /// An event.
@@ -37,95 +65,74 @@ impl Live {
         let Some(story) = drive::tell(&mut self.story, entry, state) else { return };
         let shown = !matches!(entry.event, Event::Intent { .. } | Event::Asked { .. });
         if let Some(line) = lines::line(story, entry).filter(|_| shown) {
-            let line = self.paint(&line);
-            let _ = self.bars.println(line);
+            self.say(&line);
         }
+        self.changed = Some(entry.at);
         self.tick(state, entry.at);
     }
 
     /// Time passed.
     pub fn tick(&mut self, state: &State, now: Timestamp) {
-        for i in 0..state.steps.len() {
-            self.step(state, i, now);
+        self.ask(state);
+        // What just changed is drawn a few times: the screen takes ten pictures a second and leaves the rest out.
+        let settled = |drawn: Timestamp| self.changed.is_none_or(|changed| lines::since_ms(changed, drawn) > 1000);
+        let fresh = self.drawn.is_some_and(|drawn| settled(drawn) && lines::since_ms(drawn, now) < STILL_MS);
+        if self.typed && fresh && board::stands_still(state) {
+            return;
         }
-        let done = state.steps.iter().filter(|s| matches!(s.life, Life::Done)).count();
-        let clock = lines::time(lines::since_ms(state.incident_start, now));
-        let objective = state.plan().predictions.values().filter_map(|p| p.rto_ms).min();
-        let against = objective.map(|rto| format!(" of {} RTO", lines::time(rto))).unwrap_or_default();
-        let left = left_ms(state);
-        let end = if left > 0 { format!(" · about {} to go", lines::time(left)) } else { String::new() };
-        let assumed = if state.incident_assumed { " (assumed)" } else { "" };
-        self.clock.set_message(format!("  {done} of {} steps · {clock}{against} since the incident{assumed}{end}", state.steps.len()));
-    }
-
-    fn step(&mut self, state: &State, i: usize, now: Timestamp) {
-        let (step, life) = (state.step(i), &state.steps[i]);
-        let moves = match &life.life {
-            Life::Running { since, .. } => {
-                let ran = lines::since_ms(*since, now);
-                let over = if ran > step.takes_ms { ", longer than expected" } else { "" };
-                Some(format!("{} · {} of about {}{over}", step.id, lines::time(ran), lines::time(step.takes_ms)))
-            }
-            Life::Unknown { .. } if life.asked.is_none() => Some(format!("{} · unknown, looking", step.id)),
-            _ => None,
-        };
-        match moves {
-            Some(text) => {
-                let bar = self.moving.entry(i).or_insert_with(|| {
-                    let bar = self.bars.insert_before(&self.clock, ProgressBar::new_spinner());
-                    bar.set_style(style("  {spinner} {msg}"));
-                    bar.enable_steady_tick(Duration::from_millis(200));
-                    bar
-                });
-                bar.set_message(text);
-            }
-            None => {
-                if let Some(bar) = self.moving.remove(&i) {
-                    bar.finish_and_clear();
-                    self.bars.remove(&bar);
-                }
-            }
+        self.drawn = Some(now);
+        let rows = if state.finished.is_some() { Vec::new() } else { board::lines(state, now, &self.earlier) };
+        while self.rows.len() > rows.len() {
+            self.rows.pop().into_iter().for_each(|bar| self.drop_row(&bar));
         }
-        self.ask(state, i);
-    }
-
-    /// A question is printed once, with what can be typed right here.
-    fn ask(&mut self, state: &State, i: usize) {
-        let life = &state.steps[i];
-        let waiting = match (&life.life, &life.asked) {
-            (_, Some((_, question))) => Some(question.clone()),
-            (Life::Failed { reason, .. } | Life::Stuck { reason }, None) if life.tries >= state.step(i).retry.attempts => {
-                Some(reason.clone())
-            }
-            _ => None,
-        };
-        match waiting {
-            Some(text) if self.asked.get(&i) != Some(&text) => {
-                let mut block =
-                    format!("\n  ? {}: {}\n    Type here, or in another terminal:\n", state.step(i).id, lines_to_one(&text, 500));
-                for choice in words::choices(state, i) {
-                    block.push_str(&format!("      {choice}\n"));
-                }
-                let _ = self.bars.println(self.paint(&block));
-                self.asked.insert(i, text);
-            }
-            Some(_) => {}
-            None => {
-                self.asked.remove(&i);
-            }
+        while self.rows.len() < rows.len() {
+            let bar = self.bars.add(ProgressBar::new_spinner());
+            // Cut at the edge of the screen: a line that breaks would be drawn again and again.
+            bar.set_style(ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            self.rows.push(bar);
+        }
+        for (bar, row) in self.rows.iter().zip(rows) {
+            bar.set_message(self.paint(&row));
         }
     }
 
-    /// Something that is no event.
+    /// A question is printed once, with what can be typed.
+    fn ask(&mut self, state: &State) {
+        let waits = waiting::people(state);
+        self.asked.retain(|step, since| waits.iter().any(|w| w.step == *step && w.since == *since));
+        for waiting in waits {
+            if self.asked.insert(waiting.step, waiting.since) == Some(waiting.since) {
+                continue;
+            }
+            let place = if self.typed { "here, or in another terminal" } else { "in another terminal" };
+            let mut block = format!("\n  ? {}: {}\n    Type {place}:\n", state.step(waiting.step).id, lines_to_one(&waiting.question, 500));
+            for choice in words::choices(state, waiting.step) {
+                block.push_str(&format!("      {choice}\n"));
+            }
+            self.say(&block);
+        }
+    }
+
+    /// Something that scrolls by.
     pub fn say(&mut self, line: &str) {
         let line = self.paint(line);
         let _ = self.bars.println(line);
     }
 
+    /// For those who speak beside the table.
+    pub fn voice(&self) -> Voice {
+        Voice(Some(self.bars.clone()))
+    }
+
     /// Leaves what was printed and takes the rest away.
     pub fn close(&mut self) {
-        self.moving.values().for_each(ProgressBar::finish_and_clear);
-        self.clock.finish_and_clear();
+        let rows = std::mem::take(&mut self.rows);
+        rows.iter().for_each(|bar| self.drop_row(bar));
+    }
+
+    fn drop_row(&self, bar: &ProgressBar) {
+        bar.finish_and_clear();
+        self.bars.remove(bar);
     }
 
     fn paint(&self, text: &str) -> String {
@@ -135,19 +142,9 @@ impl Live {
         let code = match text.trim_start_matches(|c: char| c.is_ascii_digit() || c == ':' || c.is_whitespace()).chars().next() {
             Some('✓' | '★') => "32",
             Some('✗' | '!' | '‽') => "31",
-            Some('?' | '☆') => "33",
+            Some('?' | '☆' | '↻') => "33",
             _ => return text.to_owned(),
         };
         format!("\x1b[{code}m{text}\x1b[0m")
     }
-}
-
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
-}
-
-/// The longest way to the end from what is not done.
-fn left_ms(state: &State) -> u64 {
-    let tail = &state.checked.graph().tail_ms;
-    (0..state.steps.len()).filter(|&i| !state.steps[i].settled()).map(|i| tail[i]).max().unwrap_or(0)
 }

@@ -1,6 +1,7 @@
 //! The command line: the only room that prints, reads the environment and exits. One file a command; to add one, write
 //! its file, name it in [`Command`] and in [`Command::run`].
 
+mod board;
 mod check;
 mod compile;
 mod completions;
@@ -26,6 +27,7 @@ mod run;
 mod schema;
 mod settings;
 mod status;
+mod watch;
 mod words;
 
 use std::process::ExitCode;
@@ -67,6 +69,7 @@ enum Command {
     Approve(words::Approve),
     Decline(words::Decline),
     Status(status::Status),
+    Watch(watch::Args),
     Runs(status::Runs),
     Log(status::Log),
     Journal(journal::Args),
@@ -97,6 +100,7 @@ impl Command {
             Command::Approve(args) => words::approve(&args, settings),
             Command::Decline(args) => words::decline(&args, settings),
             Command::Status(args) => status::status(&args, settings),
+            Command::Watch(args) => watch::run(&args, settings),
             Command::Runs(args) => status::runs(&args, settings),
             Command::Log(args) => status::log(&args, settings),
             Command::Journal(args) => journal::run(&args, settings),

@@ -1,6 +1,7 @@
 //! The only place that writes to the standard streams. A reader who went away is no failure: the rest is dropped.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use serde_json::Value;
@@ -46,9 +47,16 @@ fn wanted(color: Color, terminal: bool) -> bool {
     }
 }
 
-fn written(mut stream: impl Write, text: &str, name: &str) -> Result<(), Stop> {
+fn written(mut stream: impl Write + AsFd, text: &str, name: &str) -> Result<(), Stop> {
     match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Stop::no_input(format!("cannot write to {name}: {e}"))),
+        Err(e) if !gone(&e, &stream) => Err(Stop::no_input(format!("cannot write to {name}: {e}"))),
         _ => Ok(()),
     }
+}
+
+/// Whether nobody reads any more: the pipe is closed, or the terminal is lost.
+fn gone(e: &io::Error, stream: &impl AsFd) -> bool {
+    let lost = e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
+    let terminal = || rustix::fs::fstat(stream).is_ok_and(|f| rustix::fs::FileType::from_raw_mode(f.st_mode).is_char_device());
+    e.kind() == io::ErrorKind::BrokenPipe || (lost && terminal())
 }

@@ -1,6 +1,7 @@
 //! `drplan status|runs|log`: what the journal knows of runs. They change nothing.
 
 use clap::Args;
+use drplan::execute::waiting;
 use drplan::journal::{Closed, Event, RunRow};
 use drplan::report::lines;
 use serde_json::json;
@@ -37,7 +38,9 @@ pub fn status(args: &Status, settings: &Settings) -> Ended {
         let read = desk.read(&row.id).await?;
         let story = drive::story(&read.state, &read.entries).ok_or_else(|| Stop::new(Exit::JournalFailed, "the run has no beginning"))?;
         if settings.json {
-            output::json(&json!({ "run": row, "story": story, "next": if row.closed.is_none() { drive::next(&read.state) } else { Vec::new() }, "runbook": desk.runbook(&row.id) }))?;
+            let say = drive::sentence(&read.state, row.holder.as_deref());
+            let next = if row.closed.is_none() { drive::next(&read.state) } else { Vec::new() };
+            output::json(&json!({ "run": row, "story": story, "say": say, "next": next, "runbook": desk.runbook(&row.id) }))?;
             return Ok(Exit::Good);
         }
         let mut text = format!("{}\n", lines::headline(&story));
@@ -54,7 +57,11 @@ pub fn status(args: &Status, settings: &Settings) -> Ended {
             text.push_str(&format!("\n{objectives}"));
         }
         if row.closed.is_none() {
-            text.push_str(&drive::what_next(&read.state));
+            text.push_str(&format!("\n{}\n", drive::sentence(&read.state, row.holder.as_deref())));
+            // Where somebody drives it and nothing is asked, there is nothing to type.
+            if row.holder.is_none() || !waiting::people(&read.state).is_empty() {
+                text.push_str(&drive::what_next(&read.state));
+            }
         }
         output::data(&text)?;
         Ok(Exit::Good)

@@ -1,0 +1,81 @@
+//! `drplan watch RUN`: a run as it goes on, from any terminal. It only reads: it does not drive, and says no word.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+use drplan::execute::State;
+use drplan::world::real;
+use serde_json::json;
+
+use crate::board::Earlier;
+use crate::desk::{self, Desk};
+use crate::drive::{self, Screen};
+use crate::exit::{Ended, Exit, Stop};
+use crate::output;
+use crate::settings::Settings;
+
+/// How often the journal is asked.
+const POLL: Duration = Duration::from_millis(250);
+
+/// Watch a run from another terminal, until it ends; it changes nothing
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    /// The run; may be left out where exactly one is unfinished.
+    run: Option<String>,
+}
+
+/// Watches.
+pub fn run(args: &Args, settings: &Settings) -> Ended {
+    desk::runtime()?.block_on(async {
+        let desk = Desk::open(settings).await?;
+        let run = desk.run(args.run.as_deref()).await?.id;
+        let clock = desk.world(&run, "/").clock;
+        let terminal = std::io::stderr().is_terminal();
+        let read = desk.read(&run).await?;
+        let earlier = earlier(&desk, &read.state).await;
+        let mut screen = Screen::new(settings, terminal, false, earlier);
+        let mut entries = read.entries;
+        let mut state = State::of(&run, &entries[..1]).map_err(|e| Stop::new(Exit::JournalFailed, format!("run {run}: {e}")))?;
+        let mut new = entries.split_off(1);
+        loop {
+            for entry in new {
+                state.fold(&entry).map_err(|e| Stop::new(Exit::JournalFailed, format!("run {run}: {e}")))?;
+                screen.entry(&entry, &state);
+                entries.push(entry);
+            }
+            if state.finished.is_some() {
+                break;
+            }
+            screen.tick(&state, real::now());
+            clock.sleep(POLL).await;
+            // One number is asked for; the events only when it moved.
+            new = if desk.store.head(&run).await?.seq > state.seq { desk.store.read(&run, state.seq).await? } else { Vec::new() };
+        }
+        screen.close();
+        let Some(story) = drive::story(&state, &entries) else { return Ok(Exit::Good) };
+        match settings.json {
+            true => output::data(&format!("{}\n", json!({ "summary": story })))?,
+            false => output::data(&drplan::report::lines::summary(&story))?,
+        }
+        Ok(Exit::Good)
+    })
+}
+
+/// How long each step took in the last runs of the same plan and scenario in this journal.
+pub async fn earlier(desk: &Desk, state: &State) -> Earlier {
+    const RUNS: usize = 20;
+    let mut out = Earlier::new();
+    let Ok(runs) = desk.store.runs().await else { return out };
+    let plan = state.plan();
+    let same = runs.iter().filter(|r| r.plan == plan.plan.name && r.scenario == plan.scenario.id && r.id != state.run);
+    for row in same.take(RUNS) {
+        // What cannot be read any more is no measure.
+        let Ok(read) = desk.read(&row.id).await else { continue };
+        let Some(story) = drive::story(&read.state, &read.entries) else { continue };
+        for line in story.steps.iter().filter(|l| l.status == drplan::report::Status::Done) {
+            out.entry(line.id.clone()).or_default().extend(line.took_ms);
+        }
+    }
+    out
+}

@@ -1,6 +1,5 @@
 //! Contacts are told that a run waits for them: by real webhooks and real mail, again and again, and whoever comes next
 //! when they do not answer. A run neither waits for that nor fails with it.
-#![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
 
 mod support {
     pub mod desk;

@@ -3,17 +3,23 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rustix::fs::{FlockOperation, flock};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection};
+use tokio::time::sleep;
 
 use super::base::{Database, Dialect};
 use super::door::Sql;
 use super::{Archive, Error, Result, schema};
+
+/// How long another process may write before it is said that the file is busy.
+const BUSY_MAX: Duration = Duration::from_secs(10);
+/// How long it is left alone where SQLite itself does not wait.
+const BUSY_REST: Duration = Duration::from_millis(20);
 
 /// Opens the file, made if it is not there, and brings a new one to the present schema.
 pub async fn open(path: &Path) -> Result<impl Archive + use<>> {
@@ -55,16 +61,26 @@ impl Dialect for Sqlite {
 
     async fn connect(&self) -> Result<SqliteConnection> {
         let at = self.path.display();
-        let cannot = |e: sqlx::Error| Error::Failed(format!("cannot open {at}: {}", cause(&e)));
+        let cannot = |e: sqlx::Error| match self.meaning(&e) {
+            Error::Away(why) => Error::Away(why),
+            _ => Error::Failed(format!("cannot open {at}: {}", cause(&e))),
+        };
         let options = SqliteConnectOptions::new()
             .filename(&self.path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(self.synchronous)
-            .busy_timeout(Duration::from_secs(10))
+            .busy_timeout(BUSY_MAX)
             .foreign_keys(true)
             .disable_statement_logging();
-        let mut connection = options.connect().await.map_err(cannot)?;
+        // Of two that make the file a WAL at once SQLite refuses one without letting it wait.
+        let begun = Instant::now();
+        let mut connection = loop {
+            match options.connect().await {
+                Err(e) if matches!(self.meaning(&e), Error::Away(_)) && begun.elapsed() < BUSY_MAX => sleep(BUSY_REST).await,
+                connected => break connected.map_err(cannot)?,
+            }
+        };
         let mode = connection.rows("PRAGMA journal_mode", &[]).await.map_err(cannot)?;
         let sync = connection.rows("PRAGMA synchronous", &[]).await.map_err(cannot)?;
         let (mode, sync) = (mode[0][0].text()?, sync[0][0].int()?);

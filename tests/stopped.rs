@@ -75,16 +75,17 @@ struct Scene {
 }
 
 impl Scene {
+    /// The `n`th one, with tables of its own.
     fn new(store: &Store, n: usize) -> Scene {
-        let desk = Desk::new(NAMES);
+        let (desk, schema) = (Desk::new(NAMES), format!("s{n}"));
         let journal = match store {
-            Store::File => desk.journal().display().to_string(),
+            Store::File => desk.path(&format!("{schema}.db")).display().to_string(),
             #[cfg(feature = "postgres")]
             Store::Server(lab) => {
                 let server = format!("postgres://dr:{}@127.0.0.1:{}/platform", lab["LAB_DR_PASSWORD"], lab["LAB_PRIMARY_PORT"]);
                 let scene = Scene { desk: Desk::new(NAMES), journal: server };
-                assert!(scene.change(&format!("CREATE SCHEMA s{n}")));
-                format!("{}?options=-c%20search_path%3Ds{n}", scene.journal)
+                assert!(scene.change(&format!("CREATE SCHEMA {schema}")));
+                format!("{}?options=-c%20search_path%3D{schema}", scene.journal)
             }
         };
         Scene { desk, journal }

@@ -248,6 +248,7 @@ async fn child_driver() {
         wait_for_people: false,
         remind: std::time::Duration::from_secs(300),
         stop: Arc::new(AtomicU8::new(0)),
+        known: None,
     };
     let (_, outcome) = Driver::drive(real::world(settings), Arc::new(store), "run", options, &mut Nobody).await;
     assert_eq!(outcome, Outcome::Ended(End::Good));

@@ -1,22 +1,20 @@
 //! One attempt: everything resolved, the action called once, its end put into one of three words. It does not know the
-//! graph, retries or the journal, and of the run only what its [`Errand`] tells.
+//! graph, retries or the journal, and of the run only what its `Errand` tells.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::errand::{Errand, Names, value_of};
 use super::secret;
-use super::state::{State, StepState};
+use super::state::State;
 use crate::actions::{self, Action, Ctx, Earlier, Effect, Probe, Target, template};
-use crate::analysis::Checked;
 use crate::journal::{Answer, Doing};
-use crate::model::{ActionUse, Compiled, Step, Undo, target_of};
+use crate::model::{ActionUse, Step, Undo, target_of};
 use crate::world::strike::Striker;
 use crate::world::{Fault, Landed, World};
 
@@ -25,77 +23,6 @@ const GRACE: Duration = Duration::from_secs(15);
 
 /// Limit of a look that has none of its own.
 const LOOK: Duration = Duration::from_secs(30);
-
-/// What an attempt knows of the run: its own step as it stands, and the values that its calls refer to. The run goes on
-/// meanwhile.
-#[derive(Debug, Clone)]
-pub struct Errand {
-    checked: Arc<Checked>,
-    index: usize,
-    life: StepState,
-    run: String,
-    dir: String,
-    driver: String,
-    incident_start: Timestamp,
-    incident_assumed: bool,
-    values: BTreeMap<String, Value>,
-}
-
-impl Errand {
-    /// The errand of a step.
-    pub fn of(state: &State, i: usize) -> Errand {
-        let step = state.step(i);
-        let undo = match &step.undo {
-            Undo::Use(call) => Some(call),
-            _ => None,
-        };
-        let mut values = BTreeMap::new();
-        for call in std::iter::once(&step.call).chain(&step.check).chain(undo) {
-            let connect = target_of(&state.plan().plan, step, call).map(|t| t.connect);
-            let fields = call.with.values().chain(connect.iter().flat_map(|c| c.values()));
-            for path in fields.flat_map(template::references) {
-                if let Some(value) = value_of(state, &path) {
-                    values.insert(path, value);
-                }
-            }
-        }
-        Errand {
-            checked: Arc::clone(&state.checked),
-            index: i,
-            life: state.steps[i].clone(),
-            run: state.run.clone(),
-            dir: state.dir.clone(),
-            driver: state.driver.clone(),
-            incident_start: state.incident_start,
-            incident_assumed: state.incident_assumed,
-            values,
-        }
-    }
-
-    /// The step.
-    pub fn step(&self) -> &Step {
-        &self.checked.compiled().scenario.steps[self.index]
-    }
-
-    /// The state before its first attempt, once it was read.
-    pub fn before(&self) -> Option<&Value> {
-        self.life.before.as_ref()
-    }
-
-    /// The names of its attempt of this number.
-    pub fn names(&self, doing: Doing, attempt: u32) -> Names {
-        let word = match doing {
-            Doing::Apply => "apply",
-            Doing::Undo => "undo",
-        };
-        let key = format!("{}/{}/{word}", self.run, self.step().id);
-        Names { ticket: format!("{key}/{attempt}"), key }
-    }
-
-    fn plan(&self) -> &Compiled {
-        self.checked.compiled()
-    }
-}
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -170,21 +97,17 @@ impl Prepared {
     }
 }
 
-/// The names of an attempt: `ticket` of this one, `key` of all attempts of the step.
-#[derive(Debug, Clone)]
-pub struct Names {
-    /// `RUN/STEP/apply/1`.
-    pub ticket: String,
-    /// `RUN/STEP/apply`.
-    pub key: String,
-}
-
 /// What an attempt calls: the step's own action, or the action that its `undo` names.
 fn call_of(step: &Step, doing: Doing) -> &ActionUse {
     match (&step.undo, doing) {
         (Undo::Use(call), Doing::Undo) => call,
         _ => &step.call,
     }
+}
+
+/// True if an attempt of a step is a process that may outlive who started it.
+pub fn has_process(step: &Step, doing: Doing) -> bool {
+    step.effect != Effect::Read && actions::find(&call_of(step, doing).uses).is_some_and(|a| a.earlier.is_some())
 }
 
 /// Resolves a step's call: parameters, outputs of other steps, secrets.
@@ -216,19 +139,6 @@ async fn resolve(world: &World, on: &Errand, call: &ActionUse) -> Result<Prepare
         secrets: secrets.into_values().collect(),
         inputs: Sha256::digest(bare.to_string().as_bytes()).iter().map(|b| format!("{b:02x}")).collect(),
     })
-}
-
-fn value_of(state: &State, path: &str) -> Option<Value> {
-    let mut parts = path.splitn(3, '.');
-    match (parts.next()?, parts.next()?, parts.next()) {
-        ("params", name, None) => state.plan().plan.params.get(name)?.value.clone(),
-        ("run", "id", None) => Some(json!(state.run)),
-        ("run", "started_at", None) => Some(json!(state.started_at.to_string())),
-        ("run", "mode", None) => Some(json!(state.plan().mode)),
-        ("steps", step, Some(output)) => state.steps[state.find(step)?].outputs.get(output).cloned(),
-        ("assets", asset, Some("recovered_at")) => Some(json!(state.recovered.get(asset)?.at.to_string())),
-        _ => None,
-    }
 }
 
 /// The state before, as undo and probe will need it. Reads only.

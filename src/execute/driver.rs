@@ -19,12 +19,14 @@ use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::attempt::{self, Ended, Errand, Look, Prepared};
+use super::attempt::{self, Ended, Look, Prepared};
+use super::errand::{Errand, Names};
 use super::machine::{self, Command, Hands, Idle};
 use super::planted::planted;
 use super::state::{Life, State};
 use super::telling::{Said, Telling};
 use crate::actions::{self, Effect};
+use crate::analysis::Checked;
 use crate::journal::{self, Answer, BEAT_MS, Doing, End, Entry, Error, Event, Head, Lease, Store};
 use crate::model::Undo;
 use crate::world::{Fault, World};
@@ -79,6 +81,8 @@ pub struct Options {
     pub remind: Duration,
     /// Counts Ctrl-C.
     pub stop: Arc<AtomicU8>,
+    /// The plan that the run is bound to, if it is known already: it need not be read again.
+    pub known: Option<Arc<Checked>>,
 }
 
 /// Drives one run.
@@ -123,7 +127,7 @@ struct Announced {
     ready: Ready,
     errand: Errand,
     attempt: u32,
-    names: attempt::Names,
+    names: Names,
 }
 
 enum Message {
@@ -155,7 +159,7 @@ impl From<Error> for Stop {
 
 /// Attempts that an earlier driver left running: nobody knows what became of them.
 pub fn orphans(state: &State) -> Vec<Event> {
-    let steps = state.steps.iter().enumerate();
+    let steps = state.steps.iter().enumerate().filter(|_| !planted("forget-orphans"));
     steps
         .filter_map(|(i, life)| {
             let Life::Running { doing, since } = life.life else { return None };
@@ -204,7 +208,15 @@ impl<'a> Driver<'a> {
         let lease = store.take(run, &options.holder).await?;
         let entries = store.read(run, 0).await?;
         let head = store.head(run).await?;
-        let state = State::of(run, &entries).map_err(|e| Stop::With(Outcome::JournalFailed(e.to_string())))?;
+        let state = match &options.known {
+            Some(known) => State::bound(run, &entries, known),
+            None => State::of(run, &entries),
+        };
+        let state = state.map_err(|e| Stop::With(Outcome::JournalFailed(e.to_string())))?;
+        if let Some(end) = state.finished {
+            let _ = store.give(lease).await;
+            return Err(Stop::With(Outcome::Ended(end)));
+        }
         observer.begin(&entries, &state);
         let telling = Telling::new(&state.plan().plan, options.remind);
         let parallel = state.plan().parallel.max(1) as usize;
@@ -444,7 +456,12 @@ impl<'a> Driver<'a> {
         };
         self.stage(intent, false)?;
         self.hands.busy.insert(i);
-        self.announced.push(Announced { ready, errand: Errand::of(&self.state, i), attempt, names });
+        let announced = Announced { ready, errand: Errand::of(&self.state, i), attempt, names };
+        if planted("act-then-append") {
+            self.begin_attempt(announced);
+        } else {
+            self.announced.push(announced);
+        }
         Ok(())
     }
 
@@ -468,7 +485,15 @@ impl<'a> Driver<'a> {
             Ended::Failed { reason, unreachable } => Event::Failed { step, doing, attempt, reason, unreachable },
             Ended::Unknown { why } if planted("lost-is-failed") => Event::Failed { step, doing, attempt, reason: why, unreachable: false },
             Ended::Unknown { why } => {
-                let open_until = (settles_ms > 0).then(|| self.world.clock.now() + Duration::from_millis(settles_ms));
+                let settled = (settles_ms > 0).then(|| self.world.clock.now() + Duration::from_millis(settles_ms));
+                // Who held its process is gone: unless it is seen to have ended, it may go on until its deadline.
+                let deadline = match self.state.steps[i].life {
+                    Life::Running { since, .. } if attempt::has_process(self.state.step(i), doing) => {
+                        Some(since + Duration::from_millis(self.state.step(i).timeout_ms.unwrap_or(0)))
+                    }
+                    _ => None,
+                };
+                let open_until = settled.max(deadline);
                 Event::Unknown { step, doing, attempt, why, open_until, died: false }
             }
         }
@@ -491,7 +516,7 @@ impl<'a> Driver<'a> {
         let attempt = if doing == Doing::Apply { life.attempts } else { life.undo_attempts };
         let (was, open_until) = match &life.life {
             Life::Unknown { doing: d, answer, open_until, .. } if *d == doing => (*answer, *open_until),
-            Life::Failed { .. } | Life::Skipped { .. } if doing == Doing::Apply => (None, None),
+            Life::Failed { .. } | Life::Skipped { .. } | Life::Waiting if doing == Doing::Apply => (None, None),
             // A person spoke while it was looked at.
             _ => return Ok(()),
         };

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::attempt::{self, Errand};
+use super::attempt;
+use super::errand::Errand;
 use super::state::{Life, State};
 use crate::actions::{Change, Effect};
 use crate::journal::Doing;

@@ -192,7 +192,8 @@ impl Turn<'_> {
                 } else if not_there && died && self.forward_bound() {
                     self.begin(i, Command::Start(i));
                 } else if not_there && !(died && self.hands.stopping) {
-                    self.failed(i, Doing::Apply, &format!("{why}; it did not happen"));
+                    let what = if found == Answer::NotThere { "it did not happen" } else { "whether it happened cannot be told" };
+                    self.failed(i, Doing::Apply, &format!("{why}; {what}"));
                 } else if !not_there {
                     self.ask(i, About::Unknown, format!("Nobody can tell whether `{id}` happened: {why}. Look, then say so."));
                 }
@@ -286,7 +287,7 @@ impl Turn<'_> {
                 None => self.begin(i, Command::Undo(i)),
             }
         }
-        if plan.undo.is_empty() && self.taken.is_empty() {
+        if plan.undo.is_empty() && self.taken.is_empty() && (self.state.lists.in_flight.is_empty() || planted("end-early")) {
             let undone = self.state.steps.iter().filter(|s| s.life == Life::Undone).count();
             let kept = plan.kept.len();
             let steps = if undone == 1 { "step" } else { "steps" };

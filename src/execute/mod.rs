@@ -3,6 +3,7 @@
 
 pub mod attempt;
 pub mod driver;
+pub mod errand;
 pub mod doctor;
 pub mod dry;
 pub mod lists;
@@ -11,6 +12,7 @@ pub mod measure;
 pub mod offline;
 pub mod patience;
 pub mod planted;
+pub mod rehearse;
 pub mod rollback;
 pub mod secret;
 pub mod start;

@@ -44,10 +44,9 @@ pub fn in_effect(state: &State, i: usize) -> bool {
     }
     match life.life {
         Life::Done | Life::Stuck { .. } | Life::Unknown { .. } | Life::Running { .. } => true,
-        Life::Failed { .. } | Life::Skipped { .. } => {
+        Life::Failed { .. } | Life::Skipped { .. } | Life::Waiting => {
             life.attempts > 0 && life.surveyed != Some(Answer::NotThere) && !planted("forget-failed")
         }
-        Life::Waiting => life.attempts > 0,
         Life::Undone => false,
     }
 }
@@ -62,7 +61,7 @@ pub fn to_survey(state: &State) -> Vec<usize> {
     (0..state.steps.len())
         .filter(|&i| {
             let life = &state.steps[i];
-            matches!(life.life, Life::Failed { .. } | Life::Skipped { .. })
+            matches!(life.life, Life::Failed { .. } | Life::Skipped { .. } | Life::Waiting)
                 && life.surveyed.is_none()
                 && in_effect(state, i)
                 && has_probe(state.step(i))

@@ -223,16 +223,26 @@ impl std::fmt::Display for Illegal {
 impl State {
     /// Folds a whole run.
     pub fn of(run: &str, entries: &[Entry]) -> Result<State, Illegal> {
-        let Some(Entry { at, event: Event::RunStarted { compiled, dir, digest, incident_start, incident_assumed, .. }, .. }) =
-            entries.first()
-        else {
+        let Some(Entry { event: Event::RunStarted { compiled, .. }, .. }) = entries.first() else {
             return Err(Illegal("the run does not begin with its start".to_owned()));
         };
         let checked = Checked::from_json(compiled).map_err(Illegal)?;
+        State::begun(run, entries, Arc::new(checked))
+    }
+
+    /// Folds a whole run of a plan that is known already.
+    pub fn bound(run: &str, entries: &[Entry], known: &Arc<Checked>) -> Result<State, Illegal> {
+        State::begun(run, entries, Arc::clone(known))
+    }
+
+    fn begun(run: &str, entries: &[Entry], checked: Arc<Checked>) -> Result<State, Illegal> {
+        let Some(Entry { at, event: Event::RunStarted { dir, digest, incident_start, incident_assumed, .. }, .. }) = entries.first() else {
+            return Err(Illegal("the run does not begin with its start".to_owned()));
+        };
         if checked.digest() != digest {
             return Err(Illegal(format!("the plan in the journal has the digest {}, and the run is bound to {digest}", checked.digest())));
         }
-        let mut state = State::new(run, Arc::new(checked), dir, *at, *incident_start, *incident_assumed);
+        let mut state = State::new(run, checked, dir, *at, *incident_start, *incident_assumed);
         entries.iter().try_for_each(|entry| state.fold(entry))?;
         Ok(state)
     }
@@ -406,7 +416,12 @@ impl State {
                 })
             }
             Event::Done { step, doing, attempt, outputs, .. } => {
-                self.change(step, at, "a result", |s| s.end_well(*doing, *attempt, outputs, at))?;
+                let seq = entry.seq;
+                self.change(step, at, "a result", |s| {
+                    // What a person did has no intent: its place among the effects is where it was said.
+                    s.effect_seq.get_or_insert(seq);
+                    s.end_well(*doing, *attempt, outputs, at)
+                })?;
                 self.passed_by(step)
             }
             Event::Failed { step, doing, attempt, reason, unreachable } => {
@@ -502,7 +517,11 @@ impl State {
                     step.asked = None;
                 }
             }
-            (Word::Resolve { done, record, .. }, Some(i)) => self.steps[i].resolved(*done, record, &format!("{who}: {reason}"), at),
+            (Word::Resolve { done, record, .. }, Some(i)) => {
+                let seq = self.seq;
+                self.steps[i].effect_seq.get_or_insert(seq);
+                self.steps[i].resolved(*done, record, &format!("{who}: {reason}"), at);
+            }
             (Word::Retry | Word::Skip | Word::Resolve { .. }, None) => {}
         }
         if let Some(i) = target {
@@ -528,8 +547,8 @@ impl StepState {
             Doing::Undo => {
                 let from = match &self.life {
                     Life::Done | Life::Failed { .. } | Life::Stuck { .. } => true,
-                    // It failed, and the plan or a person went on without it.
-                    Life::Skipped { .. } => self.attempts > 0,
+                    // It failed, and the plan or a person went on without it, or was about to try again.
+                    Life::Skipped { .. } | Life::Waiting => self.attempts > 0,
                     Life::Unknown { doing, .. } => *doing == Doing::Undo,
                     _ => false,
                 };
@@ -577,7 +596,7 @@ impl StepState {
         let legal = match (doing, &self.life) {
             (_, Life::Running { doing: d, .. } | Life::Unknown { doing: d, .. }) => *d == doing,
             (Doing::Apply, Life::Waiting | Life::Failed { .. }) => attempt == 0,
-            (Doing::Undo, Life::Done | Life::Failed { .. } | Life::Skipped { .. } | Life::Stuck { .. }) => attempt == 0,
+            (Doing::Undo, Life::Done | Life::Failed { .. } | Life::Skipped { .. } | Life::Stuck { .. } | Life::Waiting) => attempt == 0,
             _ => false,
         };
         if attempt == 0 {
@@ -600,9 +619,9 @@ impl StepState {
                 }
                 true
             }
-            Life::Failed { .. } | Life::Skipped { .. } => {
+            Life::Failed { .. } | Life::Skipped { .. } | Life::Waiting => {
                 self.surveyed = Some(found);
-                true
+                self.attempts > 0
             }
             _ => false,
         }

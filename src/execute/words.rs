@@ -1,5 +1,6 @@
 //! Operator's words: which are allowed when, and what each would mean. It appends nothing; whoever speaks does.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::machine::fences;
@@ -14,7 +15,7 @@ use crate::model::{AssetKind, Phase, Undo};
 pub type Refused = String;
 
 /// Whether a word is allowed now. The error says why not and what to type instead.
-pub fn allowed(state: &State, word: &Word, step: Option<&str>, break_glass: bool) -> Result<(), Refused> {
+pub fn allowed(state: &State, now: Timestamp, word: &Word, step: Option<&str>, break_glass: bool) -> Result<(), Refused> {
     if state.finished.is_some() {
         return Err(format!("run {} has ended; nothing can be said to it any more", state.run));
     }
@@ -28,7 +29,9 @@ pub fn allowed(state: &State, word: &Word, step: Option<&str>, break_glass: bool
         (Word::Rollback { to }, _) => back(state, to.as_deref()),
         (Word::Retry, Some(i)) => retry(state, i),
         (Word::Skip, Some(i)) => skip(state, i, break_glass),
-        (Word::Resolve { done, record, accept_late_effect }, Some(i)) => resolve(state, i, *done, record, *accept_late_effect, break_glass),
+        (Word::Resolve { done, record, accept_late_effect }, Some(i)) => {
+            resolve(state, now, i, *done, record, *accept_late_effect, break_glass)
+        }
         (Word::Retry | Word::Skip | Word::Resolve { .. }, None) => Err("it needs the name of a step".to_owned()),
     }
 }
@@ -131,14 +134,22 @@ fn skip(state: &State, i: usize, break_glass: bool) -> Result<(), Refused> {
     }
 }
 
-fn resolve(state: &State, i: usize, done: bool, record: &Map<String, Value>, late: bool, break_glass: bool) -> Result<(), Refused> {
+fn resolve(
+    state: &State,
+    now: Timestamp,
+    i: usize,
+    done: bool,
+    record: &Map<String, Value>,
+    late: bool,
+    break_glass: bool,
+) -> Result<(), Refused> {
     let (step, life) = (state.step(i), &state.steps[i]);
     if step.call.uses == "approval" {
         return Err(format!("`{}` is an approval: `drplan approve {} {}` passes it", step.id, state.run, step.id));
     }
     let by_hand = step.call.uses == "manual" || matches!(life.asked, Some((About::Manual, _)));
     match &life.life {
-        Life::Unknown { open_until: Some(t), .. } if !done && !late => {
+        Life::Unknown { open_until: Some(t), .. } if !done && !late && *t > now => {
             Err(format!("the attempt may still take effect until {t}; say it then, or add --accept-late-effect if you know better"))
         }
         Life::Unknown { .. } | Life::Stuck { .. } => Ok(()),

@@ -68,6 +68,8 @@ struct Inner {
     touches: u64,
     die_at: Vec<u64>,
     dead: bool,
+    freeze_at: Option<u64>,
+    frozen: bool,
 }
 
 enum Landing {
@@ -107,6 +109,8 @@ impl Sim {
             touches: 0,
             die_at: Vec::new(),
             dead: false,
+            freeze_at: None,
+            frozen: false,
         };
         Sim { inner: Arc::new(Mutex::new(inner)) }
     }
@@ -144,6 +148,28 @@ impl Sim {
         inner.touches = 0;
     }
 
+    /// At which touch, counted from the last death, the program is stopped (SIGSTOP) until [`Sim::thaw`]: what runs in
+    /// [`Sim::stoppable`] does not go on.
+    pub fn freeze_at(&self, touch: u64) {
+        self.lock().freeze_at = Some(touch);
+    }
+
+    /// Lets a stopped program go on.
+    pub fn thaw(&self) {
+        self.lock().frozen = false;
+    }
+
+    /// True while the program is stopped.
+    pub fn frozen(&self) -> bool {
+        self.lock().frozen
+    }
+
+    /// A program that can be stopped.
+    pub async fn stoppable<T>(&self, program: impl Future<Output = T>) -> T {
+        let mut program = pin!(program);
+        std::future::poll_fn(|context| if self.frozen() { Poll::Pending } else { program.as_mut().poll(context) }).await
+    }
+
     /// Touches since the last death.
     pub fn touches(&self) -> u64 {
         self.lock().touches
@@ -152,6 +178,22 @@ impl Sim {
     /// Sets a variable from outside.
     pub fn set(&self, name: &str, value: &str) {
         self.lock().vars.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Somebody else changes a variable.
+    pub fn meddle(&self, name: &str, value: &str) {
+        let mut inner = self.lock();
+        inner.vars.insert(name.to_owned(), value.to_owned());
+        let deed = Deed { at_ms: inner.now_ms, by: "somebody".to_owned(), what: format!("set {name} {value}") };
+        inner.deeds.push(deed);
+    }
+
+    /// Somebody else changes a record.
+    pub fn meddle_record(&self, set: RecordSet) {
+        let mut inner = self.lock();
+        let deed = Deed { at_ms: inner.now_ms, by: "somebody".to_owned(), what: format!("{set:?}") };
+        inner.deeds.push(deed);
+        inner.records.insert(format!("{} {}", set.kind, set.name), set);
     }
 
     /// A variable.
@@ -194,11 +236,11 @@ impl Sim {
         let mut future = pin!(future);
         let flag = Arc::new(Flag(AtomicBool::new(true)));
         let waker = Waker::from(Arc::clone(&flag));
-        let mut polls: u64 = 0;
         loop {
+            let mut polls: u64 = 0;
             while flag.0.swap(false, Ordering::SeqCst) {
                 polls += 1;
-                assert!(polls < 50_000, "a program that goes round without end");
+                assert!(polls < 10_000, "a program that goes round without end");
                 if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
                     return Some(value);
                 }
@@ -227,10 +269,18 @@ impl Sim {
                 inner.touches = 0;
                 inner.dead = true;
             }
+            if inner.freeze_at.is_some_and(|at| at <= inner.touches) {
+                inner.freeze_at = None;
+                inner.frozen = true;
+            }
             inner.dead
         };
         if dies {
             std::future::pending::<()>().await;
+        }
+        if self.frozen() {
+            // A stopped program stops here and now.
+            self.sleep(Duration::from_millis(1)).await;
         }
     }
 
@@ -277,7 +327,7 @@ impl Inner {
     fn land(&mut self, landing: Landing) -> bool {
         let (by, what, good) = match landing {
             Landing::Argv { by, argv } => {
-                let good = self.command(&argv).is_some();
+                let good = self.command(&argv);
                 (by, argv.join(" "), good)
             }
             Landing::Names { by, changes } => {
@@ -291,28 +341,41 @@ impl Inner {
         good
     }
 
-    /// What a command does; none if it fails.
-    fn command(&mut self, argv: &[String]) -> Option<String> {
+    /// How long a command takes, and its words: `take MS …` about so long, any other a tenth of a second at most.
+    fn pace(&mut self, argv: &[String]) -> (u64, Vec<String>) {
+        match argv {
+            [take, ms, rest @ ..] if take == "take" => {
+                let about = ms.parse().unwrap_or(1).max(2);
+                (about / 2 + self.random() % about, rest.to_vec())
+            }
+            _ => (10 + self.random() % 90, argv.to_vec()),
+        }
+    }
+
+    /// What a command would answer; none if it would fail.
+    fn judge(&self, argv: &[String]) -> Option<String> {
         let words: Vec<&str> = argv.iter().map(String::as_str).collect();
         match words.as_slice() {
-            ["set", name, value] => {
-                self.vars.insert((*name).to_owned(), (*value).to_owned());
-                Some(String::new())
-            }
+            ["set", _, _] | ["add" | "del", _] | ["nop", ..] => Some(String::new()),
+            ["get", name] => self.vars.get(*name).cloned(),
+            ["is", name, value] => (self.vars.get(*name).map(String::as_str) == Some(*value)).then(String::new),
+            _ => None,
+        }
+    }
+
+    /// What a command does; false if it does nothing.
+    fn command(&mut self, argv: &[String]) -> bool {
+        let words: Vec<&str> = argv.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            ["set", name, value] => drop(self.vars.insert((*name).to_owned(), (*value).to_owned())),
             ["add", name] => {
                 let n: u64 = self.vars.get(*name).and_then(|v| v.parse().ok()).unwrap_or(0);
                 self.vars.insert((*name).to_owned(), (n + 1).to_string());
-                Some(String::new())
             }
-            ["del", name] => {
-                self.vars.remove(*name);
-                Some(String::new())
-            }
-            ["get", name] => self.vars.get(*name).cloned(),
-            ["is", name, value] => (self.vars.get(*name).map(String::as_str) == Some(*value)).then(String::new),
-            ["nop", ..] => Some(String::new()),
-            _ => None,
+            ["del", name] => drop(self.vars.remove(*name)),
+            _ => return false,
         }
+        true
     }
 
     fn change(&mut self, changes: &[DnsChange]) -> bool {
@@ -393,7 +456,7 @@ impl Process for Sim {
         let wrong = self.wrong(&by);
         let ends_ms = {
             let mut inner = self.lock();
-            let takes = 10 + inner.random() % 90;
+            let (takes, argv) = inner.pace(&command.argv);
             let (now, ends) = (inner.now_ms, inner.now_ms + takes);
             let effect = if let Some(Wrong::Late(ms)) = wrong { now + ms } else { now + takes / 2 };
             let mut exit = match wrong {
@@ -401,20 +464,16 @@ impl Process for Sim {
                 Some(Wrong::Refused) => Exit { code: Some(1), stderr: "refused".to_owned(), ..Exit::default() },
                 _ => {
                     // Reading commands answer from the world as it is when they begin; others are judged as they begin.
-                    let mut trial = inner.vars.clone();
-                    std::mem::swap(&mut trial, &mut inner.vars);
-                    inner.vars = trial.clone();
-                    let out = inner.command(&command.argv);
-                    inner.vars = trial;
+                    let out = inner.judge(&argv);
                     Exit { code: Some(i32::from(out.is_none())), stdout: out.unwrap_or_default(), ..Exit::default() }
                 }
             };
-            let changes = matches!(command.argv.first().map(String::as_str), Some("set" | "add" | "del"));
+            let changes = matches!(argv.first().map(String::as_str), Some("set" | "add" | "del"));
             if exit.code == Some(0) && changes {
                 if wrong == Some(Wrong::Half) {
                     exit.code = Some(1);
                 }
-                inner.land_at(effect, Landing::Argv { by: by.clone(), argv: command.argv.clone() });
+                inner.land_at(effect, Landing::Argv { by: by.clone(), argv });
             }
             let lost = matches!(wrong, Some(Wrong::Lost | Wrong::Late(_)));
             let ends = if let Some(Wrong::Late(ms)) = wrong { now + ms + 1 } else { ends };

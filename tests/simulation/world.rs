@@ -140,6 +140,7 @@ impl Play {
                     wait_for_people: true,
                     remind: Duration::from_secs(300),
                     stop: Arc::new(AtomicU8::new(0)),
+                    known: None,
                 };
                 let mut deaf = Deaf;
                 let drive = Driver::drive(self.sim.world(), store, &self.run, options, &mut deaf);
@@ -253,7 +254,7 @@ impl Play {
             _ => return None,
         };
         match &event {
-            Event::Word { word, step, .. } => words::allowed(state, word, step.as_deref(), false).is_ok().then_some(event),
+            Event::Word { word, step, .. } => words::allowed(state, self.sim.now(), word, step.as_deref(), false).is_ok().then_some(event),
             _ => Some(event),
         }
     }

@@ -154,7 +154,7 @@ pub async fn speak(store: &dyn Store, run: &str, check: impl Fn(&State) -> Resul
 
 /// An operator's word as an event, if it is allowed.
 pub fn word(state: &State, word: Word, step: Option<&str>, who: &str, reason: &str, break_glass: bool) -> Result<Event, Stop> {
-    words::allowed(state, &word, step, break_glass).map_err(Stop::usage)?;
+    words::allowed(state, real::now(), &word, step, break_glass).map_err(Stop::usage)?;
     let reason = if break_glass { format!("BREAK GLASS: {reason}") } else { reason.to_owned() };
     Ok(Event::Word { word, step: step.map(str::to_owned), who: who.to_owned(), reason })
 }

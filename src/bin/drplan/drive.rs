@@ -87,6 +87,7 @@ pub async fn drive(desk: &Desk, run: &str, dir: &str, driving: &Driving, setting
         wait_for_people: driving.wait || terminal,
         remind: Duration::from_millis(driving.remind),
         stop: Arc::clone(&stop),
+        known: None,
     };
     let earlier = if terminal { watch::earlier(desk, &desk.read(run).await?.state).await } else { Earlier::new() };
     let mut screen = Watched { screen: Screen::new(settings, terminal, true, earlier), page: Page::new(desk.runbook(run)) };

@@ -21,6 +21,7 @@ mod load;
 mod output;
 mod page;
 mod plans;
+mod rehearse;
 mod render;
 mod resume;
 mod run;
@@ -57,6 +58,7 @@ enum Command {
     Render(render::Args),
     Compile(compile::Args),
     DryRun(dry_run::Args),
+    Rehearse(rehearse::Args),
     Doctor(doctor::Args),
     Run(run::Args),
     Resume(resume::Args),
@@ -88,6 +90,7 @@ impl Command {
             Command::Render(args) => render::run(&args, settings),
             Command::Compile(args) => compile::run(&args, settings),
             Command::DryRun(args) => dry_run::run(&args, settings),
+            Command::Rehearse(args) => rehearse::run(&args, settings),
             Command::Doctor(args) => doctor::run(&args, settings),
             Command::Run(args) => run::run(&args, settings),
             Command::Resume(args) => resume::run(&args, settings),

@@ -3,6 +3,7 @@
 use clap::Args as ClapArgs;
 use drplan::execute::words;
 use drplan::journal::{Error, Word};
+use drplan::world::real;
 
 use crate::desk::{self, Desk, Read};
 use crate::drive::{self, Driving};
@@ -96,7 +97,7 @@ async fn say(desk: &Desk, run: &str, word: Word, reason: &str) -> Result<(), Sto
 /// Says a word that turns a run round, and drives it if nobody does.
 async fn turn(named: Option<&str>, word: Word, reason: &str, driving: &Driving, settings: &Settings, verb: &str) -> Ended {
     let (desk, read) = find(named, settings).await?;
-    words::allowed(&read.state, &word, None, false).map_err(Stop::usage)?;
+    words::allowed(&read.state, real::now(), &word, None, false).map_err(Stop::usage)?;
     for line in words::meaning(&read.state, &word, None) {
         output::say(&format!("{line}\n"));
     }

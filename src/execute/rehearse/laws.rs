@@ -1,0 +1,307 @@
+//! What must hold of every run, whatever happened: told from the journal and from what was done to the world, not from
+//! the executor's own state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::actions::Effect;
+use crate::analysis::Checked;
+use crate::graph::schedule::collide;
+use crate::journal::{Answer, Doing, Entry, Event, Word};
+use crate::model::{Compiled, Node, Phase, Step, Undo};
+use crate::world::sim::Deed;
+
+/// What does not hold, each in a sentence; empty if all does.
+pub fn broken(checked: &Checked, run: &str, entries: &[Entry], deeds: &[Deed]) -> Vec<String> {
+    let steps = &checked.compiled().scenario.steps;
+    let mut laws =
+        Laws { checked, steps, index: steps.iter().enumerate().map(|(i, s)| (s.id.as_str(), i)).collect(), ..Laws::new(checked, steps) };
+    entries.iter().for_each(|entry| laws.event(entry));
+    laws.deeds(run, entries, deeds);
+    laws.out
+}
+
+/// The name of an attempt, as its effects carry it.
+pub fn ticket(run: &str, step: &str, doing: Doing, attempt: u32) -> String {
+    let word = if doing == Doing::Apply { "apply" } else { "undo" };
+    format!("{run}/{step}/{word}/{attempt}")
+}
+
+struct Laws<'a> {
+    checked: &'a Checked,
+    steps: &'a [Step],
+    index: BTreeMap<&'a str, usize>,
+    out: Vec<String>,
+    done: BTreeSet<usize>,
+    passed: BTreeSet<usize>,
+    undone: BTreeSet<usize>,
+    flying: BTreeSet<usize>,
+    back: bool,
+    paused: bool,
+    ended: bool,
+    /// May be begun again: a person said so, or it was seen that they never were.
+    again: BTreeSet<usize>,
+    /// An attempt was cut off by a death.
+    cut: BTreeSet<usize>,
+    /// From when on nothing of the last attempt can land, as its intent says.
+    deadline: BTreeMap<usize, Timestamp>,
+    /// Until when an unknown attempt may still land.
+    open: BTreeMap<usize, Timestamp>,
+    approvals: BTreeMap<usize, BTreeSet<String>>,
+    /// How often a person said that a step is to be done again.
+    said: BTreeMap<usize, u32>,
+}
+
+impl<'a> Laws<'a> {
+    fn new(checked: &'a Checked, steps: &'a [Step]) -> Laws<'a> {
+        Laws {
+            checked,
+            steps,
+            index: BTreeMap::new(),
+            out: Vec::new(),
+            done: BTreeSet::new(),
+            passed: BTreeSet::new(),
+            undone: BTreeSet::new(),
+            flying: BTreeSet::new(),
+            back: false,
+            paused: false,
+            ended: false,
+            again: BTreeSet::new(),
+            cut: BTreeSet::new(),
+            deadline: BTreeMap::new(),
+            open: BTreeMap::new(),
+            approvals: BTreeMap::new(),
+            said: BTreeMap::new(),
+        }
+    }
+
+    fn step(&self, id: &str) -> usize {
+        self.index.get(id).copied().unwrap_or(usize::MAX)
+    }
+
+    fn event(&mut self, entry: &'a Entry) {
+        if self.ended {
+            self.out.push(format!("event {} stands after the end", entry.seq));
+        }
+        match &entry.event {
+            Event::Intent { step, doing: Doing::Apply, attempt, timeout_ms, settles_ms, .. } => {
+                let i = self.step(step);
+                self.begun(i, entry.at, *attempt);
+                if *settles_ms > 0 {
+                    self.deadline.insert(i, entry.at + Duration::from_millis(timeout_ms.unwrap_or(0) + settles_ms));
+                }
+            }
+            Event::Intent { step, doing: Doing::Undo, .. } => self.taken_back(self.step(step)),
+            Event::Done { step, doing, .. } => self.ended_well(self.step(step), *doing),
+            Event::Failed { step, reason, .. } => {
+                let i = self.step(step);
+                // What a process's own exit said is known, however early.
+                let judged = reason.ends_with("it did not happen");
+                if let Some(until) = self.open.remove(&i).filter(|until| judged && entry.at < *until) {
+                    self.out.push(format!("`{step}` was called not there, and could land until {until}"));
+                }
+                self.flying.remove(&i);
+            }
+            Event::Unknown { step, open_until, died, .. } => {
+                let i = self.step(step);
+                if *died {
+                    self.cut.insert(i);
+                }
+                self.open.extend(open_until.map(|until| (i, until)));
+            }
+            Event::Probed { step, answer, closed: true, .. } => {
+                let i = self.step(step);
+                self.open.remove(&i);
+                if *answer == Answer::NotThere {
+                    self.again.insert(i);
+                }
+            }
+            Event::Skipped { step, .. } => {
+                let i = self.step(step);
+                if self.flying.contains(&i) {
+                    self.out.push(format!("`{step}` was passed by while it was in flight"));
+                }
+                self.passed.insert(i);
+            }
+            Event::Approved { step, who, .. } => drop(self.approvals.entry(self.step(step)).or_default().insert(who.clone())),
+            Event::Word { word, step, .. } => self.word(word, step.as_deref()),
+            Event::Objective { asset, shown, .. } if shown == "shown" => {
+                let proves = |(i, s): (usize, &Step)| {
+                    s.assets.contains(asset) && self.done.contains(&i) && (s.phase == Phase::Verify || s.check.is_some())
+                };
+                if !self.steps.iter().enumerate().any(proves) {
+                    self.out.push(format!("`{asset}` is said to be shown, and nothing verified it"));
+                }
+            }
+            Event::Finished { .. } => {
+                self.ended = true;
+                for i in &self.flying {
+                    self.out.push(format!("the run ended while `{}` was in flight", self.steps[*i].id));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn begun(&mut self, i: usize, at: Timestamp, attempt: u32) {
+        let step = &self.steps[i];
+        let id = &step.id;
+        if self.cut.remove(&i)
+            && let Some(until) = self.deadline.get(&i).filter(|t| at < **t)
+        {
+            self.out.push(format!("`{id}` was begun again before {until}, when its last attempt could still land"));
+        }
+        if step.effect == Effect::Once && attempt > 1 && !self.again.remove(&i) {
+            self.out.push(format!("`{id}` is `once` and was begun again, and nobody said so"));
+        }
+        if self.done.contains(&i) {
+            self.out.push(format!("`{id}` was begun again after it was done"));
+        }
+        if self.back || self.paused {
+            self.out.push(format!("`{id}` was begun while the run was {}", if self.back { "rolled back" } else { "paused" }));
+        }
+        let compiled = self.checked.compiled();
+        if let Some(wait) = compiled.waits[i].iter().find(|w| !met(compiled, w.on, &self.passed)) {
+            self.out.push(format!("`{id}` was begun before {:?}", wait.on));
+        }
+        for &j in self.flying.iter().filter(|&&j| j != i && collide(step, &self.steps[j])) {
+            self.out.push(format!("`{id}` and `{}` were in flight at once", self.steps[j].id));
+        }
+        self.flying.insert(i);
+    }
+
+    fn taken_back(&mut self, i: usize) {
+        let step = &self.steps[i];
+        let above = above(self.checked, i);
+        for &j in self.done.iter().filter(|j| !self.undone.contains(*j) && above.contains(*j)) {
+            if !matches!(self.steps[j].undo, Undo::Unneeded) {
+                self.out.push(format!("`{}` was taken back while `{}` stood on it", step.id, self.steps[j].id));
+            }
+        }
+        if matches!(step.undo, Undo::None(_)) {
+            self.out.push(format!("`{}` cannot be undone, and was", step.id));
+        }
+        self.flying.insert(i);
+    }
+
+    fn ended_well(&mut self, i: usize, doing: Doing) {
+        self.flying.remove(&i);
+        self.open.remove(&i);
+        if doing == Doing::Undo {
+            self.undone.insert(i);
+            return;
+        }
+        let step = &self.steps[i];
+        if step.call.uses == "approval" {
+            let wanted = step.call.with.get("count").and_then(serde_json::Value::as_u64).unwrap_or(1);
+            if (self.approvals.get(&i).map_or(0, BTreeSet::len) as u64) < wanted {
+                self.out.push(format!("`{}` passed without {wanted} people", step.id));
+            }
+        }
+        self.done.insert(i);
+        self.passed.insert(i);
+    }
+
+    fn word(&mut self, word: &Word, step: Option<&str>) {
+        let i = step.map(|s| self.step(s));
+        match (word, i) {
+            (Word::Rollback { .. }, _) => {
+                self.back = true;
+                self.paused = false;
+            }
+            (Word::Retry, Some(i)) => {
+                self.again.insert(i);
+                *self.said.entry(i).or_default() += 1;
+                self.approvals.remove(&i);
+            }
+            (Word::Pause, _) => self.paused = true,
+            (Word::Resume, _) => self.paused = false,
+            (Word::Skip, Some(i)) => drop(self.passed.insert(i)),
+            (Word::Resolve { done, .. }, Some(i)) => {
+                self.flying.remove(&i);
+                self.open.remove(&i);
+                match (*done, self.back) {
+                    (true, false) => {
+                        self.done.insert(i);
+                        self.passed.insert(i);
+                    }
+                    (true, true) => drop(self.undone.insert(i)),
+                    (false, _) => {
+                        self.again.insert(i);
+                        *self.said.entry(i).or_default() += 1;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What was done to the world was announced, `once` at most once, and nobody's newer change was overwritten.
+    fn deeds(&mut self, run: &str, entries: &[Entry], deeds: &[Deed]) {
+        let mut announced: BTreeMap<String, i64> = BTreeMap::new();
+        let mut closed: BTreeMap<String, i64> = BTreeMap::new();
+        for entry in entries {
+            let at = entry.at.as_millisecond();
+            match &entry.event {
+                Event::Intent { step, doing, attempt, .. } => drop(announced.insert(ticket(run, step, *doing, *attempt), at)),
+                Event::Failed { step, doing, attempt, .. } => drop(closed.insert(ticket(run, step, *doing, *attempt), at)),
+                _ => {}
+            }
+        }
+        let start = entries.first().map_or(0, |e| e.at.as_millisecond());
+        let mut times: BTreeMap<String, u32> = BTreeMap::new();
+        let mut foreign: BTreeSet<&str> = BTreeSet::new();
+        for deed in deeds {
+            if deed.by == "somebody" {
+                foreign.extend(self.steps.iter().map(|s| s.id.as_str()).filter(|id| deed.what.contains(&format!("{id}.example.com"))));
+                continue;
+            }
+            let by = deed.by.trim_start_matches("drplan ");
+            let Some(name) = by.strip_prefix(run).and_then(|rest| rest.strip_prefix('/')) else { continue };
+            let at = start + deed.at_ms as i64;
+            // A name's change carries the key of all attempts of its step.
+            let mine: Vec<&String> = announced.keys().filter(|t| *t == by || t.starts_with(&format!("{by}/"))).collect();
+            let last = mine.iter().filter(|t| announced[**t] <= at).max_by_key(|t| announced[**t]);
+            match last {
+                None => self.out.push(format!("`{by}` acted before its intent was in the journal")),
+                Some(t) if closed.get(*t).is_some_and(|c| at > *c) => {
+                    self.out.push(format!("`{by}` landed after it was called not there"));
+                }
+                Some(_) => {}
+            }
+            let id = name.split('/').next().unwrap_or_default();
+            if foreign.contains(id) {
+                self.out.push(format!("`{by}` overwrote somebody's newer change"));
+            }
+            if name.contains("/apply") {
+                *times.entry(id.to_owned()).or_default() += 1;
+            }
+        }
+        for step in self.steps.iter().filter(|s| s.effect == Effect::Once) {
+            // A person may have said that it is to be tried again.
+            let allowed = 1 + self.said.get(&self.step(&step.id)).copied().unwrap_or(0);
+            if let Some(n) = times.get(&step.id).filter(|n| **n > allowed) {
+                self.out.push(format!("`{}` is `once` and happened {n} times", step.id));
+            }
+        }
+    }
+}
+
+fn met(plan: &Compiled, node: Node, passed: &BTreeSet<usize>) -> bool {
+    match node {
+        Node::Step(i) => passed.contains(&(i as usize)),
+        Node::Join(j) => plan.joins[j as usize].waits.iter().all(|w| met(plan, w.on, passed)),
+    }
+}
+
+/// All that stands on a step.
+fn above(checked: &Checked, i: usize) -> BTreeSet<usize> {
+    let mut seen = BTreeSet::new();
+    let mut open = vec![i];
+    while let Some(n) = open.pop() {
+        open.extend(checked.graph().after[n].iter().map(|&x| x as usize).filter(|&x| seen.insert(x)));
+    }
+    seen
+}

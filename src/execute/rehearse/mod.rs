@@ -1,0 +1,310 @@
+//! A run of a plan's shadow in a world that fails on purpose: calls are refused, lost and late, the program dies and is
+//! stopped, people say things at any moment, somebody else changes the same targets. Everything follows from one seed.
+//! It does not know the real actions: what is rehearsed is the plan's order, its ways back, and this executor.
+
+pub mod laws;
+mod people;
+pub mod shadow;
+mod touched;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::{Either, LocalBoxFuture, select};
+use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
+
+use super::driver::{Driver, Observer, Options, Outcome};
+use super::start::Start;
+use super::state::State;
+use crate::actions::Effect;
+use crate::analysis::Checked;
+use crate::journal::memory::Memory;
+use crate::journal::{End, Entry, Event, Store};
+use crate::model::Undo;
+use crate::world::sim::{Sim, Wrong};
+use people::People;
+use touched::Touched;
+
+/// The run's name.
+pub const RUN: &str = "rehearsal";
+
+/// Lives after which a rehearsal is given up.
+const MOST_LIVES: u32 = 100;
+
+/// Virtual time after which it is given up, besides ten times what the plan expects.
+const MOST_MS: u64 = 12 * 3_600_000;
+
+/// What happens to a run besides its own work.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trouble {
+    /// Of a thousand attempts so many go wrong.
+    pub wrongs: u64,
+    /// At which touches of the journal and the world the program dies, each counted from the death before.
+    pub deaths: Vec<u64>,
+    /// At which touch the program is stopped until another has taken over.
+    pub stop: Option<u64>,
+    /// How many words people say that nobody asked for.
+    pub words: u32,
+    /// Somebody else changes what the plan changes.
+    pub meddling: bool,
+}
+
+impl Trouble {
+    /// All of it, as a seed has it.
+    pub fn of(seed: u64) -> Trouble {
+        let mut chance = Chance(seed ^ 0x5eed);
+        let deaths = (0..chance.below(4)).map(|_| 1 + chance.below(120)).collect();
+        Trouble {
+            wrongs: 100 * chance.below(4),
+            deaths,
+            stop: (chance.below(4) == 0).then(|| 1 + chance.below(150)),
+            words: chance.below(4) as u32,
+            meddling: chance.below(3) == 0,
+        }
+    }
+}
+
+/// How a rehearsal came out.
+#[derive(Debug, Clone)]
+pub struct Rehearsal {
+    /// What it followed from.
+    pub seed: u64,
+    /// How the run ended; none: it never did.
+    pub end: Option<End>,
+    /// From the run's start to its end, in virtual milliseconds.
+    pub took_ms: u64,
+    /// How often the program died.
+    pub deaths: u32,
+    /// How often another took over from one that was stopped.
+    pub takeovers: u32,
+    /// Touches of the journal and the world in the last life.
+    pub touches: u64,
+    /// Steps about which a person was asked, or had to decide.
+    pub asked: BTreeSet<String>,
+    /// When assets were back, in milliseconds from the incident's start.
+    pub recovered: BTreeMap<String, u64>,
+    /// What must hold and did not: always a fault of this program.
+    pub broken: Vec<String>,
+    /// The journal.
+    pub entries: Vec<Entry>,
+    /// The world at the end.
+    pub picture: Vec<String>,
+}
+
+/// Rehearses a shadow once. `seen` is told of every state that the machine was in.
+pub fn rehearse(shadow: &Arc<Checked>, seed: u64, trouble: &Trouble, seen: &mut (dyn FnMut(&State) + Send)) -> Rehearsal {
+    let sim = Sim::new(seed);
+    let mut chance = Chance(seed);
+    shadow::furnish(&sim, shadow, |n| chance.below(n));
+    for step in &shadow.compiled().scenario.steps {
+        // The first calls of a step go wrong, whichever attempt makes them: a death does not change how many do.
+        for doing in ["apply", "apply", "undo"] {
+            if chance.below(1_000) < trouble.wrongs {
+                let by = if step.undo == Undo::Auto { format!("{RUN}/{}/", step.id) } else { format!("{RUN}/{}/{doing}/", step.id) };
+                let wrong = chance.wrong();
+                // What says no and happens all the same is done once more if a person says so.
+                let twice = wrong == Wrong::Half && step.effect == Effect::Once && trouble.words == 0;
+                sim.go_wrong(&by, &[if twice { Wrong::Lost } else { wrong }]);
+            }
+        }
+    }
+    if let Some(touch) = trouble.stop {
+        sim.freeze_at(touch);
+    }
+    let play =
+        Play { sim, memory: Arc::new(Memory::default()), shadow: Arc::clone(shadow), people: RefCell::new(People::new(chance, trouble)) };
+    play.run(seed, trouble, seen)
+}
+
+/// Numbers that look random and follow from a seed (splitmix64).
+#[derive(Debug, Clone)]
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n.max(1)
+    }
+
+    fn wrong(&mut self) -> Wrong {
+        match self.below(5) {
+            0 => Wrong::Unreachable,
+            1 => Wrong::Refused,
+            2 => Wrong::Half,
+            3 => Wrong::Lost,
+            _ => Wrong::Late(100 + self.below(8_000)),
+        }
+    }
+}
+
+struct Play {
+    sim: Sim,
+    memory: Arc<Memory>,
+    shadow: Arc<Checked>,
+    people: RefCell<People>,
+}
+
+/// What one of those who act in a life came to.
+enum Came {
+    Outcome(Outcome),
+    Nothing,
+}
+
+impl Play {
+    fn run(self, seed: u64, trouble: &Trouble, seen: &mut (dyn FnMut(&State) + Send)) -> Rehearsal {
+        let started = self.sim.world().clock.now();
+        let start = Start { dir: "/".to_owned(), incident_start: started, ..Start::default() };
+        let first = (started, start.of(&self.shadow));
+        let mut broken = Vec::new();
+        if !matches!(self.sim.block_on(self.memory.create(RUN, first)), Some(Ok(_))) {
+            broken.push("the journal did not take the run's start".to_owned());
+        }
+        let (mut deaths, mut end) = (0, None);
+        let mut left = trouble.deaths.iter();
+        for _ in 0..MOST_LIVES {
+            self.sim.die_at(&left.next().copied().into_iter().collect::<Vec<_>>());
+            let mut watch = Watch(seen);
+            match self.sim.block_on(self.life(&mut watch)) {
+                Some(Some(Outcome::Ended(how))) => {
+                    end = Some(how);
+                    break;
+                }
+                Some(other) => {
+                    broken.push(format!("it stopped: {other:?}"));
+                    break;
+                }
+                None => {
+                    deaths += 1;
+                    self.memory.bury(RUN);
+                    self.sim.thaw();
+                    self.sim.pass(700);
+                }
+            }
+        }
+        let touches = self.sim.touches();
+        let took_ms = self.sim.world().clock.elapsed().as_millis() as u64;
+        // What was sent still lands.
+        self.sim.pass(3_600_000);
+        let entries = match self.sim.block_on(self.memory.read(RUN, 0)) {
+            Some(Ok(entries)) => entries,
+            _ => Vec::new(),
+        };
+        if end.is_none() && broken.is_empty() {
+            broken.push("it did not end".to_owned());
+        }
+        broken.extend(laws::broken(&self.shadow, RUN, &entries, &self.sim.deeds()));
+        let mut recovered = BTreeMap::new();
+        let mut takeovers = 0;
+        let mut asked = BTreeSet::new();
+        for entry in &entries {
+            match &entry.event {
+                Event::Objective { asset, recovery_ms, .. } => drop(recovered.insert(asset.clone(), *recovery_ms)),
+                Event::LeaseTaken { holder, .. } => takeovers += u32::from(holder == "second"),
+                Event::Asked { step, .. } | Event::Word { step: Some(step), .. } => drop(asked.insert(step.clone())),
+                _ => {}
+            }
+        }
+        let picture = self.sim.picture();
+        Rehearsal { seed, end, took_ms, deaths, takeovers, touches, asked, recovered, broken, entries, picture }
+    }
+
+    /// One life of the program: until the run ends, or the program dies.
+    async fn life(&self, watch: &mut Watch<'_>) -> Option<Outcome> {
+        let mut quiet = Quiet;
+        let mut acts: FuturesUnordered<LocalBoxFuture<'_, Came>> = FuturesUnordered::new();
+        let first = self.sim.stoppable(self.driver("first", watch));
+        acts.push(Box::pin(async { Came::Outcome(first.await) }));
+        acts.push(Box::pin(async {
+            self.until_stopped().await;
+            // It is silent for longer than its lease.
+            self.sim.world().clock.sleep(Duration::from_secs(31)).await;
+            self.memory.bury(RUN);
+            let thaw = async {
+                let ms = self.people.borrow_mut().chance.below(20_000);
+                self.sim.world().clock.sleep(Duration::from_millis(ms)).await;
+                self.sim.thaw();
+                std::future::pending::<()>().await;
+            };
+            match select(Box::pin(self.driver("second", &mut quiet)), Box::pin(thaw)).await {
+                Either::Left((outcome, _)) => Came::Outcome(outcome),
+                Either::Right(_) => Came::Nothing,
+            }
+        }));
+        acts.push(Box::pin(async {
+            self.people().await;
+            Came::Nothing
+        }));
+        while let Some(came) = acts.next().await {
+            match came {
+                // Another took over: that one goes on.
+                Came::Outcome(Outcome::Held(_)) => {}
+                Came::Outcome(outcome) => return Some(outcome),
+                Came::Nothing => return None,
+            }
+        }
+        None
+    }
+
+    async fn driver(&self, name: &str, observer: &mut dyn Observer) -> Outcome {
+        let store: Arc<dyn Store> = Arc::new(Touched { memory: Arc::clone(&self.memory), sim: self.sim.clone() });
+        let options = Options {
+            holder: name.to_owned(),
+            wait_for_people: true,
+            stop: Arc::new(AtomicU8::new(0)),
+            known: Some(Arc::clone(&self.shadow)),
+            remind: Duration::from_secs(300),
+        };
+        Driver::drive(self.sim.world(), store, RUN, options, observer).await.1
+    }
+
+    async fn until_stopped(&self) {
+        while !self.sim.frozen() {
+            self.sim.world().clock.sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// People look every now and then, answer what they are asked from what really happened, and say what they like. They
+    /// go home when it takes too long.
+    async fn people(&self) {
+        let Ok(entries) = self.memory.read(RUN, 0).await else { return };
+        let Ok(mut state) = State::bound(RUN, &entries, &self.shadow) else { return };
+        let clock = self.sim.world().clock;
+        let most = MOST_MS + 10 * self.shadow.compiled().predicted_ms;
+        while clock.elapsed().as_millis() < u128::from(most) {
+            clock.sleep(Duration::from_millis(300)).await;
+            let Ok(entries) = self.memory.read(RUN, state.seq).await else { return };
+            if entries.iter().try_for_each(|entry| state.fold(entry)).is_err() {
+                return;
+            }
+            let Ok(head) = self.memory.head(RUN).await else { return };
+            let said = self.people.borrow_mut().say(&state, clock.now(), &self.sim);
+            if let Some(event) = said {
+                let _ = self.memory.append(RUN, &head, None, &[(clock.now(), event)]).await;
+            }
+        }
+    }
+}
+
+/// Tells of every state.
+struct Watch<'a>(&'a mut (dyn FnMut(&State) + Send));
+
+impl Observer for Watch<'_> {
+    fn entry(&mut self, _: &Entry, state: &State) {
+        (self.0)(state);
+    }
+    fn tick(&mut self, _: &State, _: Timestamp) {}
+}
+
+struct Quiet;
+
+impl Observer for Quiet {
+    fn entry(&mut self, _: &Entry, _: &State) {}
+    fn tick(&mut self, _: &State, _: Timestamp) {}
+}

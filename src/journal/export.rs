@@ -33,8 +33,10 @@ pub fn write(run: &str, rows: &[Row]) -> String {
     out
 }
 
-/// Reads and checks a text. What is wrong is [`Error::Damaged`], with its line.
-pub fn read(text: &str) -> Result<Export> {
+/// Reads and checks the bytes of a text. What is wrong is [`Error::Damaged`], with its line.
+pub fn read(bytes: &[u8]) -> Result<Export> {
+    let no_text = |e: std::str::Utf8Error| Error::Damaged(format!("the export is not UTF-8 from byte {} on", e.valid_up_to()));
+    let text = std::str::from_utf8(bytes).map_err(no_text)?;
     let damaged = |line: usize, why: &str| Error::Damaged(format!("line {line} of the export: {why}"));
     let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
     let count = lines.len();

@@ -23,8 +23,6 @@ async fn text() -> (String, Vec<Row>) {
 /// Detected means: [`read`] gives `Err(Damaged)`, and so `journal verify FILE` and `journal import FILE` end with 16 and
 /// change nothing.
 fn detected(text: &[u8], what: &str) {
-    // What is no UTF-8 is refused before.
-    let Ok(text) = std::str::from_utf8(text) else { return };
     let seen = read(text);
     assert!(matches!(seen, Err(Error::Damaged(_))), "{what}: {:?}", seen.map(|e| e.head()));
 }
@@ -32,7 +30,7 @@ fn detected(text: &[u8], what: &str) {
 #[tokio::test]
 async fn every_change_of_an_export_is_seen() {
     let (text, rows) = text().await;
-    let whole = read(&text).unwrap();
+    let whole = read(text.as_bytes()).unwrap();
     assert_eq!((whole.run.as_str(), &whole.rows, whole.entries.len()), (RUN, &rows, 5));
     assert_eq!(write(&whole.run, &whole.rows), text, "it comes back byte for byte");
     let bytes = text.as_bytes();

@@ -75,7 +75,7 @@ pub async fn copy_out(desk: &Desk, run: &str, out: Option<&Path>) -> Result<Head
     let rows = desk.store.rows(run, 1).await?;
     let text = export::write(run, &rows);
     // What would be refused when it is read is not given out.
-    let head = export::read(&text)?.head();
+    let head = export::read(text.as_bytes())?.head();
     let Some(path) = out else {
         output::data(&text)?;
         return Ok(head);
@@ -111,9 +111,7 @@ async fn verify(run: Option<&str>, settings: &Settings) -> Ended {
 
 fn read_export(file: &Path) -> Result<Export, Stop> {
     let bytes = std::fs::read(file).map_err(|e| Stop::no_input(format!("cannot read {}: {e}", file.display())))?;
-    let at = |why: String| Stop::new(Exit::JournalFailed, format!("{}: {why}", file.display()));
-    let text = String::from_utf8(bytes).map_err(|e| at(format!("it is not UTF-8 from byte {} on", e.utf8_error().valid_up_to())))?;
-    export::read(&text).map_err(|e| at(e.to_string()))
+    export::read(&bytes).map_err(|e| Stop::new(Exit::JournalFailed, format!("{}: {e}", file.display())))
 }
 
 fn verify_export(file: &Path, settings: &Settings) -> Ended {

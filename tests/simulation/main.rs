@@ -130,8 +130,11 @@ mod planted {
     fn found(fault: &'static str) -> bool {
         let caught = std::panic::catch_unwind(|| {
             drplan::execute::planted::plant(fault);
-            let scenes = [forward(), back(), back_to()];
-            scenes.iter().any(|scene| !deaths(scene, 7, 0, true).1.is_empty()) || random::search(1, 400).is_err()
+            // What no scene shows, seeds do.
+            if ["act-then-append", "forget-orphans", "end-early"].contains(&fault) {
+                return random::search(1, 400).is_err();
+            }
+            [forward(), back(), back_to()].iter().any(|scene| !deaths(scene, 7, 0, true).1.is_empty())
         });
         drplan::execute::planted::plant("");
         caught.unwrap_or(true)

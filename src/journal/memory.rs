@@ -133,7 +133,7 @@ impl Store for Memory {
             return Err(Error::Fenced);
         }
         let new = rows(run, head, events);
-        if let Some(last) = new.last().filter(|last| stored.events.contains(last)) {
+        if let Some(last) = new.last().filter(|last| stored.events.get(last.seq as usize - 1) == Some(last)) {
             return Ok(Head::of(last));
         }
         if let Some(how) = stored.row.closed {

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use drplan::analysis::Checked;
 use drplan::compile::{Input, compile};
 use drplan::execute::driver::{Observer, Options};
+use drplan::execute::rehearse::touched::Touched;
 use drplan::execute::{Driver, Life, Outcome, State, rollback, words};
 use drplan::journal::memory::Memory;
-use drplan::journal::{About, Doing, End, Entry, Event, Head, Lease, Result, RunRow, Stamped, Store, Word};
+use drplan::journal::{About, Doing, End, Entry, Event, Store, Word};
 use drplan::world::Clock;
 use drplan::world::sim::{Sim, Wrong};
 use jiff::Timestamp;
@@ -47,6 +47,9 @@ pub struct Play {
     deaths: Cell<u64>,
     touched: Cell<u64>,
 }
+
+/// No run of the plan comes near it.
+const MOST_EVENTS: u64 = 5_000;
 
 thread_local! {
     static PLANS: [Checked; 2] = [plan(false), plan(true)];
@@ -177,6 +180,7 @@ impl Play {
             for entry in self.memory.read(&self.run, state.seq).await.expect("the journal is whole") {
                 state.fold(&entry).expect("the journal is whole");
             }
+            assert!(state.seq < MOST_EVENTS, "it goes round: {MOST_EVENTS} events and no end");
             let Ok(head) = self.memory.head(&self.run).await else { continue };
             if let Some(event) = self.answer(&state) {
                 let _ = self.memory.append(&self.run, &head, None, &[(self.sim.now(), event)]).await;
@@ -257,57 +261,5 @@ impl Play {
             Event::Word { word, step, .. } => words::allowed(state, self.sim.now(), word, step.as_deref(), false).is_ok().then_some(event),
             _ => Some(event),
         }
-    }
-}
-
-/// A journal whose every call may be the program's last.
-struct Touched {
-    memory: Arc<Memory>,
-    sim: Sim,
-}
-
-#[async_trait]
-impl Store for Touched {
-    async fn create(&self, run: &str, first: Stamped) -> Result<Head> {
-        self.memory.create(run, first).await
-    }
-    async fn runs(&self) -> Result<Vec<RunRow>> {
-        self.memory.runs().await
-    }
-    async fn head(&self, run: &str) -> Result<Head> {
-        self.memory.head(run).await
-    }
-    async fn read(&self, run: &str, after: u64) -> Result<Vec<Entry>> {
-        self.memory.read(run, after).await
-    }
-    async fn append(&self, run: &str, head: &Head, fence: Option<u64>, events: &[Stamped]) -> Result<Head> {
-        self.sim.touch().await;
-        let head = self.memory.append(run, head, fence, events).await;
-        self.sim.touch().await;
-        head
-    }
-    async fn take(&self, run: &str, holder: &str) -> Result<Lease> {
-        self.sim.touch().await;
-        let lease = self.memory.take(run, holder).await;
-        self.sim.touch().await;
-        lease
-    }
-    async fn beat(&self, lease: &Lease) -> Result<()> {
-        self.memory.beat(lease).await
-    }
-    async fn give(&self, lease: Lease) -> Result<()> {
-        self.memory.give(lease).await
-    }
-    async fn hold(&self, run: &str, targets: &[String]) -> Result<()> {
-        self.sim.touch().await;
-        let held = self.memory.hold(run, targets).await;
-        self.sim.touch().await;
-        held
-    }
-    async fn verify(&self, run: &str) -> Result<u64> {
-        self.memory.verify(run).await
-    }
-    fn place(&self) -> String {
-        self.memory.place()
     }
 }

@@ -5,7 +5,7 @@
 pub mod laws;
 mod people;
 pub mod shadow;
-mod touched;
+pub mod touched;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -212,6 +212,32 @@ async fn a_holder_that_was_silent_not_long_enough_keeps_its_lease() {
 }
 
 #[tokio::test]
+async fn who_takes_a_run_hears_how_long_it_was_left_alone() {
+    for place in Place::all() {
+        if matches!(place, Place::Memory(_)) {
+            continue;
+        }
+        let (store, head) = place.begun().await;
+        let first = store.take(RUN, "a").await.unwrap();
+        assert_eq!(first.quiet_ms, None, "nobody ever drove it");
+        let fence = first.fence;
+        place.silence(3_600_000).await;
+        store.append(RUN, &head, Some(fence), &[said(6)]).await.unwrap();
+        assert!(store.holder(RUN).await.unwrap().holds(), "what a driver writes is a sign of life");
+        store.give(first).await.unwrap();
+        place.silence(7_200_000).await;
+        let head = store.head(RUN).await.unwrap();
+        store.append(RUN, &head, None, &[said(7)]).await.unwrap();
+        let second = store.take(RUN, "b").await.unwrap();
+        let quiet = second.quiet_ms.unwrap();
+        assert!((7_200_000..7_260_000).contains(&quiet), "a voice is no driver: {quiet}");
+        store.give(second).await.unwrap();
+        place.change("UPDATE run SET boot = 'another'").await;
+        assert_eq!(store.take(RUN, "c").await.unwrap().quiet_ms, None, "the clock was started again");
+    }
+}
+
+#[tokio::test]
 async fn the_lease_of_a_killed_process_is_free_at_once() {
     let place = Place::file();
     let (store, head) = place.begun().await;

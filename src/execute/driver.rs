@@ -8,7 +8,7 @@
 //!
 //! Dropping the driver drops every future it has in hand, as its death would.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -24,6 +24,7 @@ use super::errand::{Errand, Names};
 use super::machine::{self, Command, Hands, Idle};
 use super::planted::planted;
 use super::state::{Life, State};
+use super::steady::{self, Steady};
 use super::telling::{Said, Telling};
 use crate::actions::{self, Effect};
 use crate::analysis::Checked;
@@ -69,6 +70,10 @@ pub trait Observer: Send {
     fn told(&mut self, said: &Said) {
         let _ = said;
     }
+    /// Something about this machine that whoever looks on should know.
+    fn notice(&mut self, words: &str) {
+        let _ = words;
+    }
 }
 
 /// Settings of a driver.
@@ -106,6 +111,10 @@ pub struct Driver<'a> {
     beaten: Duration,
     polled: Duration,
     telling: Telling,
+    /// The run's time: what is decided and written goes by it, whatever the wall clock says.
+    time: Steady,
+    /// Until when attempts may land that were unknown when this driver began, by its own time; by step and attempt.
+    inherited: BTreeMap<(usize, Doing, u32), Timestamp>,
 }
 
 struct Staged {
@@ -157,8 +166,9 @@ impl From<Error> for Stop {
     }
 }
 
-/// Attempts that an earlier driver left running: nobody knows what became of them.
-pub fn orphans(state: &State) -> Vec<Event> {
+/// Attempts that an earlier driver left running: nobody knows what became of them. `carried` gives a deadline by the
+/// earlier one's time in that of the one that goes on.
+pub fn orphans(state: &State, carried: &dyn Fn(Timestamp) -> Timestamp) -> Vec<Event> {
     let steps = state.steps.iter().enumerate().filter(|_| !planted("forget-orphans"));
     steps
         .filter_map(|(i, life)| {
@@ -167,7 +177,7 @@ pub fn orphans(state: &State) -> Vec<Event> {
             let attempt = if doing == Doing::Apply { life.attempts } else { life.undo_attempts };
             let settles = actions::find(&step.call.uses).map_or(0, |a| a.settles_ms);
             let open = Duration::from_millis(step.timeout_ms.unwrap_or(0) + settles);
-            let open_until = (step.effect != Effect::Read && !planted("close-at-once")).then_some(since + open);
+            let open_until = (step.effect != Effect::Read && !planted("close-at-once")).then(|| carried(since + open));
             let why = "the program ended while it ran".to_owned();
             Some(Event::Unknown { step: step.id.clone(), doing, attempt, why, open_until, died: true })
         })
@@ -221,6 +231,8 @@ impl<'a> Driver<'a> {
         let telling = Telling::new(&state.plan().plan, options.remind);
         let parallel = state.plan().parallel.max(1) as usize;
         let elapsed = world.clock.elapsed();
+        let quiet = lease.quiet_ms.map(Duration::from_millis);
+        let time = Steady::since(Arc::clone(&world.clock), state.written_at, quiet);
         let mut driver = Driver {
             world,
             store,
@@ -238,14 +250,21 @@ impl<'a> Driver<'a> {
             beaten: elapsed,
             polled: elapsed,
             telling,
+            time,
+            inherited: BTreeMap::new(),
             lease,
         };
         driver.refresh().await?;
+        let (last, now) = (driver.state.written_at, driver.time.now());
+        let carried = |until: Timestamp| steady::carried(until, last, quiet, now);
+        driver.inherited = driver.state.open_until().map(|(i, doing, attempt, until)| ((i, doing, attempt), carried(until))).collect();
+        let orphans = orphans(&driver.state, &carried);
         let taken = Event::LeaseTaken { fence: driver.lease.fence, holder: driver.options.holder.clone(), from: driver.lease.from.clone() };
         driver.stage(taken, true)?;
-        for event in orphans(&driver.state) {
+        for event in orphans {
             driver.stage(event, true)?;
         }
+        driver.look_at_the_clock();
         Ok(driver)
     }
 
@@ -288,7 +307,7 @@ impl<'a> Driver<'a> {
             if stopping > 1 || (stopping == 1 && self.hands.busy.is_empty()) {
                 return Ok(Some(Outcome::Interrupted));
             }
-            let now = self.world.clock.now();
+            let now = self.time.now();
             let decision = machine::decide(&self.state, &self.hands, now);
             if let Some(idle) = decision.idle {
                 if self.options.wait_for_people {
@@ -323,9 +342,15 @@ impl<'a> Driver<'a> {
         }
     }
 
+    fn look_at_the_clock(&mut self) {
+        if let Some(words) = self.time.look() {
+            self.observer.notice(&words);
+        }
+    }
+
     /// Begins to tell those who are due to be told; nothing waits for it.
     fn tell_people(&mut self) {
-        let (now, elapsed) = (self.world.clock.now(), self.world.clock.elapsed());
+        let (now, elapsed) = (self.time.now(), self.world.clock.elapsed());
         for note in self.telling.due(&self.state, now, elapsed) {
             let (world, plan) = (self.world.clone(), Arc::clone(&self.state.plan().plan));
             self.work.push(async move { Message::Told(note.send(&world, &plan).await) }.boxed());
@@ -372,8 +397,8 @@ impl<'a> Driver<'a> {
                 }
                 self.refresh().await?;
                 self.tell_people();
-                let wall = self.world.clock.now();
-                self.observer.tick(&self.state, wall);
+                self.look_at_the_clock();
+                self.observer.tick(&self.state, self.time.now());
                 Ok(())
             }
         }
@@ -431,7 +456,7 @@ impl<'a> Driver<'a> {
         let wanted = if doing == Doing::Apply { Command::Start(i) } else { Command::Undo(i) };
         let mut hands = self.hands.clone();
         hands.parallel += 1;
-        if !machine::decide(&self.state, &hands, self.world.clock.now()).commands.contains(&wanted) {
+        if !machine::decide(&self.state, &hands, self.time.now()).commands.contains(&wanted) {
             return Ok(());
         }
         let step = self.state.step(i).clone();
@@ -485,7 +510,7 @@ impl<'a> Driver<'a> {
             Ended::Failed { reason, unreachable } => Event::Failed { step, doing, attempt, reason, unreachable },
             Ended::Unknown { why } if planted("lost-is-failed") => Event::Failed { step, doing, attempt, reason: why, unreachable: false },
             Ended::Unknown { why } => {
-                let settled = (settles_ms > 0).then(|| self.world.clock.now() + Duration::from_millis(settles_ms));
+                let settled = (settles_ms > 0).then(|| self.time.now() + Duration::from_millis(settles_ms));
                 // Who held its process is gone: unless it is seen to have ended, it may go on until its deadline.
                 let deadline = match self.state.steps[i].life {
                     Life::Running { since, .. } if attempt::has_process(self.state.step(i), doing) => {
@@ -526,8 +551,9 @@ impl<'a> Driver<'a> {
                 self.stage(event, false)
             }
             Look::Said { answer, detail, gone } => {
+                let open_until = open_until.map(|until| self.inherited.get(&(i, doing, attempt)).copied().unwrap_or(until));
                 let closed = answer != Answer::Running && (gone || open_until.is_none_or(|t| t <= began));
-                self.hands.resting.insert(i, self.world.clock.now() + REST);
+                self.hands.resting.insert(i, self.time.now() + REST);
                 if was == Some(answer) && closed == open_until.is_none() {
                     return Ok(());
                 }
@@ -560,7 +586,7 @@ impl<'a> Driver<'a> {
     /// Folds an event that is appended next. `fact`: it happened, whatever anybody said meanwhile; else it was decided
     /// on what is known here, and only then holds.
     fn stage(&mut self, event: Event, fact: bool) -> Result<(), Stop> {
-        self.stage_at(self.world.clock.now(), event, fact)
+        self.stage_at(self.time.now(), event, fact)
     }
 
     fn stage_at(&mut self, at: Timestamp, event: Event, fact: bool) -> Result<(), Stop> {

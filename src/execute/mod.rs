@@ -17,6 +17,7 @@ pub mod rollback;
 pub mod secret;
 pub mod start;
 pub mod state;
+pub mod steady;
 pub mod telling;
 pub mod waiting;
 pub mod words;

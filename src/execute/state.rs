@@ -141,6 +141,14 @@ impl StepState {
         }
     }
 
+    /// The number of the last attempt to do it, or to take it back.
+    pub fn attempt(&self, doing: Doing) -> u32 {
+        match doing {
+            Doing::Apply => self.attempts,
+            Doing::Undo => self.undo_attempts,
+        }
+    }
+
     /// True while an attempt is under way or may still land: the step keeps its locks.
     pub fn in_flight(&self) -> bool {
         matches!(self.life, Life::Running { .. } | Life::Unknown { .. })
@@ -187,6 +195,8 @@ pub struct State {
     pub driver: String,
     /// Number of the last event folded.
     pub seq: u64,
+    /// When a driver last wrote, by its time.
+    pub written_at: Timestamp,
     /// Steps, by index.
     pub steps: Vec<StepState>,
     /// A person wants nothing more to start, and why.
@@ -273,6 +283,7 @@ impl State {
             incident_assumed,
             driver: String::new(),
             seq: 0,
+            written_at: started_at,
             steps: vec![StepState::new(); steps.len()],
             paused: None,
             back: None,
@@ -309,6 +320,14 @@ impl State {
     /// The index of a step's name.
     pub fn find(&self, id: &str) -> Option<usize> {
         self.names.get(id).copied()
+    }
+
+    /// Attempts that may still land: step, which attempt of what, until when.
+    pub fn open_until(&self) -> impl Iterator<Item = (usize, Doing, u32, Timestamp)> + '_ {
+        self.lists.unknown.iter().filter_map(|&i| match self.steps[i].life {
+            Life::Unknown { doing, open_until: Some(until), .. } => Some((i, doing, self.steps[i].attempt(doing), until)),
+            _ => None,
+        })
     }
 
     /// True if everything that a step waits for is done or passed over.
@@ -396,7 +415,11 @@ impl State {
             return Err(Illegal(format!("event {} after event {}", entry.seq, self.seq)));
         }
         self.seq = entry.seq;
-        let at = entry.at;
+        // A person speaks by the clock of their own machine: what they say follows what had happened by then.
+        let at = entry.at.max(self.written_at);
+        if !spoken(&entry.event) {
+            self.written_at = at;
+        }
         match &entry.event {
             Event::RunStarted { .. } | Event::LeaseGiven { .. } => Ok(()),
             Event::LeaseBroken { .. } | Event::HandedOver { .. } | Event::Imported { .. } => Ok(()),
@@ -531,6 +554,12 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// True if a person may have written the event, by the clock of any machine.
+fn spoken(event: &Event) -> bool {
+    use Event::{Approved, Declined, HandedOver, Imported, LeaseBroken, Word};
+    matches!(event, Word { .. } | Approved { .. } | Declined { .. } | LeaseBroken { .. } | HandedOver { .. } | Imported { .. })
 }
 
 impl StepState {

@@ -27,6 +27,9 @@ pub(super) trait Dialect: Send + Sync + 'static {
     const MADE: &'static str;
     /// Keeps every other writer out until the end of the transaction.
     const ALONE: &'static str;
+    /// Moves a run's head, from `$4`, `$5` to `$2`, `$3`, for the holder of fence `$6` or for a voice (null); what a holder
+    /// says is a sign of life, at `$7` or at the server's own time.
+    const MOVE_HEAD: &'static str;
     /// The longest that an answer is waited for; none where nobody else can be to blame.
     const PATIENCE: Option<Duration>;
 
@@ -38,6 +41,8 @@ pub(super) trait Dialect: Send + Sync + 'static {
     fn gone(&self, error: &sqlx::Error) -> bool;
     /// The clock that leases are counted by, in milliseconds.
     async fn now_ms(&self, connection: &mut Self::Connection) -> sqlx::Result<i64>;
+    /// The same where it is this machine's own; none where a server has to tell.
+    fn own_ms(&self) -> Option<i64>;
     /// What must be the same for two readings of that clock to be compared.
     fn boot(&self) -> String;
     /// False if the process that held this fence is surely gone.

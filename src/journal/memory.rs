@@ -10,9 +10,13 @@ use super::{
     entries_after, highest_fence, rows, standing_of, verified,
 };
 
+/// A clock that nobody sets, in milliseconds.
+type Clock = Box<dyn Fn() -> u64 + Send + Sync>;
+
 /// The journal.
 #[derive(Default)]
 pub struct Memory {
+    clock: Option<Clock>,
     inner: Mutex<Inner>,
 }
 
@@ -27,10 +31,21 @@ struct Run {
     /// The holder died without giving its lease back.
     buried: bool,
     fence: u64,
+    /// The last sign of life of a driver, by the journal's clock.
+    beat_ms: Option<u64>,
     events: Vec<Row>,
 }
 
 impl Memory {
+    /// With a clock that nobody sets, in milliseconds, for how long a run was left alone.
+    pub fn timed(clock: impl Fn() -> u64 + Send + Sync + 'static) -> Memory {
+        Memory { clock: Some(Box::new(clock)), ..Memory::default() }
+    }
+
+    fn now_ms(&self) -> Option<u64> {
+        self.clock.as_ref().map(|clock| clock())
+    }
+
     /// The holder of a run died: its lease is free at once, as when the kernel lets go of a lock.
     pub fn bury(&self, run: &str) {
         if let Some(run) = self.lock().runs.get_mut(run) {
@@ -58,7 +73,7 @@ impl Inner {
         Ok(())
     }
 
-    fn lease(&mut self, id: &str, holder: &str, force: bool) -> Result<Lease> {
+    fn lease(&mut self, id: &str, holder: &str, force: bool, now_ms: Option<u64>) -> Result<Lease> {
         let run = self.run(id)?;
         if let Some(other) = run.row.holder.as_ref().filter(|_| !run.buried && !force) {
             return Err(Error::Held { holder: other.clone() });
@@ -69,7 +84,9 @@ impl Inner {
         run.fence += 1;
         run.buried = false;
         let from = run.row.holder.replace(holder.to_owned());
-        Ok(Lease { run: id.to_owned(), fence: run.fence, from, _lock: None })
+        let quiet_ms = run.beat_ms.zip(now_ms).map(|(beat, now)| now.saturating_sub(beat));
+        run.beat_ms = now_ms;
+        Ok(Lease { run: id.to_owned(), fence: run.fence, from, quiet_ms, _lock: None })
     }
 }
 
@@ -88,7 +105,7 @@ impl Run {
             closed: None,
             holder: None,
         };
-        Ok(Run { row, buried: false, fence: 0, events: Vec::new() })
+        Ok(Run { row, buried: false, fence: 0, beat_ms: None, events: Vec::new() })
     }
 
     fn add(&mut self, new: Vec<Row>) {
@@ -127,6 +144,7 @@ impl Store for Memory {
     }
 
     async fn append(&self, run: &str, head: &Head, fence: Option<u64>, events: &[Stamped]) -> Result<Head> {
+        let now_ms = self.now_ms();
         let mut inner = self.lock();
         let stored = inner.run(run)?;
         if fence.is_some_and(|f| f != stored.fence) {
@@ -143,17 +161,27 @@ impl Store for Memory {
             return Err(Error::Moved);
         }
         stored.add(new);
+        if fence.is_some() {
+            stored.beat_ms = now_ms;
+        }
         let head = stored.row.head.clone();
         inner.stand(run, standing_of(events.iter().map(|(_, e)| e)))?;
         Ok(head)
     }
 
     async fn take(&self, run: &str, holder: &str) -> Result<Lease> {
-        self.lock().lease(run, holder, false)
+        self.lock().lease(run, holder, false, self.now_ms())
     }
 
     async fn beat(&self, lease: &Lease) -> Result<()> {
-        if self.lock().run(&lease.run)?.fence == lease.fence { Ok(()) } else { Err(Error::Fenced) }
+        let now_ms = self.now_ms();
+        let mut inner = self.lock();
+        let stored = inner.run(&lease.run)?;
+        if stored.fence != lease.fence {
+            return Err(Error::Fenced);
+        }
+        stored.beat_ms = now_ms;
+        Ok(())
     }
 
     async fn give(&self, lease: Lease) -> Result<()> {
@@ -209,6 +237,7 @@ impl Archive for Memory {
         stored.add(all[here.0.seq as usize..].to_vec());
         stored.fence = stored.fence.max(highest_fence(&entries));
         stored.row.holder = None;
+        stored.beat_ms = None;
         stored.add(rows(run, &stored.row.head.clone(), then));
         let head = stored.row.head.clone();
         inner.stand(run, super::standing_of_import(&entries, then))?;
@@ -222,7 +251,7 @@ impl Archive for Memory {
     }
 
     async fn seize(&self, run: &str, holder: &str) -> Result<Lease> {
-        self.lock().lease(run, holder, true)
+        self.lock().lease(run, holder, true, self.now_ms())
     }
 
     async fn schema(&self) -> Result<Schema> {

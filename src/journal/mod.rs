@@ -158,6 +158,9 @@ pub struct Lease {
     pub fence: u64,
     /// Who had it before, if their lease was still open when they went.
     pub from: Option<String>,
+    /// For how long no driver was heard before, by the journal's own clock, in milliseconds; none if nobody can tell: none
+    /// ever was, the machine was started again, the run came from another journal.
+    pub quiet_ms: Option<u64>,
     /// The kernel's lock that tells others at once when this process is gone.
     _lock: Option<std::fs::File>,
 }

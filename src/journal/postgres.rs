@@ -70,6 +70,10 @@ impl Dialect for Postgres {
     // Two that make the same journal wait for each other here, and so do two that change one. The number is drplan's.
     const ALONE: &'static str = "SELECT pg_advisory_xact_lock(7211703224915);
         DO $$ BEGIN IF to_regclass('run') IS NOT NULL THEN LOCK TABLE run IN ACCESS EXCLUSIVE MODE; END IF; END $$";
+    const MOVE_HEAD: &'static str = "UPDATE run SET head = $2, digest = $3, beat_ms = CASE WHEN $6 IS NULL THEN beat_ms
+        ELSE COALESCE($7, CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS BIGINT)) END
+        WHERE id = $1 AND head = $4 AND digest = $5 AND fence = COALESCE($6, fence)
+        AND (finished IS NULL OR finished NOT IN ('handed_over', 'imported'))";
     const PATIENCE: Option<Duration> = Some(ANSWER_MAX);
 
     async fn connect(&self) -> Result<PgConnection> {
@@ -121,6 +125,10 @@ impl Dialect for Postgres {
             Some(Cell::Int(now)) => Ok(*now),
             other => Err(sqlx::Error::Protocol(format!("the server's time is {other:?}"))),
         }
+    }
+
+    fn own_ms(&self) -> Option<i64> {
+        None
     }
 
     fn boot(&self) -> String {

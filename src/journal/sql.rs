@@ -169,9 +169,10 @@ impl<D: Dialect> Database<D> {
             Arg::Int(head.seq as i64),
             Arg::Text(&head.digest),
             Arg::MaybeInt(fence.map(|f| f as i64)),
+            Arg::MaybeInt(self.dialect.own_ms()),
         ];
         // The row is locked by this, and stays so to the end.
-        if tx.execute(MOVE_HEAD, &args).await? == 0 {
+        if tx.execute(D::MOVE_HEAD, &args).await? == 0 {
             return refused(tx, run, fence, &last).await;
         }
         self.insert(tx, run, &new).await?;
@@ -197,7 +198,8 @@ impl<D: Dialect> Database<D> {
         let now = tx.now_ms().await?;
         let args = [Arg::Text(run), Arg::Int(fence as i64), Arg::Text(holder), Arg::Text(&self.dialect.boot()), Arg::Int(now)];
         tx.execute("UPDATE run SET fence = $2, holder = $3, boot = $4, beat_ms = $5 WHERE id = $1", &args).await?;
-        Ok(Lease { run: run.to_owned(), fence, from: before.name, _lock: lock })
+        let quiet_ms = before.silent_ms.map(|ms| ms.max(0).unsigned_abs());
+        Ok(Lease { run: run.to_owned(), fence, from: before.name, quiet_ms, _lock: lock })
     }
 
     async fn lease_by(&self, run: &str, holder: &str, force: bool) -> Result<Lease> {
@@ -256,8 +258,8 @@ impl<D: Dialect> Database<D> {
         // A driver here must not have a fence that one elsewhere had.
         let fence = super::highest_fence(&events) as i64;
         let args = [Arg::Text(run), Arg::Int(last.seq as i64), Arg::Text(&last.digest), Arg::Int(fence)];
-        let moved =
-            "UPDATE run SET head = $2, digest = $3, fence = CASE WHEN fence < $4 THEN $4 ELSE fence END, holder = NULL WHERE id = $1";
+        let moved = "UPDATE run SET head = $2, digest = $3, fence = CASE WHEN fence < $4 THEN $4 ELSE fence END, holder = NULL,
+            beat_ms = NULL WHERE id = $1";
         tx.execute(moved, &args).await?;
         self.stand(tx, run, super::standing_of_import(&events, then)).await?;
         Ok(last)
@@ -272,10 +274,6 @@ impl<D: Dialect> Database<D> {
 
 const BEGIN_RUN: &str = "INSERT INTO run (id, plan, scenario, started_at, head, digest, fence) VALUES ($1, $2, $3, $4, $5, $6, 0)
     ON CONFLICT (id) DO NOTHING";
-
-const MOVE_HEAD: &str = "UPDATE run SET head = $2, digest = $3
-    WHERE id = $1 AND head = $4 AND digest = $5 AND fence = COALESCE($6, fence)
-    AND (finished IS NULL OR finished NOT IN ('handed_over', 'imported'))";
 
 fn timestamp(micros: i64) -> Result<Timestamp> {
     Timestamp::from_microsecond(micros).map_err(|_| Error::Damaged(format!("{micros} is not a time")))
@@ -375,7 +373,8 @@ impl<D: Dialect> Store for Database<D> {
     async fn give(&self, lease: Lease) -> Result<()> {
         let mut at = self.begin(Mode::Bare).await?;
         let args = [Arg::Text(&lease.run), Arg::Int(lease.fence as i64)];
-        at.execute("UPDATE run SET holder = NULL, beat_ms = NULL WHERE id = $1 AND fence = $2", &args).await?;
+        // Its last sign of life stays: whoever comes next knows how long the run was left alone.
+        at.execute("UPDATE run SET holder = NULL WHERE id = $1 AND fence = $2", &args).await?;
         self.dialect.unlock(&lease.run, lease.fence);
         Ok(())
     }

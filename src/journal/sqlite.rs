@@ -57,6 +57,9 @@ impl Dialect for Sqlite {
     const MADE: &'static str = "SELECT name FROM sqlite_master WHERE name = '_sqlx_migrations'";
     // `BEGIN IMMEDIATE` does.
     const ALONE: &'static str = "";
+    const MOVE_HEAD: &'static str = "UPDATE run SET head = $2, digest = $3, beat_ms = CASE WHEN $6 IS NULL THEN beat_ms ELSE $7 END
+        WHERE id = $1 AND head = $4 AND digest = $5 AND fence = COALESCE($6, fence)
+        AND (finished IS NULL OR finished NOT IN ('handed_over', 'imported'))";
     const PATIENCE: Option<Duration> = None;
 
     async fn connect(&self) -> Result<SqliteConnection> {
@@ -104,8 +107,11 @@ impl Dialect for Sqlite {
     }
 
     async fn now_ms(&self, _: &mut SqliteConnection) -> sqlx::Result<i64> {
-        let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        Ok(t.tv_sec * 1000 + t.tv_nsec / 1_000_000)
+        Ok(boottime_ms())
+    }
+
+    fn own_ms(&self) -> Option<i64> {
+        Some(boottime_ms())
     }
 
     fn boot(&self) -> String {
@@ -139,6 +145,11 @@ impl Dialect for Sqlite {
     fn place(&self) -> String {
         self.path.display().to_string()
     }
+}
+
+fn boottime_ms() -> i64 {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    t.tv_sec * 1000 + t.tv_nsec / 1_000_000
 }
 
 fn cause(error: &sqlx::Error) -> String {

@@ -55,6 +55,8 @@ pub struct Sim {
 
 struct Inner {
     now_ms: u64,
+    /// How far the wall clock was set away from where it would be.
+    set_ms: i64,
     seed: u64,
     order: u64,
     timers: BTreeMap<(u64, u64), Waker>,
@@ -96,6 +98,7 @@ impl Sim {
     pub fn new(seed: u64) -> Sim {
         let inner = Inner {
             now_ms: 0,
+            set_ms: 0,
             seed: seed.wrapping_mul(2).wrapping_add(1),
             order: 0,
             timers: BTreeMap::new(),
@@ -229,6 +232,11 @@ impl Sim {
         let mut inner = self.lock();
         let until = inner.now_ms + ms;
         inner.advance(until);
+    }
+
+    /// Somebody sets the wall clock, forward or back. No time passes.
+    pub fn jump(&self, seconds: i64) {
+        self.lock().set_ms += seconds * 1000;
     }
 
     /// Runs a future in virtual time. None if the program died on the way: the future is dropped where it stood.
@@ -432,7 +440,8 @@ impl Drop for Sleep {
 impl Clock for Sim {
     fn now(&self) -> Timestamp {
         // An arbitrary day: 2026-01-01T00:00:00Z.
-        Timestamp::from_millisecond(1_767_225_600_000 + self.lock().now_ms as i64).expect("virtual time stays in range")
+        let inner = self.lock();
+        Timestamp::from_millisecond(1_767_225_600_000 + inner.now_ms as i64 + inner.set_ms).expect("virtual time stays in range")
     }
 
     fn elapsed(&self) -> Duration {

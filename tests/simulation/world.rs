@@ -92,7 +92,8 @@ impl Play {
         for (by, wrong) in &scene.wrongs {
             sim.go_wrong(by, &[*wrong]);
         }
-        let memory = Arc::new(Memory::default());
+        let clock = sim.world().clock;
+        let memory = Arc::new(Memory::timed(move || clock.elapsed().as_millis() as u64));
         let run = "sim-1".to_owned();
         let now = sim.now();
         let checked = PLANS.with(|plans| plans[usize::from(scene.holder)].clone());

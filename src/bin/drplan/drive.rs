@@ -357,6 +357,10 @@ impl Observer for Watched {
         };
         self.screen.say(&line);
     }
+
+    fn notice(&mut self, words: &str) {
+        self.screen.say(&format!("! {words}"));
+    }
 }
 
 impl Screen {

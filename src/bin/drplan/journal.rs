@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use drplan::execute::State;
 use drplan::execute::driver::orphans;
+use drplan::execute::steady;
 use drplan::journal::export::{self, Export};
 use drplan::journal::{Closed, Error, Event, Head, Stamped};
 use drplan::world::real;
@@ -137,13 +138,15 @@ async fn import(file: &Path, taken_over: Option<&str>, settings: &Settings) -> E
         return Err(Stop::usage(format!("run {run} was handed over from this very journal, and may go on elsewhere"))
             .help("if it surely does not: add --take-over --reason WHY"));
     }
-    let now = real::now();
+    let now = real::now().max(state.written_at);
+    // How long ago it was elsewhere nobody can tell: what may still land there has all of its time from now on.
+    let left = orphans(&state, &|until| steady::carried(until, state.written_at, None, now));
     let imported = |taken_over: bool, reason: &str| -> Stamped {
         (now, Event::Imported { taken_over, who: desk.operator.clone(), reason: reason.to_owned() })
     };
     let then: Vec<Stamped> = match taken_over {
         _ if state.finished.is_some() => Vec::new(),
-        Some(reason) => std::iter::once(imported(true, reason)).chain(orphans(&state).into_iter().map(|e| (now, e))).collect(),
+        Some(reason) => std::iter::once(imported(true, reason)).chain(left.into_iter().map(|e| (now, e))).collect(),
         None if handed => vec![imported(false, "")],
         None => Vec::new(),
     };

@@ -116,8 +116,9 @@ pub fn rehearse(shadow: &Arc<Checked>, seed: u64, trouble: &Trouble, seen: &mut 
     if let Some(touch) = trouble.stop {
         sim.freeze_at(touch);
     }
-    let play =
-        Play { sim, memory: Arc::new(Memory::default()), shadow: Arc::clone(shadow), people: RefCell::new(People::new(chance, trouble)) };
+    let clock = sim.world().clock;
+    let memory = Arc::new(Memory::timed(move || clock.elapsed().as_millis() as u64));
+    let play = Play { sim, memory, shadow: Arc::clone(shadow), people: RefCell::new(People::new(chance, trouble)) };
     play.run(seed, trouble, seen)
 }
 

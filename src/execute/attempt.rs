@@ -328,7 +328,7 @@ pub async fn probe(world: &World, on: &Errand) -> Probe {
 pub async fn look(world: &World, on: &Errand, doing: Doing) -> Look {
     let step = on.step();
     let life = &on.life;
-    let attempt = if doing == Doing::Apply { life.attempts } else { life.undo_attempts };
+    let attempt = life.attempt(doing);
     let mut gone = false;
     let unknown = matches!(life.life, super::Life::Unknown { .. });
     if unknown && let Some(found) = earlier(world, on, doing, attempt).await {

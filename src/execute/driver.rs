@@ -8,6 +8,9 @@
 //!
 //! Dropping the driver drops every future it has in hand, as its death would.
 
+mod attempts;
+mod log;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -17,10 +20,9 @@ use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
-use serde_json::Value;
 
-use super::attempt::{self, Ended, Look, Prepared};
-use super::errand::{Errand, Names};
+use self::attempts::{Announced, Ready, once};
+use super::attempt::{Ended, Look};
 use super::machine::{self, Command, Hands, Idle};
 use super::planted::planted;
 use super::state::{Life, State};
@@ -28,8 +30,7 @@ use super::steady::{self, Steady};
 use super::telling::{Said, Telling};
 use crate::actions::{self, Effect};
 use crate::analysis::Checked;
-use crate::journal::{self, Answer, BEAT_MS, Doing, End, Entry, Error, Event, Head, Lease, Store};
-use crate::model::Undo;
+use crate::journal::{BEAT_MS, Doing, End, Entry, Error, Event, Head, Lease, Stamped, Store};
 use crate::world::{Fault, World};
 
 /// How often operator's words are looked for.
@@ -102,7 +103,9 @@ pub struct Driver<'a> {
     observer: &'a mut dyn Observer,
     work: FuturesUnordered<BoxFuture<'static, Message>>,
     /// Folded, not appended yet.
-    staged: Vec<Staged>,
+    staged: Vec<Stamped>,
+    /// Which of these happened, whatever anybody said meanwhile.
+    facts: Vec<bool>,
     /// Attempts whose intent is staged: they begin when it is appended.
     announced: Vec<Announced>,
     /// Prepared attempts of `once` steps, each of which wants an append of its own.
@@ -115,28 +118,6 @@ pub struct Driver<'a> {
     time: Steady,
     /// Until when attempts may land that were unknown when this driver began, by its own time; by step and attempt.
     inherited: BTreeMap<(usize, Doing, u32), Timestamp>,
-}
-
-struct Staged {
-    at: Timestamp,
-    event: Event,
-    /// It happened, whatever anybody said meanwhile.
-    fact: bool,
-}
-
-/// An attempt with everything resolved.
-struct Ready {
-    i: usize,
-    doing: Doing,
-    prepared: Prepared,
-    before: Value,
-}
-
-struct Announced {
-    ready: Ready,
-    errand: Errand,
-    attempt: u32,
-    names: Names,
 }
 
 enum Message {
@@ -174,7 +155,7 @@ pub fn orphans(state: &State, carried: &dyn Fn(Timestamp) -> Timestamp) -> Vec<E
         .filter_map(|(i, life)| {
             let Life::Running { doing, since } = life.life else { return None };
             let step = state.step(i);
-            let attempt = if doing == Doing::Apply { life.attempts } else { life.undo_attempts };
+            let attempt = life.attempt(doing);
             let settles = actions::find(&step.call.uses).map_or(0, |a| a.settles_ms);
             let open = Duration::from_millis(step.timeout_ms.unwrap_or(0) + settles);
             let open_until = (step.effect != Effect::Read && !planted("close-at-once")).then(|| carried(since + open));
@@ -244,6 +225,7 @@ impl<'a> Driver<'a> {
             observer,
             work: FuturesUnordered::new(),
             staged: Vec::new(),
+            facts: Vec::new(),
             announced: Vec::new(),
             alone: VecDeque::new(),
             held: false,
@@ -429,229 +411,5 @@ impl<'a> Driver<'a> {
                 Ok(())
             }
         }
-    }
-
-    fn prepare(&mut self, i: usize, doing: Doing) {
-        self.hands.busy.insert(i);
-        let (world, errand) = (self.world.clone(), Errand::of(&self.state, i));
-        let work = async move {
-            let result = match attempt::prepare(&world, &errand, doing).await {
-                Ok(prepared) => match (errand.before(), doing) {
-                    (Some(before), _) => Ok((prepared, before.clone())),
-                    (None, Doing::Undo) => Ok((prepared, Value::Null)),
-                    (None, Doing::Apply) => attempt::before(&world, &errand, &prepared).await.map(|before| (prepared, before)),
-                },
-                Err(fault) => Err(fault),
-            };
-            Message::Prepared { i, doing, result: result.map(|(prepared, before)| Ready { i, doing, prepared, before }) }
-        };
-        self.work.push(work.boxed());
-    }
-
-    /// Everything is resolved and the state before is read: the intent.
-    async fn announce(&mut self, ready: Ready) -> Result<(), Stop> {
-        let (i, doing) = (ready.i, ready.doing);
-        self.hands.busy.remove(&i);
-        // Meanwhile something may have happened: only what would still be begun is begun.
-        let wanted = if doing == Doing::Apply { Command::Start(i) } else { Command::Undo(i) };
-        let mut hands = self.hands.clone();
-        hands.parallel += 1;
-        if !machine::decide(&self.state, &hands, self.time.now()).commands.contains(&wanted) {
-            return Ok(());
-        }
-        let step = self.state.step(i).clone();
-        if step.effect != Effect::Read && !self.held {
-            // What happened so far is not lost if another run holds an asset.
-            self.append().await?;
-            self.store.hold(&self.state.run, &attempt::targets(&self.state)).await?;
-            self.held = true;
-        }
-        let life = &self.state.steps[i];
-        let attempt = 1 + if doing == Doing::Apply { life.attempts } else { life.undo_attempts };
-        let names = Errand::of(&self.state, i).names(doing, attempt);
-        let intent = Event::Intent {
-            step: step.id.clone(),
-            doing,
-            attempt,
-            key: names.key.clone(),
-            inputs: ready.prepared.inputs.clone(),
-            timeout_ms: step.timeout_ms,
-            settles_ms: ready.prepared.settles_ms(),
-            before: ready.before.clone(),
-        };
-        self.stage(intent, false)?;
-        self.hands.busy.insert(i);
-        let announced = Announced { ready, errand: Errand::of(&self.state, i), attempt, names };
-        if planted("act-then-append") {
-            self.begin_attempt(announced);
-        } else {
-            self.announced.push(announced);
-        }
-        Ok(())
-    }
-
-    fn begin_attempt(&mut self, announced: Announced) {
-        let world = self.world.clone();
-        let work = async move {
-            let Announced { ready: Ready { i, doing, prepared, before }, errand, attempt, names } = announced;
-            let ended = match doing {
-                Doing::Apply => attempt::apply(&world, &errand, &prepared, &names, &before).await,
-                Doing::Undo => attempt::undo(&world, &errand, &prepared, &names).await,
-            };
-            Message::Ended { i, doing, attempt, settles_ms: prepared.settles_ms(), ended }
-        };
-        self.work.push(work.boxed());
-    }
-
-    fn end_event(&self, i: usize, doing: Doing, attempt: u32, settles_ms: u64, ended: Ended, found: bool) -> Event {
-        let step = self.state.step(i).id.clone();
-        match ended {
-            Ended::Done(outputs) => Event::Done { step, doing, attempt, outputs, found },
-            Ended::Failed { reason, unreachable } => Event::Failed { step, doing, attempt, reason, unreachable },
-            Ended::Unknown { why } if planted("lost-is-failed") => Event::Failed { step, doing, attempt, reason: why, unreachable: false },
-            Ended::Unknown { why } => {
-                let settled = (settles_ms > 0).then(|| self.time.now() + Duration::from_millis(settles_ms));
-                // Who held its process is gone: unless it is seen to have ended, it may go on until its deadline.
-                let deadline = match self.state.steps[i].life {
-                    Life::Running { since, .. } if attempt::has_process(self.state.step(i), doing) => {
-                        Some(since + Duration::from_millis(self.state.step(i).timeout_ms.unwrap_or(0)))
-                    }
-                    _ => None,
-                };
-                let open_until = settled.max(deadline);
-                Event::Unknown { step, doing, attempt, why, open_until, died: false }
-            }
-        }
-    }
-
-    fn look(&mut self, i: usize, began: Timestamp) {
-        self.hands.busy.insert(i);
-        let doing = match self.state.steps[i].life {
-            Life::Unknown { doing, .. } => doing,
-            _ => Doing::Apply,
-        };
-        let (world, errand) = (self.world.clone(), Errand::of(&self.state, i));
-        let work = async move { Message::Looked { i, doing, look: attempt::look(&world, &errand, doing).await, began } };
-        self.work.push(work.boxed());
-    }
-
-    fn looked(&mut self, i: usize, doing: Doing, look: Look, began: Timestamp) -> Result<(), Stop> {
-        self.hands.busy.remove(&i);
-        let life = &self.state.steps[i];
-        let attempt = if doing == Doing::Apply { life.attempts } else { life.undo_attempts };
-        let (was, open_until) = match &life.life {
-            Life::Unknown { doing: d, answer, open_until, .. } if *d == doing => (*answer, *open_until),
-            Life::Failed { .. } | Life::Skipped { .. } | Life::Waiting if doing == Doing::Apply => (None, None),
-            // A person spoke while it was looked at.
-            _ => return Ok(()),
-        };
-        match look {
-            Look::Ended(ended) => {
-                let event = self.end_event(i, doing, attempt, 0, ended, true);
-                self.stage(event, false)
-            }
-            Look::Said { answer, detail, gone } => {
-                let open_until = open_until.map(|until| self.inherited.get(&(i, doing, attempt)).copied().unwrap_or(until));
-                let closed = answer != Answer::Running && (gone || open_until.is_none_or(|t| t <= began));
-                self.hands.resting.insert(i, self.time.now() + REST);
-                if was == Some(answer) && closed == open_until.is_none() {
-                    return Ok(());
-                }
-                let step = self.state.step(i).id.clone();
-                self.stage(Event::Probed { step, doing, attempt, answer, detail, closed }, false)
-            }
-        }
-    }
-
-    /// Reads what voices appended.
-    async fn refresh(&mut self) -> Result<(), Stop> {
-        if self.store.head(&self.state.run).await?.seq == self.head.seq {
-            return Ok(());
-        }
-        let entries = self.store.read(&self.state.run, self.head.seq).await?;
-        let head = self.store.head(&self.state.run).await?;
-        for entry in entries {
-            self.fold(&entry)?;
-            self.observer.entry(&entry, &self.state);
-        }
-        // A voice may have spoken between the two: then the digests differ and the next append is refused as moved.
-        self.head = Head { seq: self.state.seq, digest: head.digest };
-        Ok(())
-    }
-
-    fn fold(&mut self, entry: &Entry) -> Result<(), Stop> {
-        self.state.fold(entry).map_err(|e| Stop::With(Outcome::JournalFailed(e.to_string())))
-    }
-
-    /// Folds an event that is appended next. `fact`: it happened, whatever anybody said meanwhile; else it was decided
-    /// on what is known here, and only then holds.
-    fn stage(&mut self, event: Event, fact: bool) -> Result<(), Stop> {
-        self.stage_at(self.time.now(), event, fact)
-    }
-
-    fn stage_at(&mut self, at: Timestamp, event: Event, fact: bool) -> Result<(), Stop> {
-        let entry = Entry { seq: self.state.seq + 1, at, event };
-        self.fold(&entry)?;
-        self.staged.push(Staged { at, event: entry.event, fact });
-        Ok(())
-    }
-
-    /// Appends what is staged, all of it or nothing; then what was announced begins.
-    async fn append(&mut self) -> Result<(), Stop> {
-        if self.staged.is_empty() {
-            return Ok(());
-        }
-        let sent = self.world.clock.elapsed();
-        let stamped: Vec<journal::Stamped> = self.staged.iter().map(|s| (s.at, s.event.clone())).collect();
-        match self.store.append(&self.state.run, &self.head, Some(self.lease.fence), &stamped).await {
-            Ok(head) => {
-                let first = self.head.seq + 1;
-                self.head = head;
-                self.staged.clear();
-                if !self.announced.is_empty() && self.world.clock.elapsed().saturating_sub(sent) > STALE {
-                    self.store.beat(&self.lease).await?;
-                }
-                for announced in std::mem::take(&mut self.announced) {
-                    self.begin_attempt(announced);
-                }
-                for (seq, (at, event)) in (first..).zip(stamped) {
-                    self.observer.entry(&Entry { seq, at, event }, &self.state);
-                }
-                Ok(())
-            }
-            Err(Error::Moved) => {
-                self.reread().await?;
-                Err(Stop::Again)
-            }
-            Err(other) => Err(other.into()),
-        }
-    }
-
-    /// Somebody spoke: the state as the journal has it now, and on it what happened here meanwhile.
-    async fn reread(&mut self) -> Result<(), Stop> {
-        for announced in std::mem::take(&mut self.announced) {
-            self.hands.busy.remove(&announced.ready.i);
-        }
-        let staged = std::mem::take(&mut self.staged);
-        let entries = self.store.read(&self.state.run, 0).await?;
-        self.state = self.state.again(&entries).map_err(|e| Stop::With(Outcome::JournalFailed(e.to_string())))?;
-        let known = self.head.seq;
-        let head = self.store.head(&self.state.run).await?;
-        // As in `refresh`: who spoke between the two is read when the next append is refused.
-        self.head = Head { seq: self.state.seq, digest: head.digest };
-        for entry in entries.iter().filter(|e| e.seq > known) {
-            self.observer.entry(entry, &self.state);
-        }
-        staged.into_iter().filter(|s| s.fact).try_for_each(|s| self.stage_at(s.at, s.event, true))
-    }
-}
-
-/// True if the attempt may happen once only, so that its intent stands right before its start.
-fn once(state: &State, ready: &Ready) -> bool {
-    let step = state.step(ready.i);
-    match (&step.undo, ready.doing) {
-        (_, Doing::Apply) => step.effect == Effect::Once,
-        (Undo::Use(call), Doing::Undo) => actions::find(&call.uses).is_none_or(|a| a.effect == Effect::Once),
-        (_, Doing::Undo) => false,
     }
 }

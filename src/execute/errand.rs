@@ -70,12 +70,7 @@ impl Errand {
 
     /// The names of its attempt of this number.
     pub fn names(&self, doing: Doing, attempt: u32) -> Names {
-        let word = match doing {
-            Doing::Apply => "apply",
-            Doing::Undo => "undo",
-        };
-        let key = format!("{}/{}/{word}", self.run, self.step().id);
-        Names { ticket: format!("{key}/{attempt}"), key }
+        Names::of(&self.run, &self.step().id, doing, attempt)
     }
 
     pub(super) fn plan(&self) -> &Compiled {
@@ -90,6 +85,18 @@ pub struct Names {
     pub ticket: String,
     /// `RUN/STEP/apply`.
     pub key: String,
+}
+
+impl Names {
+    /// Of an attempt of a step.
+    pub fn of(run: &str, step: &str, doing: Doing, attempt: u32) -> Names {
+        let word = match doing {
+            Doing::Apply => "apply",
+            Doing::Undo => "undo",
+        };
+        let key = format!("{run}/{step}/{word}");
+        Names { ticket: format!("{key}/{attempt}"), key }
+    }
 }
 
 /// What a reference of a plan means in a run; none if it has no value now.

@@ -141,7 +141,7 @@ impl Turn<'_> {
 
     fn failed(&mut self, i: usize, doing: Doing, reason: &str) {
         let life = &self.state.steps[i];
-        let attempt = if doing == Doing::Apply { life.attempts } else { life.undo_attempts };
+        let attempt = life.attempt(doing);
         let step = self.state.step(i).id.clone();
         self.note(Event::Failed { step, doing, attempt, reason: reason.to_owned(), unreachable: false });
     }

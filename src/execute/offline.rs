@@ -160,7 +160,7 @@ impl Nothing<'_> {
         let (id, takes_ms) = (step.id.clone(), step.takes_ms);
         let lost = step.at.as_ref().filter(|at| self.faults.lose.contains(*at)).cloned();
         let life = &self.state.steps[i];
-        let attempt = 1 + if doing == Doing::Apply { life.attempts } else { life.undo_attempts };
+        let attempt = 1 + life.attempt(doing);
         let timeout_ms = step.timeout_ms;
         let failed = |reason: String, unreachable| Event::Failed { step: id.clone(), doing, attempt, reason, unreachable };
         let result = match lost {

@@ -9,7 +9,7 @@ use super::{Chance, RUN, Trouble, shadow};
 use crate::execute::rollback;
 use crate::execute::state::{Life, State, StepState};
 use crate::execute::words;
-use crate::journal::{About, Doing, Event, Word};
+use crate::journal::{About, Event, Word};
 use crate::model::{OnFailure, Step, Undo};
 use crate::world::sim::Sim;
 
@@ -106,7 +106,7 @@ impl People {
                 word(Word::Resolve { done: true, record, accept_late_effect: false }, Some(id), "lead")
             }
             (Life::Unknown { doing, .. }, Some(_)) => {
-                let attempt = if *doing == Doing::Apply { life.attempts } else { life.undo_attempts };
+                let attempt = life.attempt(*doing);
                 let by = ticket(RUN, &id, *doing, attempt);
                 let done = sim.deeds().iter().any(|d| d.by == by);
                 word(Word::Resolve { done, record: Map::new(), accept_late_effect: false }, Some(id), "lead")

@@ -1,0 +1,92 @@
+//! What a driver writes and reads: events folded as they are staged, appended together, and read again when somebody
+//! spoke meanwhile. It does not know what an event is about.
+
+use jiff::Timestamp;
+
+use super::{Driver, Outcome, STALE, Stop};
+use crate::journal::{Entry, Error, Event, Head};
+
+impl Driver<'_> {
+    /// Reads what voices appended.
+    pub(super) async fn refresh(&mut self) -> Result<(), Stop> {
+        if self.store.head(&self.state.run).await?.seq == self.head.seq {
+            return Ok(());
+        }
+        let entries = self.store.read(&self.state.run, self.head.seq).await?;
+        let head = self.store.head(&self.state.run).await?;
+        for entry in entries {
+            self.fold(&entry)?;
+            self.observer.entry(&entry, &self.state);
+        }
+        // A voice may have spoken between the two: then the digests differ and the next append is refused as moved.
+        self.head = Head { seq: self.state.seq, digest: head.digest };
+        Ok(())
+    }
+
+    fn fold(&mut self, entry: &Entry) -> Result<(), Stop> {
+        self.state.fold(entry).map_err(|e| Stop::With(Outcome::JournalFailed(e.to_string())))
+    }
+
+    /// Folds an event that is appended next. `fact`: it happened, whatever anybody said meanwhile; else it was decided
+    /// on what is known here, and only then holds.
+    pub(super) fn stage(&mut self, event: Event, fact: bool) -> Result<(), Stop> {
+        self.stage_at(self.time.now(), event, fact)
+    }
+
+    fn stage_at(&mut self, at: Timestamp, event: Event, fact: bool) -> Result<(), Stop> {
+        let entry = Entry { seq: self.state.seq + 1, at, event };
+        self.fold(&entry)?;
+        self.staged.push((at, entry.event));
+        self.facts.push(fact);
+        Ok(())
+    }
+
+    /// Appends what is staged, all of it or nothing; then what was announced begins.
+    pub(super) async fn append(&mut self) -> Result<(), Stop> {
+        if self.staged.is_empty() {
+            return Ok(());
+        }
+        let sent = self.world.clock.elapsed();
+        match self.store.append(&self.state.run, &self.head, Some(self.lease.fence), &self.staged).await {
+            Ok(head) => {
+                let first = self.head.seq + 1;
+                self.head = head;
+                self.facts.clear();
+                let appended = std::mem::take(&mut self.staged);
+                if !self.announced.is_empty() && self.world.clock.elapsed().saturating_sub(sent) > STALE {
+                    self.store.beat(&self.lease).await?;
+                }
+                for announced in std::mem::take(&mut self.announced) {
+                    self.begin_attempt(announced);
+                }
+                for (seq, (at, event)) in (first..).zip(appended) {
+                    self.observer.entry(&Entry { seq, at, event }, &self.state);
+                }
+                Ok(())
+            }
+            Err(Error::Moved) => {
+                self.reread().await?;
+                Err(Stop::Again)
+            }
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// Somebody spoke: the state as the journal has it now, and on it what happened here meanwhile.
+    async fn reread(&mut self) -> Result<(), Stop> {
+        for announced in std::mem::take(&mut self.announced) {
+            self.hands.busy.remove(&announced.ready.i);
+        }
+        let staged = std::mem::take(&mut self.staged).into_iter().zip(std::mem::take(&mut self.facts));
+        let entries = self.store.read(&self.state.run, 0).await?;
+        self.state = self.state.again(&entries).map_err(|e| Stop::With(Outcome::JournalFailed(e.to_string())))?;
+        let known = self.head.seq;
+        let head = self.store.head(&self.state.run).await?;
+        // As in `refresh`: who spoke between the two is read when the next append is refused.
+        self.head = Head { seq: self.state.seq, digest: head.digest };
+        for entry in entries.iter().filter(|e| e.seq > known) {
+            self.observer.entry(entry, &self.state);
+        }
+        staged.filter(|(_, fact)| *fact).try_for_each(|((at, event), _)| self.stage_at(at, event, true))
+    }
+}

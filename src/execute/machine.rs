@@ -304,6 +304,7 @@ impl Turn<'_> {
         let state = self.state;
         let graph = state.checked.graph();
         let mut pausing = state.paused.is_some() || self.hands.stopping;
+        let mut later = None;
         let mut first: BTreeSet<Place> = state.lists.fresh.clone();
         for &i in &state.lists.failed {
             if let Life::Failed { reason, unreachable, at } = &state.steps[i].life
@@ -311,6 +312,7 @@ impl Turn<'_> {
             {
                 match self.after_failure(i, reason, *unreachable, *at) {
                     After::Again => drop(first.insert(urgency(graph, i))),
+                    After::Later(due) => later = later.into_iter().chain([due]).min(),
                     After::Pause => pausing = true,
                     After::Nothing => {}
                 }
@@ -321,6 +323,10 @@ impl Turn<'_> {
         }
         if pausing && !planted("start-while-paused") {
             return;
+        }
+        // In a pause nothing is tried again, so that there is nothing to wait for.
+        if let Some(due) = later {
+            self.wake(due);
         }
         if planted("ignore-needs") {
             let waiting = |i: &usize| state.steps[*i].life == Life::Waiting;
@@ -364,8 +370,7 @@ impl Turn<'_> {
             if due <= self.now || at > self.now {
                 return After::Again;
             }
-            self.wake(due);
-            return After::Nothing;
+            return After::Later(due);
         }
         if unreachable && step.when_unreachable == WhenUnreachable::Skip {
             let reason = format!("its target cannot be reached ({reason}), and the plan passes it by");
@@ -487,6 +492,7 @@ impl Turn<'_> {
 
 enum After {
     Again,
+    Later(Timestamp),
     Pause,
     Nothing,
 }

@@ -19,8 +19,8 @@ pub struct Steady {
     /// The run's time when this driver began.
     base: Timestamp,
     begun: Duration,
-    /// How far the wall clock was ahead of it when that was last looked at.
-    ahead: SignedDuration,
+    /// How far the wall clock was ahead of it when that was last looked at; none if it never was.
+    ahead: Option<SignedDuration>,
 }
 
 impl Steady {
@@ -29,7 +29,7 @@ impl Steady {
     pub fn since(clock: Arc<dyn Clock>, last: Timestamp, quiet: Option<Duration>) -> Steady {
         let (wall, begun) = (clock.now(), clock.elapsed());
         let least = last + quiet.unwrap_or_default();
-        Steady { clock, base: wall.max(least), begun, ahead: SignedDuration::ZERO }
+        Steady { clock, base: wall.max(least), begun, ahead: None }
     }
 
     /// The time now, in whole microseconds, as the journal keeps it.
@@ -41,20 +41,21 @@ impl Steady {
     /// What is to be said of the wall clock, once each time that it is found elsewhere.
     pub fn look(&mut self) -> Option<String> {
         let ahead = self.clock.now().duration_since(self.now());
-        let moved = ahead - self.ahead;
-        if moved.abs() < SAME {
+        let before = self.ahead;
+        let moved = ahead - before.unwrap_or_default();
+        if before.is_some() && moved.abs() < SAME {
             return None;
         }
-        let first = self.ahead.is_zero() && self.clock.elapsed().saturating_sub(self.begun) < Duration::from_secs(1);
-        self.ahead = ahead;
-        let by = |of: SignedDuration| duration_text(u64::try_from(of.abs().as_secs()).unwrap_or(0) * 1000);
+        self.ahead = Some(ahead);
+        let by = |of: SignedDuration| duration_text(u64::try_from((of.abs().as_millis() + 500) / 1000 * 1000).unwrap_or(0));
         let on = "the run goes on by a clock that nobody sets";
-        Some(match (first, moved.is_positive()) {
-            (true, _) => {
+        Some(match (before, moved.is_positive()) {
+            (None, _) if moved.abs() < SAME => return None,
+            (None, _) => {
                 format!("the clock of this machine is {} behind the last event of the run: one of the two is wrong; {on}", by(ahead))
             }
-            (false, true) => format!("the clock of this machine was set forward by {}; {on}", by(moved)),
-            (false, false) => format!("the clock of this machine was set back by {}; {on}", by(moved)),
+            (Some(_), true) => format!("the clock of this machine was set forward by {}; {on}", by(moved)),
+            (Some(_), false) => format!("the clock of this machine was set back by {}; {on}", by(moved)),
         })
     }
 }
@@ -93,7 +94,7 @@ mod tests {
         let sim = Sim::new(1);
         let wall = sim.world().clock.now();
         let mut steady = steady(&sim, wall, None);
-        assert_eq!(steady.look(), None);
+        assert_eq!(steady.look(), None, "both are the same");
         sim.pass(60_000);
         assert_eq!((steady.look(), steady.now()), (None, wall + Duration::from_secs(60)));
         sim.jump(86_400);

@@ -1,9 +1,10 @@
 //! `drplan status|runs|log`: what the journal knows of runs. They change nothing.
 
 use clap::Args;
-use drplan::execute::waiting;
+use drplan::execute::{State, waiting};
 use drplan::journal::{Closed, Event, RunRow};
 use drplan::report::lines;
+use drplan::world::real;
 use serde_json::json;
 
 use crate::desk::{self, Desk};
@@ -50,6 +51,7 @@ pub fn status(args: &Status, settings: &Settings) -> Ended {
             None if row.finished.is_none() => text.push_str("  nobody drives it\n"),
             None => {}
         }
+        text.push_str(&from_the_future(&read.state));
         text.push_str(&drive::runbook_line(&desk, &row.id));
         text.push_str(&format!("\n{}", lines::table(&story)));
         let objectives = lines::objectives(&story);
@@ -66,6 +68,14 @@ pub fn status(args: &Status, settings: &Settings) -> Ended {
         output::data(&text)?;
         Ok(Exit::Good)
     })
+}
+
+/// What a person must know who compares the times below with a watch.
+fn from_the_future(state: &State) -> String {
+    match lines::since_ms(real::now(), state.written_at) {
+        0..5_000 => String::new(),
+        ahead => format!("  its last event is {} ahead of this machine's clock: one of the two is wrong\n", lines::time(ahead)),
+    }
 }
 
 /// Why nobody drives it from here.

@@ -91,6 +91,11 @@ fn run_of(desk: &Desk) -> String {
     runs[0]["id"].as_str().unwrap().to_owned()
 }
 
+/// What somebody else says.
+fn by(desk: &Desk, who: &str, words: &[&str]) -> Said {
+    said(desk.program(words).env("DRPLAN_OPERATOR", format!("{who}@there")))
+}
+
 /// A run that waits for its approvals.
 fn waiting() -> (Desk, String) {
     let desk = Desk::new(&plan(APPROVAL));
@@ -98,7 +103,7 @@ fn waiting() -> (Desk, String) {
     assert_eq!(ran.code, Some(11), "{ran:?}");
     let run = run_of(&desk);
     assert!(ran.out.contains(&format!("drplan approve {run} gate --as ops\n")), "{}", ran.out);
-    assert!(ran.out.ends_with(&format!("drplan resume {run}\n")), "{}", ran.out);
+    assert!(ran.out.contains(&format!("Then:\n    drplan resume {run} --yes\n")), "{}", ran.out);
     (desk, run)
 }
 
@@ -141,7 +146,7 @@ fn a_word_that_is_not_allowed_is_refused_and_says_which_one_is() {
     let say = |words: &[&str]| desk.say(&[words, &because].concat());
     let head = || desk.say(&["journal", "verify"]).out;
     let before = head();
-    refused(say(&["skip", "gate"]), 2, "only `drplan approve` passes it");
+    refused(say(&["skip", "gate"]), 2, "is an approval: only `drplan approve ");
     refused(say(&["resolve", "gate", "--as", "done"]), 2, &format!("`drplan approve {run} gate` passes it"));
     refused(say(&["retry", "gate"]), 2, "only a step that failed can be tried again");
     refused(say(&["retry", "before"]), 2, "`before` is done");
@@ -149,23 +154,28 @@ fn a_word_that_is_not_allowed_is_refused_and_says_which_one_is() {
     refused(say(&["resolve", "before", "--as", "not-done"]), 2, "there is nothing to resolve");
     refused(say(&["skip", "gat"]), 2, "did you mean `gate`?");
     refused(desk.say(&["approve", "before"]), 2, "`before` is not an approval");
-    refused(desk.say(&["approve", "gate"]), 2, "say who you are: --as ops");
+    refused(desk.say(&["approve", "gate"]), 2, "say who you are, --as ops");
     refused(desk.say(&["approve", "gate", "--as", "boss"]), 2, "`boss` is not among those who may approve: ops, cto");
     refused(say(&["decline", "gate", "--as", "boss"]), 2, "`boss` is not among");
     assert_eq!(head(), before, "no refused word is in the journal");
 
     let given = desk.say(&["approve", "gate", "--as", "ops"]);
     assert_eq!(given.code, Some(0), "{given:?}");
-    assert!(given.err.contains("recorded, not proved") && given.err.contains(&format!("`drplan resume {run}` goes on")), "{given:?}");
+    assert!(given.err.contains("recorded, not proved") && given.err.contains("you started this run yourself"), "{given:?}");
+    assert!(
+        given.err.contains(&format!("`gate` still waits: drplan approve {run} gate --as cto\n  then drplan resume {run} --yes")),
+        "{given:?}"
+    );
+    refused(desk.say(&["approve", "gate", "--as", "cto"]), 2, "me@here has approved already, as ops: two approvals are two people");
     refused(desk.say(&["approve", "gate", "--as", "ops"]), 2, "ops has approved already; another person is needed");
     assert_eq!(desk.say(&["resume", "--yes"]).code, Some(11), "one of two is not enough");
     assert_eq!(desk.text("names"), "before\n");
-    assert_eq!(desk.say(&["approve", &run, "gate", "--as", "cto"]).code, Some(0));
+    assert_eq!(by(&desk, "cto", &["approve", &run, "gate", "--as", "cto"]).code, Some(0));
     assert_eq!(desk.say(&["resume", "--yes"]).code, Some(0));
     assert_eq!(desk.text("names"), "before\nafter\n");
     refused(desk.say(&["resume", &run, "--yes"]), 2, "has ended (recovered)");
     refused(say(&["skip", &run, "after"]), 2, "has ended");
-    refused(desk.say(&["approve", &run, "gate", "--as", "cto"]), 2, "asks nothing now");
+    refused(desk.say(&["approve", &run, "gate", "--as", "cto"]), 2, "has ended");
 }
 
 #[test]
@@ -175,7 +185,7 @@ fn a_declined_approval_pauses_and_is_not_passed_by() {
     let resumed = desk.say(&["resume", "--yes"]);
     assert_eq!(resumed.code, Some(11), "{resumed:?}");
     assert!(desk.say(&["log"]).out.contains("declined by cto (me@here): not today"));
-    refused(desk.say(&["skip", "gate", "--reason", "x"]), 2, "only `drplan approve` passes it");
+    refused(desk.say(&["skip", "gate", "--reason", "x"]), 2, "is an approval: only `drplan approve ");
     assert_eq!(desk.text("names"), "before\n");
 }
 
@@ -209,7 +219,7 @@ fn people_approve_from_another_terminal_while_a_driver_waits() {
     refused(desk.say(&["resume", "--yes"]), 14, &format!("the run is driven by me@{}", drplan::world::real::host_name()));
     assert!(desk.say(&["status"]).out.contains(&format!("driven by me@{} pid {}", drplan::world::real::host_name(), driver.id())));
     for who in ["ops", "cto"] {
-        let given = desk.say(&["approve", &run, "gate", "--as", who]);
+        let given = by(&desk, who, &["approve", &run, "gate", "--as", who]);
         assert_eq!(given.code, Some(0), "{given:?}");
         assert!(given.err.contains("drives the run and goes on within a second"), "{given:?}");
     }
@@ -373,7 +383,7 @@ fn a_check_that_cannot_be_started_says_neither_yes_nor_no() {
     for (argv, code, word) in [says, cannot_tell] {
         let desk = Desk::new(&plan(&step(argv)));
         let ran = desk.say(&["run", "--yes"]);
-        assert!(ran.code == Some(code) && ran.out.contains(word), "{ran:?}");
+        assert!(ran.code == Some(code) && ran.err.contains(word), "{ran:?}");
     }
 }
 

@@ -50,7 +50,13 @@ fn intent(step: &str, attempt: u32) -> Event {
 }
 
 fn approved(who: &str, digest: &str) -> Event {
-    Event::Approved { step: "gate".to_owned(), who: who.to_owned(), comment: "go".to_owned(), digest: digest.to_owned() }
+    Event::Approved {
+        step: "gate".to_owned(),
+        who: who.to_owned(),
+        comment: "go".to_owned(),
+        digest: digest.to_owned(),
+        break_glass: false,
+    }
 }
 
 #[test]

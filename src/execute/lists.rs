@@ -48,7 +48,7 @@ impl Lists {
         put(&mut self.stuck, matches!(state.life, Life::Stuck { .. }));
         put(&mut self.in_flight, state.in_flight());
         let ready = ready && state.life == Life::Waiting;
-        let queued = ready && state.ready_at.is_some() && step.when.is_empty() && !waits_for_people(step);
+        let queued = ready && state.ready_at.is_some() && !state.again && step.when.is_empty() && !waits_for_people(step);
         let line = |set: &mut BTreeSet<Place>, here: bool| {
             if here {
                 set.insert(place)

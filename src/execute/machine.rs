@@ -18,7 +18,8 @@ use serde_json::{Map, Value};
 use super::lists::Place;
 use super::planted::planted;
 use super::state::{Life, State, StepState};
-use super::{measure, rollback};
+use super::{measure, rollback, waiting};
+use crate::actions::units::duration_text;
 use crate::actions::{Effect, matcher};
 use crate::graph::schedule::{collide, urgency};
 use crate::journal::{About, Answer, Doing, End, Event, Word};
@@ -147,8 +148,13 @@ impl Turn<'_> {
     }
 
     /// May an unknown attempt of this step be begun again by itself?
-    fn forward_bound(&self) -> bool {
-        self.state.back.is_none() && !self.state.aborting && !self.hands.stopping && self.state.paused.is_none()
+    fn forward_bound(&self, i: usize) -> bool {
+        self.state.ready(i) && self.state.back.is_none() && !self.state.aborting && !self.hands.stopping && self.state.paused.is_none()
+    }
+
+    /// Had it begun before something that it waits for was wanted again?
+    fn lapsed(&self, i: usize) -> bool {
+        !self.state.ready(i) && self.state.back.is_none() && !self.state.aborting
     }
 
     fn unknowns(&mut self) {
@@ -174,7 +180,9 @@ impl Turn<'_> {
     fn unknown_apply(&mut self, i: usize, step: &Step, answer: Option<Answer>, closed: bool, died: bool, why: &str) {
         let id = &step.id;
         match (step.effect, answer) {
-            (Effect::Read, _) if self.forward_bound() => self.begin(i, Command::Start(i)),
+            (Effect::Read, _) if self.forward_bound(i) => self.begin(i, Command::Start(i)),
+            // What it waits for is wanted again: it begins when that is done.
+            (Effect::Read, _) if self.lapsed(i) => {}
             (Effect::Read, _) => self.failed(i, Doing::Apply, "it was cut off, and it changes nothing"),
             (Effect::Once, _) if planted("repeat-once") => self.begin(i, Command::Start(i)),
             (_, None | Some(Answer::Running | Answer::There)) => self.look(i),
@@ -189,9 +197,9 @@ impl Turn<'_> {
                 let not_there = found == Answer::NotThere || effect == Effect::Idempotent;
                 if !closed {
                     self.look(i);
-                } else if not_there && died && self.forward_bound() {
+                } else if not_there && died && self.forward_bound(i) {
                     self.begin(i, Command::Start(i));
-                } else if not_there && !(died && self.hands.stopping) {
+                } else if not_there && !(died && (self.hands.stopping || self.lapsed(i))) {
                     let what = if found == Answer::NotThere { "it did not happen" } else { "whether it happened cannot be told" };
                     self.failed(i, Doing::Apply, &format!("{why}; {what}"));
                 } else if !not_there {
@@ -279,7 +287,7 @@ impl Turn<'_> {
             if self.taken.contains(&i) || self.state.steps[i].in_flight() || matches!(self.state.steps[i].life, Life::Stuck { .. }) {
                 continue;
             }
-            if self.hands.stopping {
+            if self.hands.stopping || self.state.paused.is_some() {
                 continue;
             }
             match rollback::by_hand(self.state, i) {
@@ -311,6 +319,7 @@ impl Turn<'_> {
                 && !self.taken.contains(&i)
             {
                 match self.after_failure(i, reason, *unreachable, *at) {
+                    After::Again if !state.ready(i) => {}
                     After::Again => drop(first.insert(urgency(graph, i))),
                     After::Later(due) => later = later.into_iter().chain([due]).min(),
                     After::Pause => pausing = true,
@@ -421,6 +430,7 @@ impl Turn<'_> {
         match step.call.uses.as_str() {
             "approval" => self.approval(i, step, life),
             "manual" => self.ask(i, About::Manual, text(&step.call.with, &["text", "do", "ask"])),
+            _ if life.again && step.effect == Effect::Verifiable && life.surveyed != Some(Answer::NotThere) => self.again(i, life),
             _ => {
                 let fresh = life.ready_at.is_none() && matches!(life.life, Life::Waiting);
                 let count = self.out.commands.len();
@@ -432,9 +442,28 @@ impl Turn<'_> {
         }
     }
 
+    /// A step that was done and is wanted again, and that may not simply be repeated: only what is gone is begun anew.
+    fn again(&mut self, i: usize, life: &StepState) {
+        match life.surveyed {
+            None => {
+                if self.free(i) {
+                    self.look(i);
+                }
+            }
+            Some(Answer::There) => {
+                let (step, outputs) = (self.state.step(i).id.clone(), life.outputs.clone());
+                self.note(Event::Done { step, doing: Doing::Apply, attempt: 0, outputs, found: true });
+            }
+            Some(_) => {
+                let reason = "it was to be done again, and whether what it did is still there cannot be told; nothing was begun".to_owned();
+                let step = self.state.step(i).id.clone();
+                self.note(Event::Failed { step, doing: Doing::Apply, attempt: 0, reason, unreachable: false });
+            }
+        }
+    }
+
     fn approval(&mut self, i: usize, step: &Step, life: &StepState) {
-        let count = step.call.with.get("count").and_then(Value::as_u64).unwrap_or(1) as usize;
-        if life.approvals.len() >= count.max(1) || planted("approve-alone") {
+        if life.approvals.len() >= waiting::count(step) || planted("approve-alone") {
             let outputs =
                 Map::from_iter([("approved_by".to_owned(), life.approvals.iter().map(|(w, _)| Value::String(w.clone())).collect())]);
             return self.note(Event::Done { step: step.id.clone(), doing: Doing::Apply, attempt: 0, outputs, found: false });
@@ -449,7 +478,12 @@ impl Turn<'_> {
         if life.ready_at.is_none() {
             self.note(Event::Ready { step: step.id.clone() });
         }
-        self.ask(i, About::Approval, text(&step.call.with, &["ask"]));
+        let mut question = text(&step.call.with, &["ask"]);
+        if let Some(pause) = life.lapsed {
+            let pause = duration_text(pause / 1000 * 1000);
+            question.push_str(&format!(" (Asked again: the run stood still for {pause} after it was answered.)"));
+        }
+        self.ask(i, About::Approval, question);
     }
 
     fn condition(&self, step: &Step) -> Condition {

@@ -93,7 +93,10 @@ fn not_shown(state: &State, own: &[usize]) -> Option<String> {
     for &i in own {
         let (step, life) = (state.step(i), &state.steps[i]);
         match &life.life {
-            Life::Skipped { reason, .. } if step.phase == Phase::Verify => return Some(format!("`{}` was skipped: {reason}", step.id)),
+            // What a person leaves out, or what failed, no later look makes whole.
+            Life::Skipped { reason, flaw } if *flaw || step.phase == Phase::Verify => {
+                return Some(format!("`{}` was skipped: {reason}", step.id));
+            }
             Life::Done if life.by_person => return Some(format!("`{}` was said to be done by hand", step.id)),
             Life::Done => verified |= step.phase == Phase::Verify || step.check.is_some(),
             _ => {}

@@ -9,6 +9,7 @@ pub mod dry;
 pub mod lists;
 pub mod machine;
 pub mod measure;
+pub mod meaning;
 pub mod offline;
 pub mod patience;
 pub mod planted;

@@ -1,5 +1,5 @@
-//! A run that never happened: the machine's own decisions, with every step taking what the plan expects and ending
-//! well, or as it was told to. It touches nothing, and it knows no outcome that nobody named.
+//! A run that never happened, or how one would go on: the machine's own decisions, with every step taking what the plan
+//! expects and ending well, or as it was told to. It touches nothing, and it knows no outcome that nobody named.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,11 @@ use serde_json::{Map, Value};
 
 use super::machine::{self, Command, Hands, Idle};
 use super::start::Start;
-use super::state::State;
+use super::state::{Life, State, StepState};
+use super::{waiting, words};
 use crate::analysis::Checked;
 use crate::journal::{About, Answer, Doing, End, Entry, Event, Word};
-use crate::model::Step;
+use crate::model::{Id, Step};
 
 /// Events after which a simulation is given up: more than any plan within the limits makes.
 const MOST_EVENTS: u64 = 2_000_000;
@@ -38,6 +39,8 @@ pub struct Rehearsed {
     pub end: Option<End>,
     /// Why nothing moved any more, if it waits.
     pub idle: Option<Idle>,
+    /// Assets that came back on the way: how long after the damage, and `shown` or why not.
+    pub back: BTreeMap<Id, (u64, String)>,
 }
 
 /// Lets a plan run against nothing. The error is a mistake of this program: the machine went in a circle.
@@ -47,21 +50,34 @@ pub fn rehearse(checked: &Checked, faults: &Faults) -> Result<Rehearsed, String>
     let before = std::time::Duration::from_millis(scenario.detect_ms + scenario.decide_ms);
     let first = Start { incident_start: start - before, incident_assumed: true, ..Start::default() }.of(checked);
     let state = State::of("dry-run", &[Entry { seq: 1, at: start, event: first }]).map_err(|e| e.to_string())?;
-    let parallel = checked.compiled().parallel.max(1) as usize;
-    let mut world = Nothing {
-        state,
-        faults,
-        start,
-        now: start,
-        hands: Hands { parallel, ..Hands::default() },
-        due: BTreeMap::new(),
-        told: BTreeSet::new(),
-        spans: BTreeMap::new(),
-    };
-    let idle = world.run()?;
-    let took_ms = world.ms(world.now);
-    let end = world.state.finished;
-    Ok(Rehearsed { state: world.state, spans: world.spans, took_ms, end, idle })
+    Nothing::at(state, faults, start).ended()
+}
+
+/// Lets a run go on from where it stands, as if somebody drove it from now on. What is in flight ends well when the plan
+/// expects it; nobody answers a question that stands already, and nobody can tell what became of what is unknown.
+pub fn go_on(state: &State, now: Timestamp) -> Result<Rehearsed, String> {
+    let faults = Faults::default();
+    let mut world = Nothing::at(state.clone(), &faults, now);
+    let taken = Event::LeaseTaken { fence: 0, holder: state.driver.clone(), from: None };
+    if state.finished.is_none() && !state.driven() {
+        world.append(taken)?;
+    }
+    for i in 0..world.state.steps.len() {
+        let life = &world.state.steps[i];
+        match life.life {
+            Life::Running { doing, since } => {
+                let attempt = if doing == Doing::Apply { life.attempts } else { life.undo_attempts };
+                let (step, outputs) = (world.state.step(i).id.clone(), world.outputs(i));
+                let at = now.max(since + std::time::Duration::from_millis(world.state.step(i).takes_ms));
+                world.hands.busy.insert(i);
+                world.due.entry((at, i as u64)).or_default().push((i, Event::Done { step, doing, attempt, outputs, found: false }));
+            }
+            Life::Unknown { .. } => drop(world.hands.busy.insert(i)),
+            _ if life.asked.is_some() => drop(world.told.insert(i)),
+            _ => {}
+        }
+    }
+    world.ended()
 }
 
 /// A world in which only time passes.
@@ -76,9 +92,32 @@ struct Nothing<'a> {
     /// Steps whose person is already on it.
     told: BTreeSet<usize>,
     spans: BTreeMap<usize, (u64, Option<u64>)>,
+    back: BTreeMap<Id, (u64, String)>,
 }
 
-impl Nothing<'_> {
+impl<'a> Nothing<'a> {
+    fn at(state: State, faults: &'a Faults, now: Timestamp) -> Nothing<'a> {
+        let parallel = state.plan().parallel.max(1) as usize;
+        Nothing {
+            state,
+            faults,
+            start: now,
+            now,
+            hands: Hands { parallel, ..Hands::default() },
+            due: BTreeMap::new(),
+            told: BTreeSet::new(),
+            spans: BTreeMap::new(),
+            back: BTreeMap::new(),
+        }
+    }
+
+    fn ended(mut self) -> Result<Rehearsed, String> {
+        let idle = self.run()?;
+        let took_ms = self.ms(self.now);
+        let end = self.state.finished;
+        Ok(Rehearsed { state: self.state, spans: self.spans, took_ms, end, idle, back: self.back })
+    }
+
     fn run(&mut self) -> Result<Option<Idle>, String> {
         loop {
             if self.state.seq > MOST_EVENTS {
@@ -130,13 +169,14 @@ impl Nothing<'_> {
                 reason: "as --fail says".to_owned(),
                 digest: self.state.checked.digest().to_owned(),
             }],
-            About::Approval => approvers(step)
+            About::Approval => approvers(step, &self.state.steps[i])
                 .into_iter()
                 .map(|who| Event::Approved {
                     step: id.clone(),
                     who,
                     comment: String::new(),
                     digest: self.state.checked.digest().to_owned(),
+                    break_glass: false,
                 })
                 .collect(),
             About::Manual => {
@@ -220,6 +260,9 @@ impl Nothing<'_> {
             Event::Word { word: Word::Resolve { .. }, step, .. } => step.clone(),
             _ => None,
         };
+        if let Event::Objective { asset, recovery_ms, shown, .. } = &event {
+            self.back.insert(asset.clone(), (*recovery_ms, shown.clone()));
+        }
         let entry = Entry { seq: self.state.seq + 1, at: self.now, event };
         self.state.fold(&entry).map_err(|e| e.to_string())?;
         if let Some(i) = ended.and_then(|id| self.state.find(&id)) {
@@ -234,11 +277,11 @@ impl Nothing<'_> {
     }
 }
 
-fn approvers(step: &Step) -> Vec<String> {
-    let names = step.call.with.get("from").and_then(Value::as_array).into_iter().flatten();
-    let names: Vec<String> = names.filter_map(Value::as_str).map(str::to_owned).collect();
-    let count = step.call.with.get("count").and_then(Value::as_u64).unwrap_or(1).max(1) as usize;
-    (0..count).map(|n| names.get(n).cloned().unwrap_or_else(|| format!("person {}", n + 1))).collect()
+/// Those whose approval is still wanted: as many as count.
+fn approvers(step: &Step, life: &StepState) -> Vec<String> {
+    let names = waiting::approvers(step).filter(|name| !words::has_approved(life, name)).map(str::to_owned);
+    let count = waiting::count(step).saturating_sub(life.approvals.len());
+    names.chain((1..).map(|n| format!("person-{n}"))).take(count).collect()
 }
 
 /// A value that a matcher fits, as far as one can be named.

@@ -45,7 +45,7 @@ pub fn in_effect(state: &State, i: usize) -> bool {
     match life.life {
         Life::Done | Life::Stuck { .. } | Life::Unknown { .. } | Life::Running { .. } => true,
         Life::Failed { .. } | Life::Skipped { .. } | Life::Waiting => {
-            life.attempts > 0 && life.surveyed != Some(Answer::NotThere) && !planted("forget-failed")
+            life.touched() && life.surveyed != Some(Answer::NotThere) && !planted("forget-failed")
         }
         Life::Undone => false,
     }
@@ -105,7 +105,7 @@ fn may_begin(state: &State, undo: &[usize], i: usize) -> bool {
 }
 
 /// A node and all that can be reached from it.
-fn reach(edges: &[Vec<u32>], from: usize) -> BTreeSet<usize> {
+pub fn reach(edges: &[Vec<u32>], from: usize) -> BTreeSet<usize> {
     let mut seen = BTreeSet::from([from]);
     let mut open = vec![from];
     while let Some(node) = open.pop() {

@@ -8,7 +8,12 @@
 //!    │                 │   └─unknown─▶ unknown ─done/failed─▶  │       └─failed─▶ stuck ──retry──▶ done
 //!    │                 └─failed─▶ failed ──intent (again)──▶ running   └─unknown─▶ unknown (undo)
 //!    └─skipped / done (a person, an approval) / failed (before an attempt)
+//!
+//! done, failed, skipped ──retry --downstream──▶ waiting (again)      an approval, done ──lapsed──▶ waiting
 //! ```
+//!
+//! What waits again takes its pass back: nothing that stands on it begins before it is done once more. An approval
+//! lapses when the run stood still for longer than its `valid` after it was given.
 //!
 //! An event that has no place in this table is an error: it means that two programs disagree about a run, and
 //! nothing is driven on a disagreement. An operator's word that has no place (it raced with the step) does nothing.
@@ -21,7 +26,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::lists::{Index, Lists};
-use super::measure;
+use super::machine::retryable;
+use super::planted::planted;
+use super::{measure, rollback, waiting};
 use crate::analysis::Checked;
 use crate::graph::schedule::urgency;
 use crate::journal::{About, Answer, Doing, End, Entry, Event, Word};
@@ -110,6 +117,10 @@ pub struct StepState {
     pub by_person: bool,
     /// A person said that its condition does not matter.
     pub forced: bool,
+    /// It was done, and a person wants it done again.
+    pub again: bool,
+    /// Approvals were given, and a pause of so many milliseconds outlived them.
+    pub lapsed: Option<u64>,
     /// When it became ready.
     pub ready_at: Option<Timestamp>,
     /// A rollback looked at a failed attempt: what it found.
@@ -135,6 +146,8 @@ impl StepState {
             done_at: None,
             by_person: false,
             forced: false,
+            again: false,
+            lapsed: None,
             ready_at: None,
             surveyed: None,
             begun_by: String::new(),
@@ -152,6 +165,11 @@ impl StepState {
     /// True while an attempt is under way or may still land: the step keeps its locks.
     pub fn in_flight(&self) -> bool {
         matches!(self.life, Life::Running { .. } | Life::Unknown { .. })
+    }
+
+    /// True if something of it may have had an effect, whoever did it.
+    pub fn touched(&self) -> bool {
+        self.attempts > 0 || self.again
     }
 
     /// True if nothing more of the step can happen by itself.
@@ -193,6 +211,8 @@ pub struct State {
     pub incident_assumed: bool,
     /// Who drives, or did last: `user@host pid N`.
     pub driver: String,
+    /// Who started it: `user@host`.
+    pub starter: String,
     /// Number of the last event folded.
     pub seq: u64,
     /// When a driver last wrote, by its time.
@@ -216,6 +236,9 @@ pub struct State {
     names: HashMap<String, usize>,
     missing: Vec<u32>,
     passed: Vec<bool>,
+    driven: bool,
+    /// Since when nothing new may start; none: it goes on.
+    stood_since: Option<Timestamp>,
     /// For each asset, how many of the steps that bring it back are not settled.
     open: BTreeMap<String, usize>,
 }
@@ -282,6 +305,9 @@ impl State {
             incident_start,
             incident_assumed,
             driver: String::new(),
+            starter: String::new(),
+            driven: false,
+            stood_since: None,
             seq: 0,
             written_at: started_at,
             steps: vec![StepState::new(); steps.len()],
@@ -328,6 +354,11 @@ impl State {
             Life::Unknown { doing, open_until: Some(until), .. } => Some((i, doing, self.steps[i].attempt(doing), until)),
             _ => None,
         })
+    }
+
+    /// True if somebody has the run, as far as its events tell.
+    pub fn driven(&self) -> bool {
+        self.driven
     }
 
     /// True if everything that a step waits for is done or passed over.
@@ -381,6 +412,31 @@ impl State {
         }
     }
 
+    /// Takes back that a node counts: what waits for it waits again, and so does what waits for that.
+    fn unpass(&mut self, node: usize) {
+        let checked = Arc::clone(&self.checked);
+        let mut open = vec![node];
+        while let Some(node) = open.pop() {
+            if !std::mem::replace(&mut self.passed[node], false) {
+                continue;
+            }
+            for &next in &checked.graph().after[node] {
+                let next = next as usize;
+                self.missing[next] += 1;
+                if next < self.steps.len() {
+                    self.sort(next, self.steps[next].settled());
+                }
+                open.push(next);
+            }
+        }
+    }
+
+    /// Steps that wait for a step, directly or through others.
+    pub fn downstream(&self, i: usize) -> Vec<usize> {
+        let reached = rollback::reach(&self.checked.graph().after, i);
+        reached.into_iter().filter(|&j| j != i && j < self.steps.len()).collect()
+    }
+
     /// Puts a step into the lists where it belongs now, and its assets where they are due.
     fn sort(&mut self, i: usize, was_settled: bool) {
         let checked = Arc::clone(&self.checked);
@@ -416,12 +472,23 @@ impl State {
         }
         self.seq = entry.seq;
         // A person speaks by the clock of their own machine: what they say follows what had happened by then.
-        let at = entry.at.max(self.written_at);
+        let was = self.written_at;
+        let at = entry.at.max(was);
         if !spoken(&entry.event) {
             self.written_at = at;
         }
+        self.happen(entry, at)?;
+        self.stand(entry, at, was);
+        Ok(())
+    }
+
+    fn happen(&mut self, entry: &Entry, at: Timestamp) -> Result<(), Illegal> {
         match &entry.event {
-            Event::RunStarted { .. } | Event::LeaseGiven { .. } => Ok(()),
+            Event::RunStarted { operator, .. } => {
+                self.starter.clone_from(operator);
+                Ok(())
+            }
+            Event::LeaseGiven { .. } => Ok(()),
             Event::LeaseBroken { .. } | Event::HandedOver { .. } | Event::Imported { .. } => Ok(()),
             Event::LeaseTaken { holder, .. } => {
                 self.driver.clone_from(holder);
@@ -472,7 +539,7 @@ impl State {
             Event::Approved { step, who, digest, .. } => {
                 let fits = digest == self.checked.digest();
                 self.change(step, at, "an approval", |s| {
-                    if fits && matches!(s.life, Life::Waiting) && s.approvals.iter().all(|(w, _)| w != who) {
+                    if fits && matches!(s.life, Life::Waiting) && s.approvals.iter().all(|(w, _)| contact_of(w) != contact_of(who)) {
                         s.approvals.push((who.clone(), at));
                     }
                     true
@@ -497,6 +564,97 @@ impl State {
                 self.finished = Some(*how);
                 Ok(())
             }
+        }
+    }
+
+    /// Whether the run goes on, and what a pause that ends here has outlived. It stands while a person paused it, a
+    /// failure waits for a person, or nobody drives it; whoever went away without a word was last there when they last wrote.
+    fn stand(&mut self, entry: &Entry, at: Timestamp, was: Timestamp) {
+        match &entry.event {
+            Event::LeaseTaken { .. } => {
+                if self.driven {
+                    self.stood_since.get_or_insert(was);
+                }
+                self.driven = true;
+            }
+            Event::LeaseGiven { .. } | Event::LeaseBroken { .. } | Event::HandedOver { .. } => self.driven = false,
+            _ => {}
+        }
+        let failed = |&i: &usize| !retryable(self.step(i), &self.steps[i]);
+        if !self.driven || self.paused.is_some() || self.lists.failed.iter().any(failed) {
+            self.stood_since.get_or_insert(at);
+        } else if let Some(since) = self.stood_since.take() {
+            self.lapse(since, at);
+        }
+    }
+
+    /// Approvals that a pause has outlived are wanted again, where something still stands on them.
+    fn lapse(&mut self, since: Timestamp, until: Timestamp) {
+        if planted("approve-for-ever") || self.back.is_some() || self.aborting || self.finished.is_some() {
+            return;
+        }
+        for i in 0..self.steps.len() {
+            if self.steps[i].approvals.is_empty() {
+                continue;
+            }
+            let valid = waiting::valid_ms(self.step(i));
+            let lasted = |given: Timestamp| u64::try_from(until.duration_since(given.max(since)).as_millis()).unwrap_or(0);
+            let longest = self.steps[i].approvals.iter().map(|(_, given)| lasted(*given)).max().unwrap_or(0);
+            if longest <= valid {
+                continue;
+            }
+            let open = |j: &usize| matches!(self.steps[*j].life, Life::Waiting | Life::Failed { .. });
+            match self.steps[i].life {
+                Life::Waiting => {}
+                Life::Done if self.downstream(i).iter().any(open) => {}
+                _ => continue,
+            }
+            let settled = self.steps[i].settled();
+            let step = &mut self.steps[i];
+            step.approvals.retain(|(_, given)| lasted(*given) <= valid);
+            step.lapsed = Some(longest);
+            step.since = Some(until);
+            step.wait_again();
+            self.sort(i, settled);
+            self.unpass(i);
+        }
+    }
+
+    /// Steps that are to be done again, with all that stands on them.
+    fn redo(&mut self, again: &[String], at: Timestamp) {
+        let all: Vec<usize> = again.iter().filter_map(|id| self.find(id)).collect();
+        for &i in &all {
+            let settled = self.steps[i].settled();
+            let step = &mut self.steps[i];
+            match step.life {
+                Life::Done => step.again = true,
+                Life::Failed { .. } | Life::Skipped { .. } => {}
+                _ => continue,
+            }
+            step.wait_again();
+            step.approvals.clear();
+            step.lapsed = None;
+            step.surveyed = None;
+            step.by_person = false;
+            step.tries = 0;
+            step.since = Some(at);
+            for asset in self.step(i).assets.clone() {
+                self.gone(&asset);
+            }
+            self.sort(i, settled);
+            self.unpass(i);
+        }
+    }
+
+    /// An asset is not back any more, nor is what stands on it.
+    fn gone(&mut self, asset: &str) {
+        let index = Arc::clone(&self.index);
+        let mut open = vec![asset];
+        while let Some(asset) = open.pop() {
+            if self.recovered.remove(asset).is_some() {
+                open.extend(index.above.get(asset).into_iter().flatten().map(String::as_str));
+            }
+            self.due(asset);
         }
     }
 
@@ -533,6 +691,7 @@ impl State {
                 self.back = Some(Back { to: to.as_deref().and_then(|t| self.find(t)) });
             }
             (Word::Retry, Some(i)) => self.steps[i].again(),
+            (Word::RetryDownstream { again }, _) => self.redo(again, at),
             (Word::Skip, Some(i)) => {
                 let step = &mut self.steps[i];
                 if matches!(step.life, Life::Waiting | Life::Failed { .. }) {
@@ -577,7 +736,7 @@ impl StepState {
                 let from = match &self.life {
                     Life::Done | Life::Failed { .. } | Life::Stuck { .. } => true,
                     // It failed, and the plan or a person went on without it, or was about to try again.
-                    Life::Skipped { .. } | Life::Waiting => self.attempts > 0,
+                    Life::Skipped { .. } | Life::Waiting => self.touched(),
                     Life::Unknown { doing, .. } => *doing == Doing::Undo,
                     _ => false,
                 };
@@ -594,6 +753,7 @@ impl StepState {
                 self.before.get_or_insert_with(|| before.clone());
                 self.effect_seq.get_or_insert(seq);
                 self.started_at.get_or_insert(at);
+                self.surveyed = None;
             }
             Doing::Undo => self.undo_attempts = attempt,
         }
@@ -650,10 +810,18 @@ impl StepState {
             }
             Life::Failed { .. } | Life::Skipped { .. } | Life::Waiting => {
                 self.surveyed = Some(found);
-                self.attempts > 0
+                self.touched()
             }
             _ => false,
         }
+    }
+
+    /// Back to where it had not begun; what it did stays known.
+    fn wait_again(&mut self) {
+        self.life = Life::Waiting;
+        self.asked = None;
+        self.ready_at = None;
+        self.done_at = None;
     }
 
     fn again(&mut self) {
@@ -662,6 +830,8 @@ impl StepState {
                 self.life = Life::Waiting;
                 self.tries = 0;
                 self.approvals.clear();
+                // Whoever says so after a look that could not tell, knows.
+                self.again &= self.attempts == 0;
             }
             Life::Stuck { .. } => self.life = Life::Done,
             Life::Waiting if matches!(self.asked, Some((About::When, _))) => self.forced = true,
@@ -688,4 +858,9 @@ impl StepState {
         }
         self.asked = None;
     }
+}
+
+/// Whose name an approval bears: the contact, or whoever typed it.
+pub fn contact_of(who: &str) -> &str {
+    who.split(' ').next().unwrap_or(who)
 }

@@ -119,7 +119,8 @@ fn note(state: &State, contact: Id, of: &[(Waiting, Option<Id>)], now: Timestamp
     let mut waits = Vec::new();
     for (waiting, _) in of.iter().take(MOST) {
         let step = &state.step(waiting.step).id;
-        let commands = words::choices_of(state, waiting.step, Some(&contact));
+        let choices = words::choices_of(state, waiting.step, Some(&contact));
+        let commands: Vec<String> = choices.into_iter().map(|choice| choice.command).collect();
         let waited = duration_text(since_ms(waiting.since, now) / 1000 * 1000);
         text.push_str(&format!("\n{step}, for {waited}, since {}: {}\n", waiting.since, waiting.question));
         commands.iter().for_each(|command| text.push_str(&format!("  {command}\n")));

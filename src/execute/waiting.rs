@@ -6,6 +6,8 @@ use serde_json::Value;
 use super::machine::retryable;
 use super::state::{Life, State, StepState};
 use super::words;
+use crate::actions::units;
+use crate::journal::About;
 use crate::model::{Id, Step};
 
 /// A step that does not move until a person speaks.
@@ -36,6 +38,8 @@ pub fn waiting(state: &State, i: usize) -> Option<Waiting> {
     let question = match (&life.life, &life.asked) {
         // What has not begun never will, once the run was turned round.
         (Life::Waiting, _) if back => return None,
+        // Enough have said yes: whoever drives goes on.
+        (Life::Waiting, Some((About::Approval, _))) if life.approvals.len() >= count(step) => return None,
         (_, Some((_, question))) => question.clone(),
         (Life::Failed { reason, .. }, None) if !back && !retryable(step, life) => reason.clone(),
         (Life::Stuck { reason }, None) => reason.clone(),
@@ -55,6 +59,17 @@ fn contacts(state: &State, step: &Step, life: &StepState) -> Vec<Id> {
 pub fn approvers(step: &Step) -> impl Iterator<Item = &str> {
     let from = step.call.with.get("from").filter(|_| step.call.uses == "approval").and_then(Value::as_array);
     from.into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// How many people must approve.
+pub fn count(step: &Step) -> usize {
+    step.call.with.get("count").and_then(Value::as_u64).unwrap_or(1).max(1) as usize
+}
+
+/// How long an approval holds over a pause, in milliseconds: an hour unless it says otherwise.
+pub fn valid_ms(step: &Step) -> u64 {
+    let said = step.call.with.get("valid").and_then(Value::as_str).and_then(|text| units::duration_ms(text).ok());
+    said.unwrap_or(60 * 60 * 1000)
 }
 
 /// The step that sets the end of a run and how long it is until then, as far as the plan's estimates go: of what has

@@ -206,6 +206,9 @@ pub enum Event {
         comment: String,
         /// Digest of the plan that was shown.
         digest: String,
+        /// It counts although a rule forbids it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        break_glass: bool,
     },
     /// An approval was refused.
     Declined {
@@ -295,6 +298,11 @@ pub enum Word {
     Resume,
     /// Try a failed step again.
     Retry,
+    /// Do a step again, and everything after it that was done.
+    RetryDownstream {
+        /// All of them, as they stood when it was said.
+        again: Vec<String>,
+    },
     /// Go on without a step.
     Skip,
     /// Say what became of an unknown attempt, or that a manual step is done.

@@ -37,6 +37,35 @@ pub struct Plan {
     pub contacts: BTreeMap<Id, Contact>,
     /// What must be recovered.
     pub assets: BTreeMap<Id, Asset>,
+    /// What the plan allows those who run it.
+    #[serde(default, skip_serializing_if = "Policy::is_default")]
+    pub policy: Policy,
+}
+
+/// What a plan allows those who run it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Whether somebody may approve in a run that they started.
+    pub approval_by_starter: Permission,
+}
+
+impl Policy {
+    fn is_default(&self) -> bool {
+        *self == Policy::default()
+    }
+}
+
+/// What is done about something that a policy is about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Permission {
+    /// It is refused.
+    Deny,
+    /// It is said.
+    #[default]
+    Warn,
+    /// Nothing.
+    Allow,
 }
 
 /// A parameter: its declaration and its value in this compilation.

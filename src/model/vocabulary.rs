@@ -39,8 +39,16 @@ pub const PLAN: &[Field] = &[
     may("assets", Type::ById(&Type::Record(ASSET)), "What must be recovered."),
     must("scenarios", Type::ById(&Type::Record(SCENARIO)), "What may happen, and the way back."),
     later("drills", "How often each scenario is rehearsed, and what differs then."),
-    later("policy", "Levels of rules for this plan."),
+    may("policy", Type::Record(POLICY), "What the plan allows those who run it."),
 ];
+
+/// What a plan allows.
+pub const POLICY: &[Field] = &[or(
+    "approval_by_starter",
+    Type::Word(&["deny", "warn", "allow"]),
+    "warn",
+    "Whether somebody may approve in a run that they started: `deny` refuses it, `warn` says so in the record.",
+)];
 
 /// A parameter.
 pub const PARAM: &[Field] = &[

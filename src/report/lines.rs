@@ -63,6 +63,7 @@ pub fn word_of(word: &Word) -> &'static str {
         Word::Pause => "pause",
         Word::Resume => "resume",
         Word::Retry => "retry",
+        Word::RetryDownstream { .. } => "retry --downstream",
         Word::Skip => "skip",
         Word::Resolve { done: true, .. } => "resolve as done",
         Word::Resolve { done: false, .. } => "resolve as not done",

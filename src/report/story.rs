@@ -217,7 +217,7 @@ impl Story {
                     l.detail = if *found { "found done".to_owned() } else { outline(outputs) };
                 });
                 if *doing == Doing::Undo {
-                    self.gone(step);
+                    self.gone(step, "was taken back since");
                 }
             }
             Event::Failed { step, doing, reason, .. } => self.line(step, |l| {
@@ -268,9 +268,10 @@ impl Story {
         match (word, step) {
             (Word::Pause, _) => self.paused = Some(format!("{who}: {reason}")),
             (Word::Resume | Word::Rollback { .. }, _) => self.paused = None,
-            (Word::Retry, Some(step)) => self.line(step, |l| {
-                l.status = Status::Waiting;
-                l.detail.clear();
+            (Word::Retry, Some(step)) => self.line(step, Line::anew),
+            (Word::RetryDownstream { again }, _) => again.iter().for_each(|step| {
+                self.line(step, Line::anew);
+                self.gone(step, "is done again");
             }),
             (Word::Skip, Some(step)) => self.line(step, |l| {
                 l.end(Status::Skipped, at);
@@ -284,12 +285,12 @@ impl Story {
         }
     }
 
-    /// An asset of which a step was taken back is not back any more.
-    fn gone(&mut self, step: &str) {
+    /// An asset of which a step was taken back, or is done again, is not back any more.
+    fn gone(&mut self, step: &str, why: &str) {
         let Some(&i) = self.index.get(step) else { return };
         for asset in &self.assets[i] {
             if let Some(reached) = self.objectives.get_mut(asset) {
-                reached.shown = format!("`{step}` was taken back since");
+                reached.shown = format!("`{step}` {why}");
             }
         }
     }
@@ -316,6 +317,11 @@ impl Story {
 }
 
 impl Line {
+    fn anew(&mut self) {
+        self.status = Status::Waiting;
+        self.detail.clear();
+    }
+
     fn end(&mut self, status: Status, at: Timestamp) {
         if matches!(self.status, Status::Running | Status::Undoing) {
             self.took_ms = self.since.map(|s| u64::try_from(at.duration_since(s).as_millis()).unwrap_or(0));

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::lines::{end_word, time, word_of};
 use super::story::lines_to_one;
 use crate::analysis::Checked;
-use crate::journal::{Doing, Entry, Event, Word};
+use crate::journal::{About, Doing, Entry, Event, Word};
 use crate::render::ticked::{Progress, Runbook, Said, Tick};
 
 /// The runbook of a run up to these events of it; the plan is the one in its first event.
@@ -102,9 +102,13 @@ impl Ticks {
                 self.result(step, "skipped", format!("{}: {}", clock(at), short(reason)), None);
                 self.note(step, |ticks, i| ticks.skipped.insert(i));
             }
-            Event::Asked { step, question, .. } => {
+            Event::Asked { step, about, question } => {
                 self.say(step, "asked", format!("{}: {}", clock(at), short(question)));
                 self.note(step, |ticks, i| {
+                    // One that was given is asked again when a pause outlived it.
+                    if *about == About::Approval {
+                        ticks.steps.entry(i).or_default().done = false;
+                    }
                     ticks.open.entry(i).or_insert("asked");
                 });
             }
@@ -225,6 +229,17 @@ impl Ticks {
                 self.turned = Some("It is being taken back: what is ticked is undone from the last to the first, as each step says.");
             }
             Word::Abort => self.turned = Some("It is being ended as it is: nothing more starts, nothing is taken back."),
+            Word::RetryDownstream { again } => {
+                let text = format!("{} by {who}{}", clock(at), because(reason));
+                for step in again {
+                    self.result(step, "to be done again", text.clone(), None);
+                    self.note(step, |ticks, i| {
+                        ticks.steps.entry(i).or_default().done = false;
+                        ticks.skipped.remove(&i);
+                    });
+                }
+                return;
+            }
             Word::Retry | Word::Skip | Word::Resolve { .. } => {}
         }
         let Some(step) = step else { return };

@@ -242,7 +242,13 @@ impl Play {
                     return None;
                 }
                 let who = if life.approvals.is_empty() { "lead" } else { "second" };
-                Event::Approved { step: id, who: who.into(), comment: String::new(), digest: state.checked.digest().into() }
+                Event::Approved {
+                    step: id,
+                    who: who.into(),
+                    comment: String::new(),
+                    digest: state.checked.digest().into(),
+                    break_glass: false,
+                }
             }
             (_, Some(About::Manual)) => resolve(true, Map::from_iter([("answer".to_owned(), json!("fine"))])),
             (Life::Unknown { doing, .. }, Some(_)) => {

@@ -289,6 +289,9 @@ fn rendered(case: &Case, lab: &Lab, dir: &Path) -> String {
 fn drplan(lab: &Lab, dir: &Path, args: &[String]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_drplan"));
     command.args(args).envs(&**lab).env("DRPLAN_JOURNAL", dir.join("journal.db")).env("NO_COLOR", "1").current_dir(dir);
+    // Two who approve are two people.
+    let person = args.iter().position(|arg| arg == "--as").and_then(|at| args.get(at + 1)).map_or("somebody", String::as_str);
+    command.env("DRPLAN_OPERATOR", format!("{person}@here"));
     command.output().unwrap()
 }
 

@@ -5,8 +5,8 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use drplan::execute::{State, words};
-use drplan::journal::{self, Archive, Entry, Error, Event, Place, RunRow, Store, Word};
+use drplan::execute::State;
+use drplan::journal::{self, Archive, Entry, Error, Event, Place, RunRow, Store};
 use drplan::model::JournalRef;
 use drplan::world::World;
 use drplan::world::real::{self, RealSettings, Smtp};
@@ -125,7 +125,7 @@ impl Desk {
     /// Reads a run and folds it.
     pub async fn read(&self, run: &str) -> Result<Read, Stop> {
         let entries = self.store.read(run, 0).await?;
-        let state = State::of(run, &entries).map_err(|e| Stop::new(Exit::JournalFailed, format!("run {run}: {e}")))?;
+        let state = folded(run, &entries)?;
         Ok(Read { run: run.to_owned(), entries, state })
     }
 
@@ -140,9 +140,7 @@ pub async fn speak(store: &dyn Store, run: &str, check: impl Fn(&State) -> Resul
     // Each turn loses against one append of the driver; a run does not append a hundred times in a row meanwhile.
     for _ in 0..100 {
         let head = store.head(run).await?;
-        let entries = store.read(run, 0).await?;
-        let state = State::of(run, &entries).map_err(|e| Stop::new(Exit::JournalFailed, format!("run {run}: {e}")))?;
-        let event = check(&state)?;
+        let event = check(&state(store, run).await?)?;
         match store.append(run, &head, None, &[(real::now(), event)]).await {
             Ok(_) => return Ok(()),
             Err(Error::Moved) => {}
@@ -152,47 +150,13 @@ pub async fn speak(store: &dyn Store, run: &str, check: impl Fn(&State) -> Resul
     Err(Stop::new(Exit::JournalFailed, "the run goes on too fast to get a word in; try again"))
 }
 
-/// An operator's word as an event, if it is allowed.
-pub fn word(state: &State, word: Word, step: Option<&str>, who: &str, reason: &str, break_glass: bool) -> Result<Event, Stop> {
-    words::allowed(state, real::now(), &word, step, break_glass).map_err(Stop::usage)?;
-    let reason = if break_glass { format!("BREAK GLASS: {reason}") } else { reason.to_owned() };
-    Ok(Event::Word { word, step: step.map(str::to_owned), who: who.to_owned(), reason })
+/// A run as its journal has it now.
+pub async fn state(store: &dyn Store, run: &str) -> Result<State, Stop> {
+    folded(run, &store.read(run, 0).await?)
 }
 
-/// An approval or its refusal as an event. Who speaks is recorded, not proved.
-pub fn approval(state: &State, step: &str, as_contact: Option<&str>, operator: &str, comment: &str, yes: bool) -> Result<Event, Stop> {
-    let i = state.find(step).ok_or_else(|| Stop::usage(words::no_step(state, step)))?;
-    let plan = state.step(i);
-    if plan.call.uses != "approval" {
-        return Err(Stop::usage(format!("`{step}` is not an approval; `drplan status {}` says what can be said to it", state.run)));
-    }
-    let life = &state.steps[i];
-    if life.asked.is_none() {
-        return Err(
-            Stop::usage(format!("`{step}` asks nothing now")).help(format!("`drplan status {}` shows what it waits for", state.run))
-        );
-    }
-    let from: Vec<&str> = plan.call.with.get("from").and_then(|f| f.as_array()).into_iter().flatten().filter_map(|v| v.as_str()).collect();
-    let name = operator.split('@').next().unwrap_or(operator);
-    let who = match as_contact {
-        Some(contact) if from.is_empty() || from.contains(&contact) => format!("{contact} ({operator})"),
-        Some(contact) => return Err(Stop::usage(format!("`{contact}` is not among those who may approve: {}", from.join(", ")))),
-        None if from.is_empty() || from.contains(&name) => operator.to_owned(),
-        None => {
-            return Err(
-                Stop::usage(format!("`{step}` is approved by {}", from.join(" or "))).help(format!("say who you are: --as {}", from[0]))
-            );
-        }
-    };
-    let contact = who.split(' ').next().unwrap_or(&who).to_owned();
-    if yes && life.approvals.iter().any(|(w, _)| w.split(' ').next() == Some(&contact)) {
-        return Err(Stop::usage(format!("{contact} has approved already; another person is needed")));
-    }
-    let (step, digest) = (step.to_owned(), state.checked.digest().to_owned());
-    Ok(match yes {
-        true => Event::Approved { step, who, comment: comment.to_owned(), digest },
-        false => Event::Declined { step, who, reason: comment.to_owned(), digest },
-    })
+fn folded(run: &str, entries: &[Entry]) -> Result<State, Stop> {
+    State::of(run, entries).map_err(|e| Stop::new(Exit::JournalFailed, format!("run {run}: {e}")))
 }
 
 /// Where the journal is: as it was typed or set, else as the plan says, else in the state directory.

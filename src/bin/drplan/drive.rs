@@ -11,12 +11,15 @@ use drplan::actions::units;
 use drplan::execute::driver::{Observer, Options};
 use drplan::execute::machine::Idle;
 use drplan::execute::patience::Silence;
+use drplan::execute::rollback;
 use drplan::execute::telling::Said;
-use drplan::execute::{Driver, Outcome, Patient, Start, State, waiting, words};
-use drplan::journal::{End, Entry, Event, Store, Word};
+use drplan::execute::words::{self, Saying};
+use drplan::execute::{Driver, Outcome, Patient, Start, State, waiting};
+use drplan::journal::{End, Entry, Store, Word};
 use drplan::render::view;
 use drplan::report::story::lines_to_one;
 use drplan::report::{Story, lines};
+use drplan::world::real;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -27,6 +30,7 @@ use crate::live::{Live, Voice};
 use crate::output;
 use crate::page::Page;
 use crate::settings::Settings;
+use crate::spoken::{self, Spoken};
 use crate::watch;
 
 /// What every command that drives takes.
@@ -140,59 +144,52 @@ fn listen(stop: Arc<AtomicU8>, voice: Voice) {
     });
 }
 
-/// What a person types while the run goes on: the words of the command line, without its name and the run's.
+/// What a person types while the run goes on: the words of the command line, or their short forms. Each is shown with what
+/// it would mean; one that turns the run round wants a `yes` besides.
 async fn converse(voice: Voice, store: Arc<dyn Store>, run: String, operator: String) {
     let mut lines = drplan::world::real::typed_lines();
+    let mut turning: Option<Spoken> = None;
     while let Some(line) = lines.recv().await {
         voice.typed(&line);
-        let typed: Vec<&str> = line.split_whitespace().collect();
-        if typed.is_empty() {
-            continue;
-        }
-        let said = desk::speak(&*store, &run, |state| understand(state, &typed, &operator)).await;
-        if let Err(stop) = said {
+        let heard = hear(&voice, &*store, &run, &operator, line.trim(), turning.take()).await;
+        turning = heard.unwrap_or_else(|stop| {
             voice.say(&format!("  {stop}"));
-        }
+            None
+        });
     }
     std::future::pending::<()>().await;
 }
 
-fn understand(state: &State, typed: &[&str], operator: &str) -> Result<Event, Stop> {
-    let typed: &[&str] = if typed[0] == "drplan" { &typed[1..] } else { typed };
-    let rest = |n: usize| typed.get(n..).map(|w| w.join(" ")).unwrap_or_default();
-    // The run's name may be typed as the command line has it, or left out.
-    let named = usize::from(typed.get(1) == Some(&state.run.as_str()));
-    let step = typed.get(1 + named).copied().unwrap_or_default();
-    let words = 2 + named;
-    let event = |word: Word, step: Option<&str>, reason: String| desk::word(state, word, step, operator, &reason, false);
-    match typed.first().copied().unwrap_or_default() {
-        "approve" => {
-            let (contact, comment) = as_contact(typed.get(words..).unwrap_or_default());
-            desk::approval(state, step, contact, operator, &comment, true)
+/// Says what was typed; gives back what still wants a `yes`.
+async fn hear(
+    voice: &Voice,
+    store: &dyn Store,
+    run: &str,
+    operator: &str,
+    line: &str,
+    turning: Option<Spoken>,
+) -> Result<Option<Spoken>, Stop> {
+    let spoken = match turning {
+        Some(spoken) if line == "yes" => spoken,
+        Some(_) if line.is_empty() || line == "no" => {
+            voice.say("  Nothing was said.");
+            return Ok(None);
         }
-        "decline" => {
-            let (contact, comment) = as_contact(typed.get(words..).unwrap_or_default());
-            desk::approval(state, step, contact, operator, &comment, false)
+        _ if line.is_empty() => return Ok(None),
+        _ => {
+            let state = desk::state(store, run).await?;
+            let spoken = spoken::typed(&state, line)?;
+            spoken.event(&state, operator)?;
+            voice.say(&spoken::text(&spoken.meaning(&state)));
+            if matches!(spoken.saying, Saying::Word(Word::Rollback { .. } | Word::Abort)) {
+                voice.say("  Only `yes` does it.");
+                return Ok(Some(spoken));
+            }
+            spoken
         }
-        "retry" => event(Word::Retry, Some(step), rest(words)),
-        "skip" => event(Word::Skip, Some(step), rest(words)),
-        "done" => event(Word::Resolve { done: true, record: Default::default(), accept_late_effect: false }, Some(step), rest(words)),
-        "not-done" => event(Word::Resolve { done: false, record: Default::default(), accept_late_effect: false }, Some(step), rest(words)),
-        "pause" => event(Word::Pause, None, rest(1)),
-        "resume" => event(Word::Resume, None, rest(1)),
-        "abort" => event(Word::Abort, None, rest(1)),
-        "rollback" => event(Word::Rollback { to: None }, None, rest(1)),
-        other => Err(Stop::usage(format!(
-            "`{other}` is not one of: approve, decline, retry, skip, done, not-done STEP; pause, resume, rollback, abort"
-        ))),
-    }
-}
-
-fn as_contact<'a>(words: &[&'a str]) -> (Option<&'a str>, String) {
-    match words {
-        ["--as", contact, rest @ ..] => (Some(contact), rest.join(" ")),
-        rest => (None, rest.join(" ")),
-    }
+    };
+    desk::speak(store, run, |state| spoken.event(state, operator)).await?;
+    Ok(None)
 }
 
 /// Says how it ended and what to type next.
@@ -228,7 +225,7 @@ async fn conclude(desk: &Desk, run: &str, outcome: Outcome, settings: &Settings)
     }
     output::data(&lines::summary(&story))?;
     output::data(&runbook_line(desk, run))?;
-    output::data(&what_next(&read.state))?;
+    output::data(&what_next(&read.state, false))?;
     Ok(exit)
 }
 
@@ -243,25 +240,51 @@ pub fn next(state: &State) -> Vec<String> {
     if state.finished.is_some() {
         return Vec::new();
     }
-    let mut all: Vec<String> = waiting::people(state).iter().flat_map(|w| words::choices(state, w.step)).collect();
-    all.push(format!("drplan resume {}", state.run));
-    all
+    let choices = waiting::people(state).into_iter().flat_map(|w| words::choices(state, w.step));
+    choices.map(|choice| spoken::command(&choice)).chain([spoken::go_on(state)]).collect()
 }
 
+/// For how many steps it is told what each word would mean.
+const TOLD: usize = 3;
+
 /// What a person reads at the end of a driver that did not end its run.
-pub fn what_next(state: &State) -> String {
+pub fn what_next(state: &State, driven: bool) -> String {
     let mut out = String::new();
     if state.finished.is_some() {
         return out;
     }
     out.push_str("\nWhat can be done:\n");
-    for waiting in waiting::people(state) {
-        out.push_str(&format!("  {}: {}\n", state.step(waiting.step).id, lines_to_one(&waiting.question, 300)));
-        for choice in words::choices(state, waiting.step) {
-            out.push_str(&format!("    {choice}\n"));
+    let waits = waiting::people(state);
+    for (n, waiting) in waits.iter().enumerate() {
+        let id = &state.step(waiting.step).id;
+        out.push_str(&output::folded(&format!("{id}: {}", lines_to_one(&waiting.question, 300)), 2, 4));
+        if n < TOLD {
+            out.push_str(&spoken::offered(state, waiting.step));
+        } else {
+            words::choices(state, waiting.step).iter().for_each(|choice| out.push_str(&format!("    {}\n", spoken::command(choice))));
         }
     }
-    out.push_str(&format!("  Then, or if nothing is asked:\n    drplan resume {}\n", state.run));
+    match (&state.paused, &state.back) {
+        (Some(who), _) => out.push_str(&format!("  It is paused by {}. It goes on with:\n", lines_to_one(who, 300))),
+        (None, Some(back)) if rollback::plan_to(state, back.to).refused() => {
+            out.push_str(&format!("  It cannot be taken back as a whole. A part can:\n    {}\n", spoken::command(&words::way_back(state))));
+            out.push_str("  Then:\n");
+        }
+        _ if driven && waits.is_empty() => out.push_str("  Nothing is asked. To stop it before its next step:\n"),
+        _ if driven => out.push_str("  Whoever drives it goes on by themselves. To stop it before its next step:\n"),
+        _ if waits.is_empty() => out.push_str("  Nothing is asked; it goes on with:\n"),
+        _ => out.push_str("  Then:\n"),
+    }
+    match driven && state.paused.is_none() {
+        true => out.push_str(&format!("    {}\n", words::stop(state).command)),
+        false => out.push_str(&format!("    {}\n", spoken::go_on(state))),
+    }
+    let offered = |command: &str| out.contains(command);
+    let turns: Vec<String> = words::turns(state, real::now()).iter().map(spoken::command).filter(|c| !offered(c)).collect();
+    if !turns.is_empty() {
+        out.push_str("  Or, to turn round:\n");
+        turns.iter().for_each(|command| out.push_str(&format!("    {command}\n")));
+    }
     out
 }
 
@@ -274,13 +297,14 @@ pub fn sentence(state: &State, holder: Option<&str>) -> String {
         _ if state.finished.is_some() => format!("Nothing is left to do: the run has ended; `drplan log {run}` tells it."),
         (Some((waiting, choice)), _) => {
             let more = if people.len() > 1 { format!(" ({} more wait)", people.len() - 1) } else { String::new() };
+            let choice = spoken::command(&choice);
             format!("`{}` waits for a person{more}: type `{choice}`, or one of the others below.", state.step(waiting.step).id)
         }
         (None, Some(holder)) if state.paused.is_some() => {
-            format!("It is paused and {holder} drives it: type `resume` there, or `drplan retry` or `skip` what failed.")
+            format!("It is paused, and {holder} drives it: type `{}`.", spoken::go_on(state))
         }
         (None, Some(holder)) => format!("Nothing is asked: {holder} drives it; `drplan watch {run}` shows how it goes on."),
-        (None, None) => format!("Nobody drives it: type `drplan resume {run}`."),
+        (None, None) => format!("Nobody drives it: type `{}`.", spoken::go_on(state)),
     }
 }
 

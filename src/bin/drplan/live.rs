@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use drplan::execute::{State, waiting, words};
+use drplan::execute::{State, waiting};
 use drplan::journal::{Entry, Event};
 use drplan::report::story::lines_to_one;
 use drplan::report::{Story, lines};
@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use crate::board::{self, Earlier};
 use crate::drive;
 use crate::output;
+use crate::spoken;
 
 /// How often the clock is drawn while nothing moves: what a person types stands on the same line.
 const STILL_MS: u64 = 15_000;
@@ -106,9 +107,7 @@ impl Live {
             }
             let place = if self.typed { "here, or in another terminal" } else { "in another terminal" };
             let mut block = format!("\n  ? {}: {}\n    Type {place}:\n", state.step(waiting.step).id, lines_to_one(&waiting.question, 500));
-            for choice in words::choices(state, waiting.step) {
-                block.push_str(&format!("      {choice}\n"));
-            }
+            block.push_str(&spoken::offered(state, waiting.step));
             self.say(&block);
         }
     }

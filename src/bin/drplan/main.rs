@@ -27,6 +27,7 @@ mod resume;
 mod run;
 mod schema;
 mod settings;
+mod spoken;
 mod status;
 mod watch;
 mod words;

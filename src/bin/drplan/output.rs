@@ -24,6 +24,31 @@ pub fn say(text: &str) {
     let _ = written(io::stderr().lock(), text, "standard error");
 }
 
+/// Whether a person can be asked, and answer.
+pub fn asks() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// A line for people, broken at words so that it fits on a screen of 80 columns.
+pub fn folded(line: &str, first: usize, rest: usize) -> String {
+    let mut out = format!("{:first$}", "");
+    let mut column = first;
+    for (n, word) in line.split(' ').enumerate() {
+        let wide = word.chars().count();
+        if n > 0 && column + 1 + wide > 79 {
+            out.push_str(&format!("\n{:rest$}", ""));
+            column = rest;
+        } else if n > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += wide;
+    }
+    out.push('\n');
+    out
+}
+
 /// Writes a file whole, or says which one could not be written.
 pub fn file(path: &Path, text: &str) -> Result<(), Stop> {
     std::fs::write(path, text).map_err(|e| Stop::no_input(format!("cannot write {}: {e}", path.display())))

@@ -1,21 +1,26 @@
 //! `drplan resume`, `rollback`, `abort`: commands that drive a run which exists.
 
 use clap::Args as ClapArgs;
-use drplan::execute::words;
+use drplan::execute::words::Saying;
 use drplan::journal::{Error, Word};
-use drplan::world::real;
 
 use crate::desk::{self, Desk, Read};
 use crate::drive::{self, Driving};
 use crate::exit::{Ended, Exit, Stop};
 use crate::output;
 use crate::settings::Settings;
+use crate::spoken::{self, Spoken};
+use crate::words::Why;
 
 /// Go on with a run: on any machine that reaches its journal; no plan file is needed
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     /// The run; may be left out where exactly one is unfinished.
     run: Option<String>,
+
+    /// Why; goes into the journal where the run was paused.
+    #[arg(long, default_value = "resumed")]
+    reason: String,
 
     #[command(flatten)]
     driving: Driving,
@@ -31,9 +36,8 @@ pub struct Rollback {
     #[arg(long, value_name = "STEP")]
     to: Option<String>,
 
-    /// Why; goes into the journal.
-    #[arg(long)]
-    reason: String,
+    #[command(flatten)]
+    why: Why,
 
     #[command(flatten)]
     driving: Driving,
@@ -45,9 +49,8 @@ pub struct Abort {
     /// The run; may be left out where exactly one is unfinished.
     run: Option<String>,
 
-    /// Why; goes into the journal.
-    #[arg(long)]
-    reason: String,
+    #[command(flatten)]
+    why: Why,
 
     #[command(flatten)]
     driving: Driving,
@@ -57,9 +60,17 @@ pub struct Abort {
 pub fn run(args: &Args, settings: &Settings) -> Ended {
     desk::runtime()?.block_on(async {
         let (desk, read) = find(args.run.as_deref(), settings).await?;
+        let resume = Spoken { reason: args.reason.clone(), ..spoken(Word::Resume, None) };
+        if read.state.paused.is_some() {
+            output::say(&spoken::text(&resume.meaning(&read.state)));
+        }
         drive::confirm(&args.driving, &format!("Go on with run {}?", read.run))?;
         if read.state.paused.is_some() {
-            say(&desk, &read.run, Word::Resume, "resumed").await?;
+            desk.speak(&read.run, |state| resume.event(state, &desk.operator)).await?;
+            if let Some(holder) = desk.run(Some(&read.run)).await?.holder {
+                output::say(&resume.said(&read.state, Some(&holder)));
+                return Ok(Exit::Good);
+            }
         }
         drive::drive(&desk, &read.run, &read.state.dir, &args.driving, settings).await
     })
@@ -67,13 +78,33 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
 
 /// Takes back.
 pub fn rollback(args: &Rollback, settings: &Settings) -> Ended {
-    let word = Word::Rollback { to: args.to.clone() };
-    desk::runtime()?.block_on(turn(args.run.as_deref(), word, &args.reason, &args.driving, settings, "Roll back run"))
+    desk::runtime()?.block_on(turn(args.run.as_deref(), &args.spoken(), args.why.show, &args.driving, settings, "Roll back run"))
 }
 
 /// Ends.
 pub fn abort(args: &Abort, settings: &Settings) -> Ended {
-    desk::runtime()?.block_on(turn(args.run.as_deref(), Word::Abort, &args.reason, &args.driving, settings, "End run"))
+    desk::runtime()?.block_on(turn(args.run.as_deref(), &args.spoken(), args.why.show, &args.driving, settings, "End run"))
+}
+
+fn spoken(word: Word, why: Option<&Why>) -> Spoken {
+    match why {
+        Some(why) => Spoken::word(word, None, why, false),
+        None => Spoken { saying: Saying::Word(word), step: None, contact: None, reason: String::new(), break_glass: false },
+    }
+}
+
+impl Rollback {
+    /// What is said by it.
+    pub fn spoken(&self) -> Spoken {
+        spoken(Word::Rollback { to: self.to.clone() }, Some(&self.why))
+    }
+}
+
+impl Abort {
+    /// What is said by it.
+    pub fn spoken(&self) -> Spoken {
+        spoken(Word::Abort, Some(&self.why))
+    }
 }
 
 async fn find(named: Option<&str>, settings: &Settings) -> Result<(Desk, Read), Stop> {
@@ -90,19 +121,16 @@ async fn find(named: Option<&str>, settings: &Settings) -> Result<(Desk, Read), 
     Ok((desk, read))
 }
 
-async fn say(desk: &Desk, run: &str, word: Word, reason: &str) -> Result<(), Stop> {
-    desk.speak(run, |state| desk::word(state, word.clone(), None, &desk.operator, reason, false)).await
-}
-
 /// Says a word that turns a run round, and drives it if nobody does.
-async fn turn(named: Option<&str>, word: Word, reason: &str, driving: &Driving, settings: &Settings, verb: &str) -> Ended {
+async fn turn(named: Option<&str>, word: &Spoken, show: bool, driving: &Driving, settings: &Settings, verb: &str) -> Ended {
     let (desk, read) = find(named, settings).await?;
-    words::allowed(&read.state, real::now(), &word, None, false).map_err(Stop::usage)?;
-    for line in words::meaning(&read.state, &word, None) {
-        output::say(&format!("{line}\n"));
+    word.event(&read.state, &desk.operator)?;
+    output::say(&spoken::text(&word.meaning(&read.state)));
+    if show {
+        return Ok(Exit::Good);
     }
     drive::confirm(driving, &format!("{verb} {}?", read.run))?;
-    say(&desk, &read.run, word, reason).await?;
+    desk.speak(&read.run, |state| word.event(state, &desk.operator)).await?;
     match desk.run(Some(&read.run)).await?.holder {
         Some(holder) => {
             output::say(&format!("said to {holder}, who drives the run; `drplan status {}` shows what it does\n", read.run));

@@ -1,7 +1,7 @@
 //! `drplan status|runs|log`: what the journal knows of runs. They change nothing.
 
 use clap::Args;
-use drplan::execute::{State, waiting};
+use drplan::execute::State;
 use drplan::journal::{Closed, Event, RunRow};
 use drplan::report::lines;
 use drplan::world::real;
@@ -60,10 +60,7 @@ pub fn status(args: &Status, settings: &Settings) -> Ended {
         }
         if row.closed.is_none() {
             text.push_str(&format!("\n{}\n", drive::sentence(&read.state, row.holder.as_deref())));
-            // Where somebody drives it and nothing is asked, there is nothing to type.
-            if row.holder.is_none() || !waiting::people(&read.state).is_empty() {
-                text.push_str(&drive::what_next(&read.state));
-            }
+            text.push_str(&drive::what_next(&read.state, row.holder.is_some()));
         }
         output::data(&text)?;
         Ok(Exit::Good)

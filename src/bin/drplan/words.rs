@@ -1,24 +1,35 @@
-//! `drplan pause|retry|skip|resolve|approve|decline`: a word to a run, from any terminal. They do not drive: who drives
-//! the run acts within a second, or `drplan resume` does.
+//! `drplan pause|retry|skip|resolve|approve|decline`: a word to a run, from any terminal, shown before it is said. They do
+//! not drive: who drives the run acts within a second, or `drplan resume` does.
 
 use clap::{Args, ValueEnum};
-use drplan::execute::words;
+use drplan::execute::words::Saying;
 use drplan::journal::Word;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::desk::{self, Desk};
 use crate::exit::{Ended, Exit, Stop};
 use crate::output;
 use crate::settings::Settings;
+use crate::spoken::{self, Spoken};
+
+/// Why, or only what it would mean.
+#[derive(Debug, Args)]
+pub struct Why {
+    /// Why; goes into the journal.
+    #[arg(long, required_unless_present = "show")]
+    pub reason: Option<String>,
+    /// Only show what it would mean; nothing is said.
+    #[arg(long)]
+    pub show: bool,
+}
 
 /// Start nothing more; what is in flight ends
 #[derive(Debug, Args)]
 pub struct Pause {
     /// The run; may be left out where exactly one is unfinished.
     run: Option<String>,
-    /// Why; goes into the journal.
-    #[arg(long)]
-    reason: String,
+    #[command(flatten)]
+    why: Why,
 }
 
 /// A step and why.
@@ -29,9 +40,8 @@ pub struct Step {
     run: Option<String>,
     /// The step.
     step: String,
-    /// Why; goes into the journal.
-    #[arg(long)]
-    reason: String,
+    #[command(flatten)]
+    why: Why,
     /// Do it although a rule of the plan forbids it; loud, and in the record.
     #[arg(long)]
     break_glass: bool,
@@ -42,6 +52,9 @@ pub struct Step {
 pub struct Retry {
     #[command(flatten)]
     step: Step,
+    /// And do everything again that stands on it and was done; the step itself may be done too, or skipped.
+    #[arg(long)]
+    downstream: bool,
 }
 
 /// Go on without a step
@@ -76,10 +89,10 @@ pub enum What {
     NotDone,
 }
 
-/// Give an approval
+/// Who answers an approval.
 #[derive(Debug, Args)]
 #[command(allow_missing_positional = true)]
-pub struct Approve {
+pub struct Answering {
     /// The run; may be left out where exactly one is unfinished.
     run: Option<String>,
     /// The step.
@@ -87,96 +100,143 @@ pub struct Approve {
     /// As whom: a contact of the plan. Recorded, not proved.
     #[arg(long = "as", value_name = "CONTACT")]
     contact: Option<String>,
+}
+
+/// Give an approval
+#[derive(Debug, Args)]
+pub struct Approve {
+    #[command(flatten)]
+    who: Answering,
     /// A word for the record.
-    #[arg(long, default_value = "")]
-    reason: String,
+    #[arg(long)]
+    reason: Option<String>,
+    /// Only show what it would mean; nothing is said.
+    #[arg(long)]
+    show: bool,
+    /// Count it although a rule forbids it; loud, and in the record.
+    #[arg(long, requires = "reason")]
+    break_glass: bool,
 }
 
 /// Refuse an approval: the run pauses
 #[derive(Debug, Args)]
-#[command(allow_missing_positional = true)]
 pub struct Decline {
-    /// The run; may be left out where exactly one is unfinished.
-    run: Option<String>,
-    /// The step.
-    step: String,
-    /// As whom: a contact of the plan. Recorded, not proved.
-    #[arg(long = "as", value_name = "CONTACT")]
-    contact: Option<String>,
-    /// Why; goes into the journal.
-    #[arg(long)]
-    reason: String,
+    #[command(flatten)]
+    who: Answering,
+    #[command(flatten)]
+    why: Why,
 }
 
 /// Pauses.
 pub fn pause(args: &Pause, settings: &Settings) -> Ended {
-    said(args.run.as_deref(), None, Word::Pause, &args.reason, false, settings)
+    say(args.run.as_deref(), &args.spoken(), args.why.show, settings)
 }
 
 /// Tries again.
 pub fn retry(args: &Retry, settings: &Settings) -> Ended {
-    step(&args.step, Word::Retry, settings)
+    say(args.step.run.as_deref(), &args.spoken(), args.step.why.show, settings)
 }
 
 /// Goes on without.
 pub fn skip(args: &Skip, settings: &Settings) -> Ended {
-    step(&args.step, Word::Skip, settings)
+    say(args.step.run.as_deref(), &args.spoken(), args.step.why.show, settings)
 }
 
 /// Says what became of it.
 pub fn resolve(args: &Resolve, settings: &Settings) -> Ended {
-    let mut record = Map::new();
-    for pair in &args.record {
-        let (name, value) = pair.split_once('=').ok_or_else(|| Stop::usage(format!("`--record {pair}` is not NAME=VALUE")))?;
-        record.insert(name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned())));
-    }
-    let word = Word::Resolve { done: args.what == What::Done, record, accept_late_effect: args.accept_late_effect };
-    step(&args.step, word, settings)
+    say(args.step.run.as_deref(), &args.spoken()?, args.step.why.show, settings)
 }
 
 /// Approves.
 pub fn approve(args: &Approve, settings: &Settings) -> Ended {
-    answer(args.run.as_deref(), &args.step, args.contact.as_deref(), &args.reason, true, settings)
+    say(args.who.run.as_deref(), &args.spoken(), args.show, settings)
 }
 
 /// Refuses.
 pub fn decline(args: &Decline, settings: &Settings) -> Ended {
-    answer(args.run.as_deref(), &args.step, args.contact.as_deref(), &args.reason, false, settings)
+    say(args.who.run.as_deref(), &args.spoken(), args.why.show, settings)
 }
 
-fn step(args: &Step, word: Word, settings: &Settings) -> Ended {
-    said(args.run.as_deref(), Some(&args.step), word, &args.reason, args.break_glass, settings)
+impl Pause {
+    /// What is said by it.
+    pub fn spoken(&self) -> Spoken {
+        Spoken::word(Word::Pause, None, &self.why, false)
+    }
 }
 
-fn said(run: Option<&str>, step: Option<&str>, word: Word, reason: &str, break_glass: bool, settings: &Settings) -> Ended {
+impl Retry {
+    /// What is said by it.
+    pub fn spoken(&self) -> Spoken {
+        let word = if self.downstream { Word::RetryDownstream { again: Vec::new() } } else { Word::Retry };
+        self.step.spoken(word)
+    }
+}
+
+impl Skip {
+    /// What is said by it.
+    pub fn spoken(&self) -> Spoken {
+        self.step.spoken(Word::Skip)
+    }
+}
+
+impl Resolve {
+    /// What is said by it.
+    pub fn spoken(&self) -> Result<Spoken, Stop> {
+        let mut record = Map::new();
+        for pair in &self.record {
+            let (name, value) = pair.split_once('=').ok_or_else(|| Stop::usage(format!("`--record {pair}` is not NAME=VALUE")))?;
+            record.insert(name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned())));
+        }
+        Ok(self.step.spoken(Word::Resolve { done: self.what == What::Done, record, accept_late_effect: self.accept_late_effect }))
+    }
+}
+
+impl Step {
+    fn spoken(&self, word: Word) -> Spoken {
+        Spoken::word(word, Some(&self.step), &self.why, self.break_glass)
+    }
+}
+
+impl Approve {
+    /// What is said by it.
+    pub fn spoken(&self) -> Spoken {
+        let reason = self.reason.clone().unwrap_or_default();
+        self.who.spoken(Saying::Approve, reason, self.break_glass)
+    }
+}
+
+impl Decline {
+    /// What is said by it.
+    pub fn spoken(&self) -> Spoken {
+        self.who.spoken(Saying::Decline, self.why.reason.clone().unwrap_or_default(), false)
+    }
+}
+
+impl Answering {
+    fn spoken(&self, saying: Saying, reason: String, break_glass: bool) -> Spoken {
+        Spoken { saying, step: Some(self.step.clone()), contact: self.contact.clone(), reason, break_glass }
+    }
+}
+
+/// Shows what it means, then says it, and says who acts on it.
+fn say(run: Option<&str>, spoken: &Spoken, show: bool, settings: &Settings) -> Ended {
     desk::runtime()?.block_on(async {
         let desk = Desk::open(settings).await?;
         let run = desk.run(run).await?.id;
         let read = desk.read(&run).await?;
-        desk.speak(&run, |state| desk::word(state, word.clone(), step, &desk.operator, reason, break_glass)).await?;
-        for line in words::meaning(&read.state, &word, step) {
-            output::say(&format!("{line}\n"));
+        spoken.event(&read.state, &desk.operator)?;
+        let meaning = spoken.meaning(&read.state);
+        if settings.json {
+            output::json(&json!({ "run": run, "said": !show, "meaning": meaning }))?;
+        } else {
+            output::say(&spoken::text(&meaning));
         }
-        next(&desk, &run).await
+        if show {
+            return Ok(Exit::Good);
+        }
+        desk.speak(&run, |state| spoken.event(state, &desk.operator)).await?;
+        let holder = desk.run(Some(&run)).await?.holder;
+        output::say(&spoken.said(&desk.read(&run).await?.state, holder.as_deref()));
+        Ok(Exit::Good)
     })
-}
-
-fn answer(run: Option<&str>, step: &str, contact: Option<&str>, comment: &str, yes: bool, settings: &Settings) -> Ended {
-    desk::runtime()?.block_on(async {
-        let desk = Desk::open(settings).await?;
-        let run = desk.run(run).await?.id;
-        desk.speak(&run, |state| desk::approval(state, step, contact, &desk.operator, comment, yes)).await?;
-        let word = if yes { "approved" } else { "declined" };
-        output::say(&format!("{word} `{step}`; who you are is recorded, not proved\n"));
-        next(&desk, &run).await
-    })
-}
-
-/// Who acts on it.
-async fn next(desk: &Desk, run: &str) -> Ended {
-    match desk.run(Some(run)).await?.holder {
-        Some(holder) => output::say(&format!("{holder} drives the run and goes on within a second\n")),
-        None => output::say(&format!("nobody drives the run now; `drplan resume {run}` goes on\n")),
-    }
-    Ok(Exit::Good)
 }

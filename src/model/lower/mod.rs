@@ -155,6 +155,7 @@ impl<'t> Lower<'_, 't> {
             self.plan.sites.insert(entry.key.to_string(), site);
             self.places.sites.insert(entry.key.to_string(), Keys::of(entry.at, &entry.value, words::SITE));
         }
+        self.plan.policy.approval_by_starter = root.get("policy").and_then(|at| read::word(at, "approval_by_starter")).unwrap_or_default();
         self.plan.journal = root.get("journal").and_then(|node| self.journal(node));
         if root.get("sites").is_none() {
             self.plan.sites.insert(HERE.to_owned(), Site::default());

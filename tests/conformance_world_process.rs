@@ -73,6 +73,7 @@ fn command(ticket: &str, argv: &[&str]) -> Command {
         env: BTreeMap::new(),
         cwd: None,
         stdin: None,
+        begin_by: None,
         // So that a test that fails leaves nothing running for ever.
         timeout_ms: Some(PATIENCE.as_millis() as u64),
         keep_bytes: 1 << 16,

@@ -132,6 +132,7 @@ fn command(ctx: &Ctx<'_>) -> Command {
         env: env.map(|(name, value)| (name.clone(), template::plain(value))).collect::<BTreeMap<_, _>>(),
         cwd: Some(cwd).filter(|dir| !dir.is_empty()),
         stdin: given::text(ctx.with, "stdin"),
+        begin_by: ctx.begin_by,
         timeout_ms: ctx.timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
         keep_bytes: KEEP_BYTES,
         secrets: ctx.secrets.to_vec(),

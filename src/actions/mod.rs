@@ -271,6 +271,8 @@ pub struct Ctx<'a> {
     pub incident_start: Timestamp,
     /// True if nobody said when, and it was computed from `detect` and `decide`.
     pub incident_assumed: bool,
+    /// By the clock's `elapsed`: later than this a command of the attempt is not started; none: it began just now.
+    pub begin_by: Option<Duration>,
     /// Time limit of this attempt.
     pub timeout: Option<Duration>,
     /// Values that must not be kept.

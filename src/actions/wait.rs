@@ -129,7 +129,7 @@ async fn apply(ctx: &Ctx<'_>) -> Answer<Outputs> {
     let (action, with) = inner(&call).ok_or_else(|| Fault::refused("`until` names no action"))?;
     let every = Duration::from_millis(given::duration_ms(ctx.with, "every")?.unwrap_or(EVERY_MS).max(100));
     let hold = Duration::from_millis(given::duration_ms(ctx.with, "holds_for")?.unwrap_or(0));
-    let look = Ctx { with: &with, ..*ctx };
+    let look = Ctx { with: &with, begin_by: None, ..*ctx };
     let mut held_since = None;
     loop {
         match ((action.apply)(&look, &Value::Null).await, held_since) {

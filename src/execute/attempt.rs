@@ -2,6 +2,8 @@
 //! graph, retries or the journal, and of the run only what its `Errand` tells.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -10,6 +12,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::errand::{Errand, Names, value_of};
+use super::planted::planted;
 use super::secret;
 use super::state::State;
 use crate::actions::{self, Action, Ctx, Earlier, Effect, Probe, Target, template};
@@ -85,6 +88,7 @@ impl Prepared {
             key: &names.key,
             incident_start: on.incident_start,
             incident_assumed: on.incident_assumed,
+            begin_by: None,
             timeout,
             secrets: &self.secrets,
             dir: &on.dir,
@@ -170,9 +174,17 @@ fn late(limit: Duration) -> String {
     format!("no answer within {}", actions::units::duration_text(limit.as_millis() as u64))
 }
 
+/// None once the time is up. Work is not gone on with after that, not even by a program that was stopped, or a machine
+/// that slept, in the middle of it: a request is not sent that nobody waits for any more.
 async fn within<T>(world: &World, limit: Duration, work: impl Future<Output = T> + Send) -> Option<T> {
-    match select(work.boxed(), world.clock.sleep(limit)).await {
-        Either::Left((value, _)) => Some(value),
+    let until = world.clock.elapsed() + limit;
+    let mut work = work.boxed();
+    let work = poll_fn(|context| {
+        let late = world.clock.elapsed() >= until && !planted("late-work");
+        if late { Poll::Ready(None) } else { work.as_mut().poll(context).map(Some) }
+    });
+    match select(work, world.clock.sleep(limit)).await {
+        Either::Left((value, _)) => value,
         Either::Right(_) => None,
     }
 }
@@ -180,7 +192,7 @@ async fn within<T>(world: &World, limit: Duration, work: impl Future<Output = T>
 /// Does a step, once.
 pub async fn apply(world: &World, on: &Errand, prepared: &Prepared, names: &Names, before: &Value) -> Ended {
     let step = on.step();
-    let ended = call(world, on, prepared, names, before, step.effect).await;
+    let ended = call(world, on, prepared, names, before, (step.effect, on.begin_by)).await;
     match (ended, &step.check) {
         (Ended::Done(outputs), Some(check)) => match ask(world, on, check, names).await {
             Ok(Ok(_)) => Ended::Done(outputs),
@@ -191,9 +203,10 @@ pub async fn apply(world: &World, on: &Errand, prepared: &Prepared, names: &Name
     }
 }
 
-async fn call(world: &World, on: &Errand, prepared: &Prepared, names: &Names, before: &Value, effect: Effect) -> Ended {
+async fn call(world: &World, on: &Errand, prepared: &Prepared, names: &Names, before: &Value, how: (Effect, Option<Duration>)) -> Ended {
+    let (effect, begin_by) = how;
     let timeout = on.step().timeout_ms.map(Duration::from_millis);
-    let ctx = prepared.ctx(world, on, names, timeout);
+    let ctx = Ctx { begin_by, ..prepared.ctx(world, on, names, timeout) };
     let work = (prepared.action.apply)(&ctx, before);
     let answer = match timeout {
         None => Some(work.await),
@@ -260,6 +273,9 @@ pub async fn undo(world: &World, on: &Errand, prepared: &Prepared, names: &Names
     let before = on.life.before.clone().unwrap_or(Value::Null);
     let limit = limit(step);
     if let Undo::Use(_) = step.undo {
+        if planted("undo-unlooked") {
+            return call(world, on, prepared, names, &before, (prepared.action.effect, None)).await;
+        }
         match probe(world, on).await {
             Probe::NotThere => return Ended::Done(Map::new()),
             Probe::Other(what) => return foreign(&what),
@@ -271,7 +287,7 @@ pub async fn undo(world: &World, on: &Errand, prepared: &Prepared, names: &Names
             }
             Probe::There(_) | Probe::CannotTell(_) => {}
         }
-        return call(world, on, prepared, names, &before, prepared.action.effect).await;
+        return call(world, on, prepared, names, &before, (prepared.action.effect, None)).await;
     }
     let ctx = prepared.ctx(world, on, names, Some(limit));
     let answer = within(world, limit, (prepared.action.undo_apply)(&ctx, &before)).await;

@@ -194,6 +194,7 @@ async fn asked(world: &World, state: &State, target: Option<&Target>, url: Optio
         key: "doctor",
         incident_start: state.incident_start,
         incident_assumed: true,
+        begin_by: None,
         timeout: Some(Duration::from_millis(LOOK_MS)),
         secrets: &secrets,
         dir: &state.dir,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -25,6 +26,8 @@ pub struct Errand {
     pub(super) incident_start: Timestamp,
     pub(super) incident_assumed: bool,
     pub(super) values: BTreeMap<String, Value>,
+    /// By the clock's `elapsed`: if its effect has not begun then, it is not to begin.
+    pub(super) begin_by: Option<Duration>,
 }
 
 impl Errand {
@@ -55,6 +58,7 @@ impl Errand {
             incident_start: state.incident_start,
             incident_assumed: state.incident_assumed,
             values,
+            begin_by: None,
         }
     }
 

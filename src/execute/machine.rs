@@ -367,7 +367,7 @@ impl Turn<'_> {
     }
 
     fn full(&self) -> bool {
-        self.taken.len() >= self.hands.parallel
+        self.taken.len() >= self.hands.parallel + if planted("crowd") { 2 } else { 0 }
     }
 
     fn after_failure(&mut self, i: usize, reason: &str, unreachable: bool, at: Timestamp) -> After {
@@ -376,7 +376,7 @@ impl Turn<'_> {
         if retryable(step, life) {
             let due = at + std::time::Duration::from_millis(step.retry.delay_after_ms(life.tries.max(1)));
             // A failure in the future is a person's word from a machine whose clock is wrong: it is not waited for.
-            if due <= self.now || at > self.now {
+            if due <= self.now || at > self.now || planted("hurry") {
                 return After::Again;
             }
             return After::Later(due);
@@ -419,7 +419,7 @@ impl Turn<'_> {
             let flaw = self.state.plan().left_out.contains(&step.id);
             return self.note(Event::Skipped { step: step.id.clone(), reason, flaw });
         }
-        match if life.forced { Condition::Holds } else { self.condition(step) } {
+        match if life.forced || planted("ignore-when") { Condition::Holds } else { self.condition(step) } {
             Condition::Holds => {}
             Condition::HoldsNot(reason) => return self.note(Event::Skipped { step: step.id.clone(), reason, flaw: false }),
             Condition::CannotTell(why) => {
@@ -514,7 +514,7 @@ impl Turn<'_> {
             return;
         }
         let steps = &self.state.steps;
-        let flaws = steps.iter().filter(|s| matches!(s.life, Life::Skipped { flaw: true, .. })).count();
+        let flaws = steps.iter().filter(|_| !planted("always-good")).filter(|s| matches!(s.life, Life::Skipped { flaw: true, .. })).count();
         let done = steps.iter().filter(|s| s.life == Life::Done).count();
         let (how, summary) = match flaws {
             0 => (End::Good, format!("{done} of {} steps done", steps.len())),

@@ -114,6 +114,8 @@ pub struct Command {
     pub cwd: Option<String>,
     /// What it reads.
     pub stdin: Option<String>,
+    /// By [`Clock::elapsed`]: it is not started later than this, whoever was stopped on the way; none: soon.
+    pub begin_by: Option<Duration>,
     /// It is ended (TERM, then KILL, the whole group) after this.
     pub timeout_ms: Option<u64>,
     /// How many bytes of each output are kept.

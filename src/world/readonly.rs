@@ -174,6 +174,7 @@ mod tests {
             env: Default::default(),
             cwd: None,
             stdin: None,
+            begin_by: None,
             timeout_ms: None,
             keep_bytes: 100,
             secrets: vec![],

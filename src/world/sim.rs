@@ -51,6 +51,19 @@ pub struct Deed {
 #[derive(Clone)]
 pub struct Sim {
     inner: Arc<Mutex<Inner>>,
+    /// Whose hand this is, if several programs act.
+    who: &'static str,
+}
+
+/// A call that changes something, as it was begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    /// When, in virtual milliseconds.
+    pub at_ms: u64,
+    /// The program that began it.
+    pub who: &'static str,
+    /// For which attempt or comment.
+    pub by: String,
 }
 
 struct Inner {
@@ -65,6 +78,7 @@ struct Inner {
     records: BTreeMap<String, RecordSet>,
     processes: BTreeMap<String, Running>,
     deeds: Vec<Deed>,
+    begun: Vec<Begun>,
     wrong: BTreeMap<String, VecDeque<Wrong>>,
     letters: Vec<Letter>,
     touches: u64,
@@ -72,6 +86,7 @@ struct Inner {
     dead: bool,
     freeze_at: Option<u64>,
     frozen: bool,
+    stopped: Vec<Waker>,
 }
 
 enum Landing {
@@ -107,6 +122,7 @@ impl Sim {
             records: BTreeMap::new(),
             processes: BTreeMap::new(),
             deeds: Vec::new(),
+            begun: Vec::new(),
             letters: Vec::new(),
             wrong: BTreeMap::new(),
             touches: 0,
@@ -114,8 +130,14 @@ impl Sim {
             dead: false,
             freeze_at: None,
             frozen: false,
+            stopped: Vec::new(),
         };
-        Sim { inner: Arc::new(Mutex::new(inner)) }
+        Sim { inner: Arc::new(Mutex::new(inner)), who: "" }
+    }
+
+    /// The world that one of several programs sees: what it begins is told apart.
+    pub fn world_of(&self, who: &'static str) -> World {
+        Sim { inner: Arc::clone(&self.inner), who }.world()
     }
 
     /// The world that a program sees.
@@ -159,7 +181,11 @@ impl Sim {
 
     /// Lets a stopped program go on.
     pub fn thaw(&self) {
-        self.lock().frozen = false;
+        let mut inner = self.lock();
+        inner.frozen = false;
+        let stopped = std::mem::take(&mut inner.stopped);
+        drop(inner);
+        stopped.into_iter().for_each(Waker::wake);
     }
 
     /// True while the program is stopped.
@@ -170,7 +196,16 @@ impl Sim {
     /// A program that can be stopped.
     pub async fn stoppable<T>(&self, program: impl Future<Output = T>) -> T {
         let mut program = pin!(program);
-        std::future::poll_fn(|context| if self.frozen() { Poll::Pending } else { program.as_mut().poll(context) }).await
+        std::future::poll_fn(|context| {
+            let mut inner = self.lock();
+            if inner.frozen {
+                inner.stopped.push(context.waker().clone());
+                return Poll::Pending;
+            }
+            drop(inner);
+            program.as_mut().poll(context)
+        })
+        .await
     }
 
     /// Touches since the last death.
@@ -217,6 +252,17 @@ impl Sim {
     /// Everything that was done to the world.
     pub fn deeds(&self) -> Vec<Deed> {
         self.lock().deeds.clone()
+    }
+
+    /// Everything that was begun, whether or not it came to something.
+    pub fn begun(&self) -> Vec<Begun> {
+        self.lock().begun.clone()
+    }
+
+    fn begins(&self, by: &str) {
+        let mut inner = self.lock();
+        let begun = Begun { at_ms: inner.now_ms, who: self.who, by: by.to_owned() };
+        inner.begun.push(begun);
     }
 
     /// Variables and records, as they stand.
@@ -462,6 +508,10 @@ impl Process for Sim {
         if self.lock().processes.contains_key(&by) {
             return Err(Fault::refused("another driver took it over before it was started"));
         }
+        self.begins(&by);
+        if command.begin_by.is_some_and(|limit| limit < self.elapsed()) {
+            return Err(Fault::refused("it was too late to start it"));
+        }
         let wrong = self.wrong(&by);
         let ends_ms = {
             let mut inner = self.lock();
@@ -571,6 +621,7 @@ impl Dns for Sim {
     async fn change(&self, _aws: &AwsSettings, _zone: &str, changes: &[DnsChange], comment: &str) -> Answer<String> {
         self.touch().await;
         let by = comment.to_owned();
+        self.begins(&by);
         let landing = Landing::Names { by: by.clone(), changes: changes.to_vec() };
         let wrong = self.wrong(&by);
         match wrong {

@@ -124,6 +124,7 @@ impl Room {
             key: "run/step",
             incident_start: self.incident_start,
             incident_assumed: false,
+            begin_by: None,
             timeout: Some(self.timeout),
             secrets: &[],
             dir: &self.dir,

@@ -126,10 +126,12 @@ fn mark(state: &State) -> u64 {
     hasher.finish()
 }
 
+#[derive(Default)]
 struct Tally {
     deaths: u64,
     runs: u64,
     takeovers: u64,
+    journal_failures: u64,
     ends: BTreeMap<String, u64>,
     states: HashSet<u64>,
 }
@@ -156,12 +158,13 @@ fn one(seed: u64, ours: &[Arc<Checked>], tally: &mut Tally) -> Vec<String> {
     tally.runs += 1;
     tally.deaths += u64::from(run.deaths);
     tally.takeovers += u64::from(run.takeovers);
+    tally.journal_failures += u64::from(run.journal_failures);
     *tally.ends.entry(format!("{:?}", run.end)).or_default() += 1;
     let mut broken = run.broken.clone();
     // Where the plan itself turns on a failure, what a death hides may lead another way; elsewhere all ways end alike.
     let straight = shadow.compiled().scenario.steps.iter().all(|s| s.on_failure == OnFailure::Pause);
     if straight && trouble.words == 0 && !trouble.meddling {
-        let calm = rehearse(&shadow, seed, &Trouble { deaths: Vec::new(), stop: None, ..trouble.clone() }, &mut |_| {});
+        let calm = rehearse(&shadow, seed, &Trouble { deaths: Vec::new(), stop: None, journal: None, ..trouble.clone() }, &mut |_| {});
         broken.extend(differs(&run, &calm));
     }
     if !broken.is_empty() {
@@ -200,6 +203,7 @@ fn shrink(shadow: &Arc<Checked>, seed: u64, trouble: Trouble) -> Trouble {
             Trouble { words: 0, ..least.clone() },
             Trouble { words: least.words.saturating_sub(1), ..least.clone() },
             Trouble { stop: None, ..least.clone() },
+            Trouble { journal: None, ..least.clone() },
             Trouble { wrongs: 0, ..least.clone() },
         ];
         less.extend((0..least.deaths.len()).map(|n| {
@@ -217,24 +221,28 @@ fn shrink(shadow: &Arc<Checked>, seed: u64, trouble: Trouble) -> Trouble {
 /// Seeds from `first` on, until the program died so often; the first problem ends it.
 pub fn search(first: u64, deaths: u64) -> Result<(u64, String), String> {
     let ours = ours();
-    let mut tally = Tally { deaths: 0, runs: 0, takeovers: 0, ends: BTreeMap::new(), states: HashSet::default() };
+    let mut tally = Tally::default();
     let mut seed = first;
     while tally.deaths < deaths {
         let broken = one(seed, &ours, &mut tally);
         if !broken.is_empty() {
-            return Err(format!("seed {seed} (DRPLAN_SEED={seed} replays it alone):\n  {}", broken.join("\n  ")));
+            return Err(format!("seed {seed} (DRPLAN_SEED={seed} replays it alone): {}", broken.join("\n  ")));
         }
         seed += 1;
     }
-    let Tally { deaths, runs, takeovers, ends, states } = tally;
-    Ok((deaths, format!("{runs} runs, {deaths} deaths, {takeovers} takeovers, {} states of the machine; ends: {ends:?}", states.len())))
+    let Tally { deaths, runs, takeovers, journal_failures, ends, states } = tally;
+    let told = format!(
+        "{runs} runs, {deaths} deaths, {takeovers} takeovers, {journal_failures} failures of the journal, {} states of the machine; ends: {ends:?}",
+        states.len()
+    );
+    Ok((deaths, told))
 }
 
 #[test]
 fn anything_may_happen_to_any_plan() {
     if let Ok(seed) = std::env::var("DRPLAN_SEED") {
         let seed = seed.parse().unwrap();
-        let mut tally = Tally { deaths: 0, runs: 0, takeovers: 0, ends: BTreeMap::new(), states: HashSet::default() };
+        let mut tally = Tally::default();
         let broken = one(seed, &ours(), &mut tally);
         let (shadow, trouble) = cast(seed, &ours());
         let run = rehearse(&shadow, seed, &trouble, &mut |_| {});
@@ -257,7 +265,7 @@ fn anything_may_happen_to_any_plan() {
         assert!(broken.is_empty(), "{}", broken.join("\n"));
         return;
     }
-    let deaths = std::env::var("DRPLAN_DEATHS").ok().and_then(|n| n.parse().ok()).unwrap_or(300);
+    let deaths = std::env::var("DRPLAN_DEATHS").ok().and_then(|n| n.parse().ok()).unwrap_or(600);
     let first = std::env::var("DRPLAN_FIRST").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
     match search(first, deaths) {
         Ok((died, told)) => {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use drplan::analysis::Checked;
 use drplan::compile::{Input, compile};
 use drplan::execute::driver::{Observer, Options};
-use drplan::execute::rehearse::touched::Touched;
+use drplan::execute::rehearse::touched::{Notes, Touched};
 use drplan::execute::{Driver, Life, Outcome, State, rollback, words};
 use drplan::journal::memory::Memory;
 use drplan::journal::{About, Doing, End, Entry, Event, Store, Word};
@@ -42,6 +42,7 @@ pub enum Turn {
 pub struct Play {
     pub sim: Sim,
     pub memory: Arc<Memory>,
+    notes: Arc<Notes>,
     pub run: String,
     turn: Turn,
     deaths: Cell<u64>,
@@ -114,7 +115,7 @@ impl Play {
             };
             sim.block_on(memory.create(&run, (now, event))).expect("nobody dies here").expect("a new run");
         }
-        Play { sim, memory, run, turn: scene.turn, deaths: Cell::new(0), touched: Cell::new(0) }
+        Play { sim, memory, notes: Arc::default(), run, turn: scene.turn, deaths: Cell::new(0), touched: Cell::new(0) }
     }
 
     pub fn deaths(&self) -> u64 {
@@ -138,7 +139,7 @@ impl Play {
             let at = if left.is_empty() { vec![] } else { vec![left.remove(0)] };
             self.sim.die_at(&at);
             let life = async {
-                let store: Arc<dyn Store> = Arc::new(Touched { memory: Arc::clone(&self.memory), sim: self.sim.clone() });
+                let store: Arc<dyn Store> = Arc::new(Touched::new(&self.memory, &self.sim, "driver", &self.notes));
                 let options = Options {
                     holder: "driver".into(),
                     wait_for_people: true,

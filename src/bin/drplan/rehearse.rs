@@ -94,8 +94,12 @@ fn text(checked: &Checked, seed: u64, all: &[Rehearsal]) -> String {
     for (how, n) in ends(all) {
         let _ = writeln!(out, "  {n:>6}  {how}");
     }
-    let (deaths, takeovers) = all.iter().fold((0, 0), |(d, t), r| (d + r.deaths, t + r.takeovers));
-    let _ = writeln!(out, "  The program died {deaths} times and was taken over {takeovers} times on the way.\n");
+    let sum = |of: fn(&Rehearsal) -> u32| all.iter().map(of).sum::<u32>();
+    let (deaths, takeovers, failures) = (sum(|r| r.deaths), sum(|r| r.takeovers), sum(|r| r.journal_failures));
+    let _ = writeln!(
+        out,
+        "  On the way the program died {deaths} times, was taken over {takeovers} times, and lost its journal {failures} times.\n"
+    );
     let wide = plan.predictions.keys().map(String::len).max().unwrap_or(0).max(5);
     let rows: Vec<(&String, Vec<u64>)> = times(checked, all).collect();
     if !rows.is_empty() {
@@ -131,7 +135,7 @@ fn data(checked: &Checked, all: &[Rehearsal]) -> serde_json::Value {
         .iter()
         .map(|r| {
             json!({
-                "seed": r.seed, "end": r.end, "took_ms": r.took_ms, "deaths": r.deaths, "takeovers": r.takeovers,
+                "seed": r.seed, "end": r.end, "took_ms": r.took_ms, "deaths": r.deaths, "takeovers": r.takeovers, "journal_failures": r.journal_failures,
                 "asked": r.asked, "broken": r.broken,
                 "recovered_ms": r.recovered.iter().filter(|(a, _)| checked.compiled().predictions.contains_key(*a)).collect::<BTreeMap<_, _>>(),
             })

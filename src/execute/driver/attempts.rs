@@ -28,7 +28,7 @@ pub(super) struct Ready {
 
 pub(super) struct Announced {
     pub(super) ready: Ready,
-    errand: Errand,
+    pub(super) errand: Errand,
     attempt: u32,
     names: Names,
 }
@@ -39,7 +39,7 @@ impl Driver<'_> {
         let (world, errand) = (self.world.clone(), Errand::of(&self.state, i));
         let work = async move {
             let result = match attempt::prepare(&world, &errand, doing).await {
-                Ok(prepared) => match (errand.before(), doing) {
+                Ok(prepared) => match (errand.before().filter(|_| !planted("before-again")), doing) {
                     (Some(before), _) => Ok((prepared, before.clone())),
                     (None, Doing::Undo) => Ok((prepared, Value::Null)),
                     (None, Doing::Apply) => attempt::before(&world, &errand, &prepared).await.map(|before| (prepared, before)),
@@ -64,7 +64,7 @@ impl Driver<'_> {
         }
         let checked = Arc::clone(&self.state.checked);
         let step = &checked.compiled().scenario.steps[i];
-        if step.effect != Effect::Read && !self.held {
+        if step.effect != Effect::Read && !self.held && !planted("hold-nothing") {
             // What happened so far is not lost if another run holds an asset.
             self.append().await?;
             self.store.hold(&self.state.run, &attempt::targets(&self.state)).await?;
@@ -116,7 +116,7 @@ impl Driver<'_> {
                 let settled = (settles_ms > 0).then(|| self.time.now() + Duration::from_millis(settles_ms));
                 // Who held its process is gone: unless it is seen to have ended, it may go on until its deadline.
                 let deadline = match self.state.steps[i].life {
-                    Life::Running { since, .. } if attempt::has_process(self.state.step(i), doing) => {
+                    Life::Running { since, .. } if attempt::has_process(self.state.step(i), doing) && !planted("no-deadline") => {
                         Some(since + Duration::from_millis(self.state.step(i).timeout_ms.unwrap_or(0)))
                     }
                     _ => None,

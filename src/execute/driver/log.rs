@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 
+use super::super::planted::planted;
 use super::{Driver, Outcome, STALE, Stop};
 use crate::journal::{Entry, Error, Event, Head};
 
@@ -47,16 +48,21 @@ impl Driver<'_> {
             return Ok(());
         }
         let sent = self.world.clock.elapsed();
-        match self.store.append(&self.state.run, &self.head, Some(self.lease.fence), &self.staged).await {
+        let fence = Some(self.lease.fence).filter(|_| !planted("append-unfenced"));
+        match self.store.append(&self.state.run, &self.head, fence, &self.staged).await {
             Ok(head) => {
                 let first = self.head.seq + 1;
                 self.head = head;
                 self.facts.clear();
                 let appended = std::mem::take(&mut self.staged);
-                if !self.announced.is_empty() && self.world.clock.elapsed().saturating_sub(sent) > STALE {
+                // The run was this driver's when it last heard so; what begins must begin soon after.
+                let mut heard = sent;
+                while !self.announced.is_empty() && self.world.clock.elapsed() > heard + STALE && !planted("start-stale") {
+                    heard = self.world.clock.elapsed();
                     self.store.beat(&self.lease).await?;
                 }
-                for announced in std::mem::take(&mut self.announced) {
+                for mut announced in std::mem::take(&mut self.announced) {
+                    announced.errand.begin_by = Some(heard + STALE).filter(|_| !planted("start-stale"));
                     self.begin_attempt(announced);
                 }
                 for (seq, (at, event)) in (first..).zip(appended) {
@@ -75,7 +81,9 @@ impl Driver<'_> {
     /// Somebody spoke: the state as the journal has it now, and on it what happened here meanwhile.
     async fn reread(&mut self) -> Result<(), Stop> {
         for announced in std::mem::take(&mut self.announced) {
-            self.hands.busy.remove(&announced.ready.i);
+            if !planted("forget-hands") {
+                self.hands.busy.remove(&announced.ready.i);
+            }
         }
         let staged = std::mem::take(&mut self.staged).into_iter().zip(std::mem::take(&mut self.facts));
         let entries = self.store.read(&self.state.run, 0).await?;
@@ -87,6 +95,6 @@ impl Driver<'_> {
         for entry in entries.iter().filter(|e| e.seq > known) {
             self.observer.entry(entry, &self.state);
         }
-        staged.filter(|(_, fact)| *fact).try_for_each(|((at, event), _)| self.stage_at(at, event, true))
+        staged.filter(|(_, fact)| *fact || planted("decide-once")).try_for_each(|((at, event), _)| self.stage_at(at, event, true))
     }
 }

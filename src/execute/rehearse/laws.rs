@@ -5,19 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 
-use crate::actions::Effect;
+use super::touched::Notes;
+use crate::actions::{Effect, matcher};
 use crate::analysis::Checked;
 use crate::graph::schedule::collide;
-use crate::journal::{Answer, Doing, Entry, Event, Word};
-use crate::model::{Compiled, Node, Phase, Step, Undo};
-use crate::world::sim::Deed;
+use crate::journal::{Answer, Doing, End, Entry, Event, Word};
+use crate::model::{Compiled, Node, Phase, Step, Undo, When};
+use crate::world::sim::{Begun, Deed};
 
 /// What does not hold, each in a sentence; empty if all does.
 pub fn broken(checked: &Checked, run: &str, entries: &[Entry], deeds: &[Deed]) -> Vec<String> {
-    let steps = &checked.compiled().scenario.steps;
-    let mut laws =
-        Laws { checked, steps, index: steps.iter().enumerate().map(|(i, s)| (s.id.as_str(), i)).collect(), ..Laws::new(checked, steps) };
+    let mut laws = Laws::new(checked);
     entries.iter().for_each(|entry| laws.event(entry));
     laws.deeds(run, entries, deeds);
     laws.out
@@ -38,6 +38,10 @@ struct Laws<'a> {
     passed: BTreeSet<usize>,
     undone: BTreeSet<usize>,
     flying: BTreeSet<usize>,
+    /// Of those in flight, the ones of which nobody knows what became: they hold no slot.
+    unknown: BTreeSet<usize>,
+    /// Left out by a person or by the plan.
+    flaws: BTreeSet<usize>,
     back: bool,
     paused: bool,
     ended: bool,
@@ -47,31 +51,45 @@ struct Laws<'a> {
     cut: BTreeSet<usize>,
     /// From when on nothing of the last attempt can land, as its intent says.
     deadline: BTreeMap<usize, Timestamp>,
+    /// When the process of the last attempt is ended at the latest.
+    process: BTreeMap<usize, Timestamp>,
     /// Until when an unknown attempt may still land.
     open: BTreeMap<usize, Timestamp>,
+    /// The state before, as the first intent has it.
+    before: BTreeMap<usize, &'a Value>,
+    outputs: BTreeMap<usize, &'a Map<String, Value>>,
+    /// When the pause after the last failure is over.
+    rested: BTreeMap<usize, Timestamp>,
     approvals: BTreeMap<usize, BTreeSet<String>>,
     /// How often a person said that a step is to be done again.
     said: BTreeMap<usize, u32>,
 }
 
 impl<'a> Laws<'a> {
-    fn new(checked: &'a Checked, steps: &'a [Step]) -> Laws<'a> {
+    fn new(checked: &'a Checked) -> Laws<'a> {
+        let steps = &checked.compiled().scenario.steps;
         Laws {
             checked,
             steps,
-            index: BTreeMap::new(),
+            index: steps.iter().enumerate().map(|(i, s)| (s.id.as_str(), i)).collect(),
             out: Vec::new(),
             done: BTreeSet::new(),
             passed: BTreeSet::new(),
             undone: BTreeSet::new(),
             flying: BTreeSet::new(),
+            unknown: BTreeSet::new(),
+            flaws: BTreeSet::new(),
             back: false,
             paused: false,
             ended: false,
             again: BTreeSet::new(),
             cut: BTreeSet::new(),
             deadline: BTreeMap::new(),
+            process: BTreeMap::new(),
             open: BTreeMap::new(),
+            before: BTreeMap::new(),
+            outputs: BTreeMap::new(),
+            rested: BTreeMap::new(),
             approvals: BTreeMap::new(),
             said: BTreeMap::new(),
         }
@@ -86,17 +104,32 @@ impl<'a> Laws<'a> {
             self.out.push(format!("event {} stands after the end", entry.seq));
         }
         match &entry.event {
-            Event::Intent { step, doing: Doing::Apply, attempt, timeout_ms, settles_ms, .. } => {
+            Event::Intent { step, doing: Doing::Apply, attempt, timeout_ms, settles_ms, before, .. } => {
                 let i = self.step(step);
                 self.begun(i, entry.at, *attempt);
+                if *self.before.entry(i).or_insert(before) != before {
+                    self.out.push(format!("the state before `{step}` was read again after an attempt"));
+                }
+                let limit = entry.at + Duration::from_millis(timeout_ms.unwrap_or(0));
+                self.process.remove(&i);
                 if *settles_ms > 0 {
-                    self.deadline.insert(i, entry.at + Duration::from_millis(timeout_ms.unwrap_or(0) + settles_ms));
+                    self.deadline.insert(i, limit + Duration::from_millis(*settles_ms));
+                } else if self.steps[i].effect != Effect::Read {
+                    self.process.insert(i, limit);
                 }
             }
             Event::Intent { step, doing: Doing::Undo, .. } => self.taken_back(self.step(step)),
-            Event::Done { step, doing, .. } => self.ended_well(self.step(step), *doing),
-            Event::Failed { step, reason, .. } => {
+            Event::Done { step, doing, outputs, .. } => {
                 let i = self.step(step);
+                self.outputs.insert(i, outputs);
+                self.ended_well(i, *doing);
+            }
+            Event::Failed { step, reason, doing, .. } => {
+                let i = self.step(step);
+                self.unknown.remove(&i);
+                if *doing == Doing::Apply {
+                    self.rested.insert(i, entry.at + Duration::from_millis(self.steps[i].retry.delay_after_ms(1)));
+                }
                 // What a process's own exit said is known, however early.
                 let judged = reason.ends_with("it did not happen");
                 if let Some(until) = self.open.remove(&i).filter(|until| judged && entry.at < *until) {
@@ -104,8 +137,14 @@ impl<'a> Laws<'a> {
                 }
                 self.flying.remove(&i);
             }
-            Event::Unknown { step, open_until, died, .. } => {
+            Event::Unknown { step, doing, open_until, died, .. } => {
                 let i = self.step(step);
+                self.unknown.insert(i);
+                if *doing == Doing::Apply
+                    && let Some(limit) = self.process.get(&i).filter(|limit| open_until.is_none_or(|until| until < **limit))
+                {
+                    self.out.push(format!("`{step}` lost its process, which may go on until {limit}, and was not left open for it"));
+                }
                 if *died {
                     self.cut.insert(i);
                 }
@@ -118,8 +157,11 @@ impl<'a> Laws<'a> {
                     self.again.insert(i);
                 }
             }
-            Event::Skipped { step, .. } => {
+            Event::Skipped { step, flaw, .. } => {
                 let i = self.step(step);
+                if *flaw {
+                    self.flaws.insert(i);
+                }
                 if self.flying.contains(&i) {
                     self.out.push(format!("`{step}` was passed by while it was in flight"));
                 }
@@ -135,8 +177,10 @@ impl<'a> Laws<'a> {
                     self.out.push(format!("`{asset}` is said to be shown, and nothing verified it"));
                 }
             }
-            Event::Finished { .. } => {
+            Event::Finished { how, .. } => {
                 self.ended = true;
+                let flawed = self.flaws.iter().next().filter(|_| *how == End::Good);
+                self.out.extend(flawed.map(|&i| format!("the run is called good, and `{}` was left out", self.steps[i].id)));
                 for i in &self.flying {
                     self.out.push(format!("the run ended while `{}` was in flight", self.steps[*i].id));
                 }
@@ -166,10 +210,29 @@ impl<'a> Laws<'a> {
         if let Some(wait) = compiled.waits[i].iter().find(|w| !met(compiled, w.on, &self.passed)) {
             self.out.push(format!("`{id}` was begun before {:?}", wait.on));
         }
+        if let Some(until) = self.rested.remove(&i).filter(|until| at < *until) {
+            self.out.push(format!("`{id}` was tried again before {until}"));
+        }
+        if !self.said.contains_key(&i)
+            && let Some(when) = step.when.iter().find(|w| self.refutes(w))
+        {
+            self.out.push(format!("`{id}` was begun, and `{}` of `{}` says that it is not to be", when.output, when.step));
+        }
+        self.unknown.remove(&i);
+        let slots = self.checked.compiled().parallel.max(1) as usize;
+        if self.flying.difference(&self.unknown).filter(|&&j| j != i).count() >= slots {
+            self.out.push(format!("`{id}` was begun as more than {slots} at once"));
+        }
         for &j in self.flying.iter().filter(|&&j| j != i && collide(step, &self.steps[j])) {
             self.out.push(format!("`{id}` and `{}` were in flight at once", self.steps[j].id));
         }
         self.flying.insert(i);
+    }
+
+    /// True if what a condition asks for was found, and is something else.
+    fn refutes(&self, when: &When) -> bool {
+        let found = self.outputs.get(&self.step(&when.step)).and_then(|outputs| outputs.get(&when.output));
+        found.is_some_and(|found| !matcher::fits(&when.matcher, Some(found)))
     }
 
     fn taken_back(&mut self, i: usize) {
@@ -188,6 +251,7 @@ impl<'a> Laws<'a> {
 
     fn ended_well(&mut self, i: usize, doing: Doing) {
         self.flying.remove(&i);
+        self.unknown.remove(&i);
         self.open.remove(&i);
         if doing == Doing::Undo {
             self.undone.insert(i);
@@ -195,7 +259,7 @@ impl<'a> Laws<'a> {
         }
         let step = &self.steps[i];
         if step.call.uses == "approval" {
-            let wanted = step.call.with.get("count").and_then(serde_json::Value::as_u64).unwrap_or(1);
+            let wanted = step.call.with.get("count").and_then(Value::as_u64).unwrap_or(1);
             if (self.approvals.get(&i).map_or(0, BTreeSet::len) as u64) < wanted {
                 self.out.push(format!("`{}` passed without {wanted} people", step.id));
             }
@@ -214,13 +278,18 @@ impl<'a> Laws<'a> {
             (Word::Retry, Some(i)) => {
                 self.again.insert(i);
                 *self.said.entry(i).or_default() += 1;
+                self.rested.remove(&i);
                 self.approvals.remove(&i);
             }
             (Word::Pause, _) => self.paused = true,
             (Word::Resume, _) => self.paused = false,
-            (Word::Skip, Some(i)) => drop(self.passed.insert(i)),
+            (Word::Skip, Some(i)) => {
+                self.flaws.insert(i);
+                self.passed.insert(i);
+            }
             (Word::Resolve { done, .. }, Some(i)) => {
                 self.flying.remove(&i);
+                self.unknown.remove(&i);
                 self.open.remove(&i);
                 match (*done, self.back) {
                     (true, false) => {
@@ -245,7 +314,13 @@ impl<'a> Laws<'a> {
         for entry in entries {
             let at = entry.at.as_millisecond();
             match &entry.event {
-                Event::Intent { step, doing, attempt, .. } => drop(announced.insert(ticket(run, step, *doing, *attempt), at)),
+                Event::Intent { step, doing, attempt, .. } => {
+                    announced.insert(ticket(run, step, *doing, *attempt), at);
+                    // What is begun again was surely over; what is repeated may be anything else.
+                    if self.steps.get(self.step(step)).is_some_and(|s| s.effect != Effect::Idempotent) && *attempt > 1 {
+                        closed.entry(ticket(run, step, *doing, attempt - 1)).or_insert(at);
+                    }
+                }
                 Event::Failed { step, doing, attempt, .. } => drop(closed.insert(ticket(run, step, *doing, *attempt), at)),
                 _ => {}
             }
@@ -253,6 +328,7 @@ impl<'a> Laws<'a> {
         let start = entries.first().map_or(0, |e| e.at.as_millisecond());
         let mut times: BTreeMap<String, u32> = BTreeMap::new();
         let mut foreign: BTreeSet<&str> = BTreeSet::new();
+        let mut there: BTreeMap<&str, bool> = BTreeMap::new();
         for deed in deeds {
             if deed.by == "somebody" {
                 foreign.extend(self.steps.iter().map(|s| s.id.as_str()).filter(|id| deed.what.contains(&format!("{id}.example.com"))));
@@ -275,7 +351,12 @@ impl<'a> Laws<'a> {
             if foreign.contains(id) {
                 self.out.push(format!("`{by}` overwrote somebody's newer change"));
             }
+            let checked = self.steps.get(self.step(id)).is_some_and(|s| s.check.is_some());
+            if name.contains("/undo") && checked && there.insert(id, false) != Some(true) {
+                self.out.push(format!("`{by}` took back what was not there"));
+            }
             if name.contains("/apply") {
+                there.insert(id, true);
                 *times.entry(id.to_owned()).or_default() += 1;
             }
         }
@@ -287,6 +368,54 @@ impl<'a> Laws<'a> {
             }
         }
     }
+}
+
+/// What the journal saw of who drives: one at a time, nothing after another took over or after the journal failed, and
+/// assets are held before the first effect.
+pub fn driven(checked: &Checked, run: &str, entries: &[Entry], notes: &Notes, begun: &[Begun]) -> Vec<String> {
+    let steps = &checked.compiled().scenario.steps;
+    let start = entries.first().map_or(0, |e| e.at.as_millisecond());
+    let taken: Vec<(u64, i64, &str)> = entries
+        .iter()
+        .filter_map(|e| match &e.event {
+            Event::LeaseTaken { holder, .. } => Some((e.seq, e.at.as_millisecond() - start, holder.as_str())),
+            _ => None,
+        })
+        .collect();
+    let mut out: Vec<String> = notes.stubborn().iter().map(|who| format!("{who} wrote again to a journal that had failed")).collect();
+    for (who, seq) in notes.written() {
+        if let Some((_, _, holder)) = taken.iter().rev().find(|(from, _, _)| *from <= seq).filter(|(_, _, holder)| *holder != who) {
+            out.push(format!("{who} wrote event {seq} while {holder} had the run"));
+        }
+    }
+    let intents: Vec<(String, u64)> = entries
+        .iter()
+        .filter_map(|e| match &e.event {
+            Event::Intent { step, doing, attempt, .. } => Some((ticket(run, step, *doing, *attempt), e.seq)),
+            _ => None,
+        })
+        .collect();
+    for begun in begun {
+        let at = begun.at_ms as i64;
+        // What happens in the millisecond of a takeover may be of either.
+        if taken.iter().any(|t| t.1 == at && t.2 == begun.who) {
+            continue;
+        }
+        let Some((seq, _, holder)) = taken.iter().rev().find(|(_, from, _)| *from < at).filter(|t| t.2 != begun.who) else { continue };
+        // Who is stopped in the middle of an attempt may go on with it: its intent stands where the other one sees it.
+        let by = begun.by.trim_start_matches("drplan ");
+        let known = |(ticket, n): &(String, u64)| n < seq && (ticket == by || ticket.starts_with(&format!("{by}/")));
+        let reads = by.contains("/check/") || steps.iter().any(|s| s.effect == Effect::Read && by.starts_with(&format!("{run}/{}/", s.id)));
+        if !reads && !intents.iter().any(known) {
+            out.push(format!("{} began `{by}` while {holder} had the run", begun.who));
+        }
+    }
+    let changes = |step: &str| steps.iter().any(|s| s.id == step && s.effect != Effect::Read);
+    let first = entries.iter().find(|e| matches!(&e.event, Event::Intent { step, .. } if changes(step)));
+    if let Some(first) = first.filter(|first| notes.held_at().is_none_or(|held| held >= first.seq)) {
+        out.push(format!("event {} is the intent of a change, and the assets were not held yet", first.seq));
+    }
+    out
 }
 
 fn met(plan: &Compiled, node: Node, passed: &BTreeSet<usize>) -> bool {

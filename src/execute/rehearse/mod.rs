@@ -19,6 +19,7 @@ use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 
 use super::driver::{Driver, Observer, Options, Outcome};
+use super::patience::Patient;
 use super::start::Start;
 use super::state::State;
 use crate::actions::Effect;
@@ -28,7 +29,7 @@ use crate::journal::{End, Entry, Event, Store};
 use crate::model::Undo;
 use crate::world::sim::{Sim, Wrong};
 use people::People;
-use touched::Touched;
+use touched::{Illness, Notes, Touched};
 
 /// The run's name.
 pub const RUN: &str = "rehearsal";
@@ -52,19 +53,22 @@ pub struct Trouble {
     pub words: u32,
     /// Somebody else changes what the plan changes.
     pub meddling: bool,
+    /// At which append the journal falls ill, and how.
+    pub journal: Option<(u64, Illness)>,
 }
 
 impl Trouble {
     /// All of it, as a seed has it.
     pub fn of(seed: u64) -> Trouble {
         let mut chance = Chance(seed ^ 0x5eed);
-        let deaths = (0..chance.below(4)).map(|_| 1 + chance.below(120)).collect();
+        let deaths = (0..chance.below(6)).map(|_| 1 + chance.below(60)).collect();
         Trouble {
             wrongs: 100 * chance.below(4),
             deaths,
             stop: (chance.below(4) == 0).then(|| 1 + chance.below(150)),
             words: chance.below(4) as u32,
             meddling: chance.below(3) == 0,
+            journal: (chance.below(4) == 0).then(|| (1 + chance.below(40), chance.illness())),
         }
     }
 }
@@ -82,6 +86,8 @@ pub struct Rehearsal {
     pub deaths: u32,
     /// How often another took over from one that was stopped.
     pub takeovers: u32,
+    /// How often it ended because the journal failed.
+    pub journal_failures: u32,
     /// Touches of the journal and the world in the last life.
     pub touches: u64,
     /// Steps about which a person was asked, or had to decide.
@@ -118,7 +124,14 @@ pub fn rehearse(shadow: &Arc<Checked>, seed: u64, trouble: &Trouble, seen: &mut 
     }
     let clock = sim.world().clock;
     let memory = Arc::new(Memory::timed(move || clock.elapsed().as_millis() as u64));
-    let play = Play { sim, memory, shadow: Arc::clone(shadow), people: RefCell::new(People::new(chance, trouble)) };
+    let play = Play {
+        sim,
+        memory,
+        notes: Arc::new(Notes::ill_at(trouble.journal)),
+        shadow: Arc::clone(shadow),
+        people: RefCell::new(People::new(chance, trouble)),
+        sleepy: if seed.is_multiple_of(3) { 10 } else { 1 },
+    };
     play.run(seed, trouble, seen)
 }
 
@@ -143,13 +156,25 @@ impl Chance {
             _ => Wrong::Late(100 + self.below(8_000)),
         }
     }
+
+    fn illness(&mut self) -> Illness {
+        match self.below(4) {
+            0 => Illness::Full,
+            1 => Illness::Unsynced,
+            2 => Illness::Away(1_000 + self.below(60_000)),
+            _ => Illness::Silent(1_000 + self.below(60_000)),
+        }
+    }
 }
 
 struct Play {
     sim: Sim,
     memory: Arc<Memory>,
+    notes: Arc<Notes>,
     shadow: Arc<Checked>,
     people: RefCell<People>,
+    /// How much longer than usual who was stopped stays so.
+    sleepy: u64,
 }
 
 /// What one of those who act in a life came to.
@@ -167,7 +192,7 @@ impl Play {
         if !matches!(self.sim.block_on(self.memory.create(RUN, first)), Some(Ok(_))) {
             broken.push("the journal did not take the run's start".to_owned());
         }
-        let (mut deaths, mut end) = (0, None);
+        let (mut deaths, mut journal_failures, mut end) = (0, 0, None);
         let mut left = trouble.deaths.iter();
         for _ in 0..MOST_LIVES {
             self.sim.die_at(&left.next().copied().into_iter().collect::<Vec<_>>());
@@ -177,15 +202,18 @@ impl Play {
                     end = Some(how);
                     break;
                 }
+                // Exit 16, and somebody says `resume` a while later.
+                Some(Some(Outcome::JournalFailed(_))) if self.notes.failures() > 0 => {
+                    journal_failures += 1;
+                    self.rest(5_000);
+                }
                 Some(other) => {
                     broken.push(format!("it stopped: {other:?}"));
                     break;
                 }
                 None => {
                     deaths += 1;
-                    self.memory.bury(RUN);
-                    self.sim.thaw();
-                    self.sim.pass(700);
+                    self.rest(700);
                 }
             }
         }
@@ -201,6 +229,7 @@ impl Play {
             broken.push("it did not end".to_owned());
         }
         broken.extend(laws::broken(&self.shadow, RUN, &entries, &self.sim.deeds()));
+        broken.extend(laws::driven(&self.shadow, RUN, &entries, &self.notes, &self.sim.begun()));
         let mut recovered = BTreeMap::new();
         let mut takeovers = 0;
         let mut asked = BTreeSet::new();
@@ -213,7 +242,14 @@ impl Play {
             }
         }
         let picture = self.sim.picture();
-        Rehearsal { seed, end, took_ms, deaths, takeovers, touches, asked, recovered, broken, entries, picture }
+        Rehearsal { seed, end, took_ms, deaths, takeovers, journal_failures, touches, asked, recovered, broken, entries, picture }
+    }
+
+    /// Nobody drives for a while.
+    fn rest(&self, ms: u64) {
+        self.memory.bury(RUN);
+        self.sim.thaw();
+        self.sim.pass(ms);
     }
 
     /// One life of the program: until the run ends, or the program dies.
@@ -228,7 +264,8 @@ impl Play {
             self.sim.world().clock.sleep(Duration::from_secs(31)).await;
             self.memory.bury(RUN);
             let thaw = async {
-                let ms = self.people.borrow_mut().chance.below(20_000);
+                // Some sleep for longer than any attempt may take.
+                let ms = self.people.borrow_mut().chance.below(20_000) * self.sleepy;
                 self.sim.world().clock.sleep(Duration::from_millis(ms)).await;
                 self.sim.thaw();
                 std::future::pending::<()>().await;
@@ -253,16 +290,19 @@ impl Play {
         None
     }
 
-    async fn driver(&self, name: &str, observer: &mut dyn Observer) -> Outcome {
-        let store: Arc<dyn Store> = Arc::new(Touched { memory: Arc::clone(&self.memory), sim: self.sim.clone() });
+    async fn driver(&self, name: &'static str, observer: &mut dyn Observer) -> Outcome {
+        let world = self.sim.world_of(name);
+        let stop = Arc::new(AtomicU8::new(0));
+        let store = Arc::new(Touched::new(&self.memory, &self.sim, name, &self.notes));
+        let store = Arc::new(Patient::new(store, world.clone(), Arc::clone(&stop), Box::new(|_| {})));
         let options = Options {
             holder: name.to_owned(),
             wait_for_people: true,
-            stop: Arc::new(AtomicU8::new(0)),
+            stop,
             known: Some(Arc::clone(&self.shadow)),
             remind: Duration::from_secs(300),
         };
-        Driver::drive(self.sim.world(), store, RUN, options, observer).await.1
+        Driver::drive(world, store, RUN, options, observer).await.1
     }
 
     async fn until_stopped(&self) {

@@ -99,7 +99,7 @@ impl Real {
             *program = dir.join(&*program).to_string_lossy().into_owned();
         }
         command.cwd = Some(dir.to_string_lossy().into_owned());
-        let not_after = since_boot() + TOO_LATE;
+        let not_after = command.begin_by.unwrap_or_else(|| since_boot() + TOO_LATE);
         Ok(Request { command, not_after_ms: u64::try_from(not_after.as_millis()).unwrap_or(u64::MAX) })
     }
 

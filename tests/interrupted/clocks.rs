@@ -85,7 +85,7 @@ impl Play {
 
     /// One life of a driver, while somebody sets the clock at these seconds of it; none if it died.
     fn live(&self, jumps: &[(u64, i64)], ears: &mut Ears) -> Option<Outcome> {
-        let store: Arc<dyn Store> = Arc::new(Touched { memory: Arc::clone(&self.memory), sim: self.sim.clone() });
+        let store: Arc<dyn Store> = Arc::new(Touched::new(&self.memory, &self.sim, "ops", &Arc::default()));
         let options = Options {
             holder: "ops@here pid 1".to_owned(),
             wait_for_people: false,

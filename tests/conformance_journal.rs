@@ -16,6 +16,10 @@ mod places;
 mod schemas;
 #[path = "conformance_journal/texts.rs"]
 mod texts;
+#[cfg(feature = "postgres")]
+#[expect(dead_code, reason = "other tests need the rest of it")]
+#[path = "support/way.rs"]
+mod way;
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;

@@ -51,6 +51,11 @@ pub(super) trait Dialect: Send + Sync + 'static {
     fn lock(&self, run: &str, fence: u64) -> Result<Option<File>>;
     /// Nobody needs that any more.
     fn unlock(&self, run: &str, fence: u64);
+    /// Before the first write of this handle, with every other writer kept out: what an earlier one left unsure is made
+    /// sure.
+    fn renew(&self) -> Result<()>;
+    /// What becomes of a connection whose write failed.
+    fn leave(connection: Self::Connection);
     /// What a run on this journal must know.
     fn caution(&self) -> Option<String>;
     /// Where it is, for people.
@@ -64,6 +69,8 @@ pub(super) struct Database<D: Dialect> {
     connection: Mutex<Option<D::Connection>>,
     /// Why nothing more is written by this handle: a write failed, and nobody knows what of it is there.
     spoilt: OnceLock<String>,
+    /// Whether this handle has written.
+    renewed: OnceLock<()>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -86,8 +93,12 @@ pub(super) struct Use<'a, D: Dialect> {
 
 impl<D: Dialect> Drop for Use<'_, D> {
     fn drop(&mut self) {
-        if !self.ended && self.mode != Mode::Bare {
-            *self.slot = None;
+        if self.ended || self.mode == Mode::Bare {
+            return;
+        }
+        let Some(connection) = self.slot.take() else { return };
+        if self.base.spoilt.get().is_some() {
+            D::leave(connection);
         }
     }
 }
@@ -160,7 +171,7 @@ impl<D: Dialect> Use<'_, D> {
 
 impl<D: Dialect> Database<D> {
     pub(super) fn new(dialect: D, migrator: &'static Migrator) -> Database<D> {
-        Database { dialect, migrator, connection: Mutex::new(None), spoilt: OnceLock::new() }
+        Database { dialect, migrator, connection: Mutex::new(None), spoilt: OnceLock::new(), renewed: OnceLock::new() }
     }
 
     /// Begins a use, with a new connection if the last one broke.
@@ -177,6 +188,13 @@ impl<D: Dialect> Database<D> {
             Mode::Bare => {}
             Mode::Read => use_.script(D::READ).await?,
             Mode::Write => use_.script(D::WRITE).await?,
+        }
+        if mode == Mode::Write && self.renewed.get().is_none() {
+            if let Err(error) = self.dialect.renew() {
+                let _ = self.spoilt.set(error.to_string());
+                return Err(error);
+            }
+            let _ = self.renewed.set(());
         }
         Ok(use_)
     }

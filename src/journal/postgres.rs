@@ -145,6 +145,16 @@ impl Dialect for Postgres {
 
     fn unlock(&self, _: &str, _: u64) {}
 
+    fn renew(&self) -> Result<()> {
+        // A server whose sync fails ends, and recovers from what its disk has.
+        Ok(())
+    }
+
+    fn leave(connection: PgConnection) {
+        // Closed, so that the server takes back what was not committed.
+        drop(connection);
+    }
+
     fn caution(&self) -> Option<String> {
         let unsynced = self.unsynced.get().copied().unwrap_or(false);
         unsynced.then(|| "its server does not sync (fsync = off): after a power loss there, what it said may be gone".to_owned())

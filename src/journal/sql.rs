@@ -308,6 +308,13 @@ async fn rows_of<D: Dialect>(at: &mut Use<'_, D>, run: &str, from: u64) -> Resul
     found.into_iter().map(row).collect()
 }
 
+async fn beat_in<D: Dialect>(tx: &mut Use<'_, D>, lease: &Lease) -> Result<()> {
+    let now = tx.now_ms().await?;
+    let args = [Arg::Text(&lease.run), Arg::Int(lease.fence as i64), Arg::Int(now)];
+    let beaten = tx.execute("UPDATE run SET beat_ms = $3 WHERE id = $1 AND fence = $2", &args).await?;
+    if beaten == 1 { Ok(()) } else { Err(Error::Fenced) }
+}
+
 /// Whether this very event stands in the run: then whoever wrote it need not write it again.
 async fn landed<D: Dialect>(tx: &mut Use<'_, D>, run: &str, last: &Head) -> Result<bool> {
     let args = [Arg::Text(run), Arg::Int(last.seq as i64), Arg::Text(&last.digest)];
@@ -363,18 +370,17 @@ impl<D: Dialect> Store for Database<D> {
     }
 
     async fn beat(&self, lease: &Lease) -> Result<()> {
-        let mut at = self.begin(Mode::Bare).await?;
-        let now = at.now_ms().await?;
-        let args = [Arg::Text(&lease.run), Arg::Int(lease.fence as i64), Arg::Int(now)];
-        let beaten = at.execute("UPDATE run SET beat_ms = $3 WHERE id = $1 AND fence = $2", &args).await?;
-        if beaten == 1 { Ok(()) } else { Err(Error::Fenced) }
+        let mut tx = self.begin(Mode::Write).await?;
+        let beaten = beat_in(&mut tx, lease).await;
+        tx.end(beaten).await
     }
 
     async fn give(&self, lease: Lease) -> Result<()> {
-        let mut at = self.begin(Mode::Bare).await?;
+        let mut tx = self.begin(Mode::Write).await?;
         let args = [Arg::Text(&lease.run), Arg::Int(lease.fence as i64)];
         // Its last sign of life stays: whoever comes next knows how long the run was left alone.
-        at.execute("UPDATE run SET holder = NULL WHERE id = $1 AND fence = $2", &args).await?;
+        let given = tx.execute("UPDATE run SET holder = NULL WHERE id = $1 AND fence = $2", &args).await;
+        tx.end(given).await?;
         self.dialect.unlock(&lease.run, lease.fence);
         Ok(())
     }

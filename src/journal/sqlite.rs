@@ -2,6 +2,8 @@
 //! driver, tells at once that a driver is gone; a driver that is there but silent for 30 s (stopped) has lost its lease.
 
 use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -30,7 +32,7 @@ pub async fn open(path: &Path) -> Result<impl Archive + use<>> {
 /// other schemas, as an older or a newer program has them.
 pub async fn open_with(path: &Path, synchronous: SqliteSynchronous, schemas: &'static Migrator) -> Result<impl Archive + use<>> {
     if let Some(dir) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
-        std::fs::create_dir_all(dir).map_err(|e| Error::Failed(format!("cannot make {}: {e}", dir.display())))?;
+        make(dir).map_err(|e| Error::Failed(format!("cannot make {}: {e}", dir.display())))?;
         refuse_network(dir)?;
     }
     Database::open(Sqlite { path: path.to_owned(), synchronous }, schemas).await
@@ -44,8 +46,7 @@ struct Sqlite {
 impl Sqlite {
     /// The lock file of a run's driver with this fence.
     fn lock_path(&self, run: &str, fence: u64) -> PathBuf {
-        let name = self.path.file_name().map_or_else(|| "journal".into(), |n| n.to_string_lossy().into_owned());
-        self.path.with_file_name(format!("{name}.{run}.{fence}.lock"))
+        beside(&self.path, &format!(".{run}.{fence}.lock"))
     }
 }
 
@@ -138,6 +139,29 @@ impl Dialect for Sqlite {
         let _ = std::fs::remove_file(self.lock_path(run, fence));
     }
 
+    /// Writes the log again as it stands, and syncs it. Where an earlier sync failed, the kernel shows for written what
+    /// the disk does not have, and never tries again: at the next power loss the log would end there, whatever was
+    /// synced after it.
+    fn renew(&self) -> Result<()> {
+        let log = beside(&self.path, "-wal");
+        let again = || {
+            let mut file = OpenOptions::new().read(true).write(true).open(&log)?;
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            file.write_all_at(&bytes, 0)?;
+            file.sync_all()
+        };
+        match again() {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::Failed(format!("{}: {e}", log.display()))),
+            _ => Ok(()),
+        }
+    }
+
+    fn leave(connection: SqliteConnection) {
+        // Not even closed: that would copy the log into the file.
+        std::mem::forget(connection);
+    }
+
     fn caution(&self) -> Option<String> {
         Some("on this machine alone: if it dies, so does what it knows".to_owned())
     }
@@ -150,6 +174,27 @@ impl Dialect for Sqlite {
 fn boottime_ms() -> i64 {
     let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     t.tv_sec * 1000 + t.tv_nsec / 1_000_000
+}
+
+/// A file beside the journal, whose name begins with the journal's.
+fn beside(journal: &Path, end: &str) -> PathBuf {
+    let name = journal.file_name().map_or_else(|| "journal".into(), |n| n.to_string_lossy().into_owned());
+    journal.with_file_name(format!("{name}{end}"))
+}
+
+/// Makes a directory and what it stands in, each name of them synced: a journal outlasts a power loss only if the way to
+/// it does.
+fn make(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let outer = dir.parent().filter(|outer| !outer.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make(outer)?;
+    match std::fs::create_dir(dir) {
+        // Another process may have been quicker.
+        Err(e) if !dir.is_dir() => Err(e),
+        _ => File::open(outer)?.sync_all(),
+    }
 }
 
 fn cause(error: &sqlx::Error) -> String {

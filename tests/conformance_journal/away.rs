@@ -1,8 +1,5 @@
 //! A server that goes away, or whose reply is lost.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,118 +9,15 @@ use drplan::journal::{self, Archive, Error, Store};
 use drplan::world::real::{RealSettings, world};
 
 use super::places::{Place, RUN};
+use super::way::{BLACK_HOLE, LOSE_COMMIT, LOSE_REPLY, OPEN, SHUT, SWALLOW, Way};
 use super::{LEASE_MS, said, started};
-
-/// Lets everything through.
-const OPEN: u8 = 0;
-/// Sends the next COMMIT on, waits for its answer, and breaks the connection instead of giving it.
-const LOSE_REPLY: u8 = 1;
-/// Breaks the connection instead of sending the next COMMIT on.
-const LOSE_COMMIT: u8 = 2;
-/// Takes connections and gives no answer.
-const BLACK_HOLE: u8 = 3;
-/// Refuses.
-const SHUT: u8 = 4;
-/// Swallows every COMMIT.
-const SWALLOW: u8 = 5;
-
-/// A way to a server that can be lost.
-struct Way {
-    port: u16,
-    mode: Arc<AtomicU8>,
-    lost: Arc<AtomicU8>,
-}
-
-impl Way {
-    fn to(server: String) -> Way {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (mode, lost) = (Arc::new(AtomicU8::new(OPEN)), Arc::new(AtomicU8::new(0)));
-        let (m, l) = (mode.clone(), lost.clone());
-        std::thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                if m.load(Ordering::SeqCst) == SHUT {
-                    continue;
-                }
-                let there = TcpStream::connect(&server).unwrap();
-                let (a, b) = (client.try_clone().unwrap(), there.try_clone().unwrap());
-                let (mode, lost) = (m.clone(), l.clone());
-                std::thread::spawn(move || forth(client, there, &mode, &lost));
-                let mode = m.clone();
-                std::thread::spawn(move || back(b, a, &mode));
-            }
-        });
-        Way { port, mode, lost }
-    }
-
-    fn set(&self, mode: u8) {
-        self.mode.store(mode, Ordering::SeqCst);
-    }
-
-    fn lost(&self) -> u8 {
-        self.lost.load(Ordering::SeqCst)
-    }
-}
-
-fn end(a: &TcpStream, b: &TcpStream) {
-    let _ = (a.shutdown(Shutdown::Both), b.shutdown(Shutdown::Both));
-}
-
-fn forth(mut client: TcpStream, mut there: TcpStream, mode: &AtomicU8, lost: &AtomicU8) {
-    let mut buffer = [0; 65536];
-    while let Ok(n @ 1..) = client.read(&mut buffer) {
-        let commit = buffer[..n].windows(7).any(|w| w == b"COMMIT\0");
-        match mode.load(Ordering::SeqCst) {
-            SHUT => break,
-            BLACK_HOLE => continue,
-            LOSE_COMMIT if commit => {
-                lost.fetch_add(1, Ordering::SeqCst);
-                mode.store(OPEN, Ordering::SeqCst);
-                break;
-            }
-            SWALLOW if commit => {
-                lost.fetch_add(1, Ordering::SeqCst);
-                continue;
-            }
-            LOSE_REPLY if commit => {
-                lost.fetch_add(1, Ordering::SeqCst);
-            }
-            _ => {}
-        }
-        if there.write_all(&buffer[..n]).is_err() {
-            break;
-        }
-    }
-    end(&client, &there);
-}
-
-fn back(mut there: TcpStream, mut client: TcpStream, mode: &AtomicU8) {
-    let mut buffer = [0; 65536];
-    while let Ok(n @ 1..) = there.read(&mut buffer) {
-        match mode.load(Ordering::SeqCst) {
-            SHUT => break,
-            BLACK_HOLE => continue,
-            LOSE_REPLY if buffer[..n].windows(7).any(|w| w == b"COMMIT\0") => {
-                mode.store(OPEN, Ordering::SeqCst);
-                break;
-            }
-            _ => {}
-        }
-        if client.write_all(&buffer[..n]).is_err() {
-            break;
-        }
-    }
-    end(&client, &there);
-}
 
 /// A journal behind a way that can be lost, and the same one on the straight way.
 async fn behind() -> (Way, Arc<dyn Archive>, Place) {
     let place = Place::server();
     let url = place.typed().into_string().unwrap();
-    let port = url.split(['@', '/']).find_map(|part| part.strip_prefix("127.0.0.1:")).unwrap();
-    let way = Way::to(format!("127.0.0.1:{port}"));
-    let by_way = url.replace(&format!("127.0.0.1:{port}"), &format!("127.0.0.1:{}", way.port));
-    let store = journal::open(&journal::Place::typed(by_way.as_ref())).await.unwrap();
+    let way = Way::before(&url);
+    let store = journal::open(&journal::Place::typed(way.instead(&url).as_ref())).await.unwrap();
     (way, store, place)
 }
 

@@ -1,7 +1,7 @@
 //! A plan and a journal in a directory of their own, and the program beside them. It does not know what a plan says.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 /// The directory.
 pub struct Desk {
@@ -61,7 +61,11 @@ impl Desk {
 
 /// Runs a command to its end.
 pub fn said(command: &mut Command) -> Said {
-    let output = command.output().expect("it can be started");
+    said_of(&command.output().expect("it can be started"))
+}
+
+/// What a command said that has ended.
+pub fn said_of(output: &Output) -> Said {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
 }

@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -39,7 +38,7 @@ fn stumbles(n: usize) -> bool {
     kind(n) == Kind::Safe && n.is_multiple_of(3)
 }
 
-fn undone(n: usize) -> bool {
+fn can_be_undone(n: usize) -> bool {
     n > 50
 }
 
@@ -69,7 +68,7 @@ pub fn plan() -> String {
             Kind::Safe => ", effect: idempotent".to_owned(),
             Kind::Checked => format!(", check: {{ uses: command, effect: read, with: {{ argv: [grep, -qx, {id}, names] }} }}"),
         };
-        let undo = match undone(n) {
+        let undo = match can_be_undone(n) {
             true => format!("{{ uses: command, with: {{ argv: [sh, -c, \"{tried}echo {id} >> undone\"] }} }}"),
             false => "{ none: written }".to_owned(),
         };
@@ -144,6 +143,13 @@ pub fn finish(scene: &Scene) -> usize {
     panic!("it never ends:\n{}", scene.say(&["log", &scene.run()]).out);
 }
 
+/// Whether it may be taken back to [`UNDO_TO`] now.
+pub fn can_turn(scene: &Scene) -> bool {
+    let events = events(scene);
+    let of_it = |what: &str| events.iter().any(|e| e["event"] == what && e["step"] == UNDO_TO);
+    of_it("done") && !events.iter().any(|e| e["event"] == "finished")
+}
+
 /// The events of its one run.
 pub fn events(scene: &Scene) -> Vec<Value> {
     let log = scene.say(&["log", &scene.run(), "--json"]);
@@ -156,9 +162,16 @@ pub fn judge(scene: &Scene, what: &str) {
     let verified = scene.say(&["journal", "verify"]);
     assert_eq!(verified.code, Some(0), "{what}: {verified:?}");
     let events = events(scene);
-    let all = format!("{what}\nnames {:?}\ntries {:?}\n{}", scene.desk.text("names"), scene.desk.text("tries"), lines(&events));
+    let all = format!(
+        "{what}\nnames {:?}\ntries {:?}\nundone {:?}\n{}",
+        scene.desk.text("names"),
+        scene.desk.text("tries"),
+        scene.desk.text("undone"),
+        lines(&events)
+    );
     assert_eq!(events.last().map(|e| &e["event"]), Some(&"finished".into()), "{all}");
-    in_order(&scene.desk.path("names"), &all);
+    let rolled_back = events.iter().any(|e| e["how"] == "rolled_back");
+    in_order(scene, rolled_back, &all);
     let tries = scene.desk.text("tries");
     let mut seen: BTreeSet<(&str, &str, u64)> = BTreeSet::new();
     for ticket in tries.lines() {
@@ -175,22 +188,27 @@ pub fn judge(scene: &Scene, what: &str) {
     seen.iter().for_each(|(step, doing, _)| *runs.entry((step, doing)).or_default() += 1);
     for n in 1..=STEPS {
         let times = runs.get(&(id(n).as_str(), "apply")).copied().unwrap_or_default();
-        assert!(times == 1 || times > 1 && kind(n) != Kind::Once, "{} ran {times} times: {all}", id(n));
+        assert!(times == 1 || times == 0 && rolled_back || times > 1 && kind(n) != Kind::Once, "{} ran {times} times: {all}", id(n));
         let taken_back = runs.get(&(id(n).as_str(), "undo")).copied().unwrap_or_default();
-        assert!(taken_back <= usize::from(undone(n)), "{} was taken back {taken_back} times: {all}", id(n));
+        assert!(taken_back <= usize::from(can_be_undone(n)), "{} was taken back {taken_back} times: {all}", id(n));
     }
 }
 
-/// Each name once, and after those that it waits for.
-fn in_order(names: &Path, all: &str) {
-    let names = std::fs::read_to_string(names).unwrap_or_default();
-    let place = |n: usize| names.lines().position(|line| line == id(n));
-    assert_eq!(names.lines().count(), STEPS, "{all}");
+/// Each name once, and after those that it waits for; all of them, or where it was taken back, nothing that could be.
+fn in_order(scene: &Scene, rolled_back: bool, all: &str) {
+    let (names, undone) = (scene.desk.text("names"), scene.desk.text("undone"));
+    let place = |text: &str, n: usize| text.lines().position(|line| line == id(n));
+    let count = (1..=STEPS).filter(|&n| place(&names, n).is_some()).count();
+    assert!(names.lines().count() == count && (rolled_back || count == STEPS), "{all}");
     for n in 1..=STEPS {
-        let own = place(n).unwrap_or_else(|| panic!("{} never ran: {all}", id(n)));
+        let Some(own) = place(&names, n) else { continue };
         for need in needs(n) {
-            assert!(place(need).is_some_and(|p| p < own), "{} ran before {}: {all}", id(n), id(need));
+            assert!(place(&names, need).is_some_and(|p| p < own), "{} ran before {}: {all}", id(n), id(need));
         }
+        let back = place(&undone, n);
+        assert_eq!(back.is_some(), rolled_back && can_be_undone(n), "{}: {all}", id(n));
+        let above = place(&undone, n + 1).is_none_or(|above| Some(above) < back);
+        assert!(above || back.is_none(), "{} was taken back under {}: {all}", id(n), id(n + 1));
     }
 }
 

@@ -2,7 +2,7 @@
 //! not know what a journal is, only files, writes and syncs.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// One finished system call.
@@ -27,8 +27,25 @@ pub struct Call {
 impl Call {
     /// Whether its first argument is a descriptor of this file.
     pub fn on(&self, file: &Path) -> bool {
-        let path = self.args.split_once('<').filter(|(fd, _)| fd.bytes().all(|b| b.is_ascii_digit()));
-        path.and_then(|(_, rest)| rest.split_once('>')).is_some_and(|(path, _)| Path::new(path) == file)
+        self.file().is_some_and(|path| path == file)
+    }
+
+    /// The file of its first argument, a descriptor.
+    pub fn file(&self) -> Option<PathBuf> {
+        let (fd, rest) = self.args.split_once('<')?;
+        fd.bytes().all(|b| b.is_ascii_digit()).then(|| rest.split_once('>').map(|(path, _)| PathBuf::from(path)))?
+    }
+
+    /// The paths that it names, each joined to the directory that stands before it.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let mut out = Vec::new();
+        let mut rest = self.args.as_str();
+        while let Some((before, text)) = rest.split_once('"') {
+            let dir = before.rsplit_once('<').and_then(|(_, dir)| dir.split_once('>')).map_or("", |(dir, _)| dir);
+            out.push(Path::new(dir).join(String::from_utf8_lossy(&unescape(text)).as_ref()));
+            rest = text.split_once('"').map_or("", |(_, rest)| rest);
+        }
+        out
     }
 
     /// The bytes of its first text argument.
@@ -48,36 +65,36 @@ pub struct Trace {
 
 /// Runs a command and all that it starts, and keeps these system calls.
 pub fn trace(calls: &str, command: &Command) -> Trace {
+    traced(&["-e", &format!("trace={calls}")], command)
+}
+
+/// [`trace`] of a few files alone, with a fault in their calls as [`inject`] takes it.
+pub fn trace_faulty(calls: &str, fault: &str, files: &[PathBuf], command: &Command) -> Trace {
+    let (calls, fault) = (format!("trace={calls}"), format!("inject={fault}"));
+    let paths = files.iter().flat_map(|file| ["-P", file.to_str().expect("a path that strace can take")]);
+    traced(&["-e", &calls, "-e", &fault].into_iter().chain(paths).collect::<Vec<_>>(), command)
+}
+
+fn traced(filter: &[&str], command: &Command) -> Trace {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let file = dir.path().join("trace");
     let mut strace = Command::new("strace");
-    strace
-        .args(["-f", "--seccomp-bpf", "-ttt", "-y", "-s", "65536", "-e", &format!("trace={calls}"), "-e", "signal=none", "-o"])
-        .arg(&file);
+    strace.args(["-f", "--seccomp-bpf", "-ttt", "-y", "-s", "16777216", "-e", "signal=none"]).args(filter).arg("-o").arg(&file);
     let output = carried(strace, command).output().expect("strace is installed: ./dev test does it");
     let text = std::fs::read(&file).expect("strace writes its file: is ptrace allowed here?");
     Trace { output, calls: read(&String::from_utf8_lossy(&text)) }
 }
 
-/// Runs a command with a fault in its system calls on one file, as strace's `inject=` says it: `pwrite64:signal=KILL:when=3`
+/// Runs a command with a fault in its system calls, on one file or on all, as strace's `inject=` says it: `pwrite64:signal=KILL:when=3`
 /// dies before the third write of a thread is done, `fdatasync:error=EIO` refuses every sync. What the command starts runs
 /// on untraced, and may outlive it.
-pub fn inject(fault: &str, file: &Path, command: &Command) -> Output {
+pub fn inject(fault: &str, file: Option<&Path>, command: &Command) -> Output {
     let call = fault.split(':').next().unwrap_or(fault);
     let mut strace = Command::new("strace");
-    strace.args([
-        "-f",
-        "--detach-on=execve",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        &format!("trace={call}"),
-        "-e",
-        &format!("inject={fault}"),
-        "-P",
-    ]);
-    strace.arg(file);
+    strace.args(["-f", "--detach-on=execve", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &format!("inject={fault}")]);
+    if let Some(file) = file {
+        strace.arg("-P").arg(file);
+    }
     carried(strace, command).output().expect("strace is installed: ./dev test does it")
 }
 

@@ -1,10 +1,26 @@
 //! Intents are on disk before their effects begin, as the kernel saw it. First the instrument is tried on a small program
 //! whose journal is known to be good, or known to be bad.
 
-mod support {
-    pub mod desk;
-    pub mod strace;
-}
+#[path = "../support/desk.rs"]
+mod desk;
+#[path = "../support/disk.rs"]
+mod disk;
+#[cfg(feature = "postgres")]
+#[path = "../support/lab.rs"]
+mod lab;
+#[path = "../support/scene.rs"]
+mod scene;
+#[path = "../support/sixty.rs"]
+mod sixty;
+#[path = "../support/strace.rs"]
+mod strace;
+#[cfg(feature = "postgres")]
+#[expect(dead_code, reason = "other tests need the rest of it")]
+#[path = "../support/way.rs"]
+mod way;
+
+mod deaths;
+mod power;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -13,6 +29,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 
+use desk::{Desk, said_of};
 use drplan::analysis::Checked;
 use drplan::execute::driver::{Observer, Options};
 use drplan::execute::{Driver, Outcome, State};
@@ -21,9 +38,9 @@ use drplan::journal::sqlite;
 use drplan::journal::{End, Entry, Event, Store};
 use drplan::world::real::{self, RealSettings};
 use jiff::Timestamp;
+use scene::Scene;
 use sqlx::sqlite::SqliteSynchronous;
-use support::desk::{Desk, Said, said};
-use support::strace::{self, Call, inject, synced_between, trace};
+use strace::{Call, inject, synced_between, trace, trace_faulty};
 
 /// A program with a journal: before each of five effects it writes an intent, then it starts a process.
 const PROGRAM: &str = r#"
@@ -86,7 +103,7 @@ fn a_program_dies_before_each_of_its_writes_and_loses_nothing_that_it_acknowledg
     for nth in 1.. {
         let dir = tempfile::tempdir().unwrap();
         let db = dir.path().join("j.db");
-        let output = inject(&format!("pwrite64:signal=KILL:when={nth}"), &wal(&db), &program(&db, "full", "append-first"));
+        let output = inject(&format!("pwrite64:signal=KILL:when={nth}"), Some(&wal(&db)), &program(&db, "full", "append-first"));
         let acknowledged = String::from_utf8_lossy(&output.stdout).lines().filter(|l| l.starts_with("appended")).count();
         let rows = rows(&db);
         assert!(rows >= acknowledged, "death {nth}: {acknowledged} appends were acknowledged, {rows} are there");
@@ -107,7 +124,7 @@ fn a_program_dies_before_each_of_its_writes_and_loses_nothing_that_it_acknowledg
 fn a_sync_can_be_refused() {
     let dir = tempfile::tempdir().unwrap();
     let db = dir.path().join("j.db");
-    let output = inject("fdatasync:error=EIO", &wal(&db), &program(&db, "full", "append-first"));
+    let output = inject("fdatasync:error=EIO", Some(&wal(&db)), &program(&db, "full", "append-first"));
     assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("disk I/O error"), "{output:?}");
 }
 
@@ -254,125 +271,46 @@ async fn child_driver() {
     assert_eq!(outcome, Outcome::Ended(End::Good));
 }
 
-/// Six commands, each of which writes its name down. What is done at most once says so each time that it is done.
-const NAMES: &str = r#"
-drplan: v1
-name: names
-scenarios:
-  move:
-    cause: planned
-    steps:
-      - { id: a, uses: command, with: { argv: [sh, -c, "echo a >> names"] }, takes: 1s, undo: { none: written } }
-      - { id: b, uses: command, with: { argv: [sh, -c, "echo b >> names"] }, takes: 1s, undo: { none: written } }
-      - id: c
-        uses: command
-        with: { argv: [sh, -c, "grep -qx c names || echo c >> names"] }
-        effect: idempotent
-        takes: 1s
-        undo: { none: written }
-      - { id: d, uses: command, with: { argv: [sh, -c, "echo d >> names"] }, takes: 1s, undo: { none: written } }
-      - id: e
-        uses: command
-        with: { argv: [sh, -c, "echo e >> names"] }
-        check: { uses: command, effect: read, with: { argv: [grep, -qx, e, names] } }
-        takes: 1s
-        undo: { none: written }
-      - { id: f, uses: command, with: { argv: [sh, -c, "echo f >> names"] }, takes: 1s, undo: { none: written } }
-"#;
-
-/// Goes on until the run has ended; a person who is asked looks into the file and tells the truth. How often they were.
-fn until_done(desk: &Desk, nth: usize) -> usize {
-    let mut asked = 0;
-    for _ in 0..20 {
-        let Said { code, out, err } = desk.say(&["resume", "--yes"]);
-        match code {
-            Some(0) => return asked,
-            // It died after its last event.
-            Some(3) if err.contains("no run is unfinished") => return asked,
-            Some(12) => {
-                asked += 1;
-                let step = ["a", "b", "c", "d", "e", "f"].into_iter().find(|s| out.contains(&format!(" {s} --as done")));
-                let step = step.unwrap_or_else(|| panic!("death {nth}: nothing says what to type:\n{out}{err}"));
-                let truth = if desk.text("names").lines().any(|l| l == step) { "done" } else { "not-done" };
-                let told = desk.say(&["resolve", step, "--as", truth, "--reason", "looked"]);
-                assert_eq!(told.code, Some(0), "death {nth}: {told:?}");
-            }
-            // A step that surely did not happen, and that is not begun again without a word.
-            Some(11) => {
-                let step = ["a", "b", "c", "d", "e", "f"].into_iter().find(|s| out.contains(&format!(" {s} --reason")));
-                let step = step.unwrap_or_else(|| panic!("death {nth}: nothing says what to type:\n{out}{err}"));
-                assert_eq!(desk.say(&["retry", step, "--reason", "it did not happen"]).code, Some(0));
-            }
-            other => panic!("death {nth}: resume ended with {other:?}:\n{out}{err}"),
-        }
-    }
-    panic!("death {nth}: it never ends");
-}
-
+/// One sync fails and the next would not: a kernel says it once, and forgets what it could not write.
 #[test]
-fn a_run_dies_before_its_writes_and_no_command_is_done_twice_or_lost() {
+fn a_disk_that_refuses_to_sync_stops_a_run_at_once_and_nothing_is_lost() {
     let run = ["run", "plan.yaml", "--yes"];
-    let desk = Desk::new(NAMES);
-    let whole = trace("pwrite64", &desk.program(&run));
+    let scene = Scene::new(&scene::Store::File, 0, &sixty::plan());
+    let log = wal(Path::new(&scene.journal));
+    let whole = trace("fsync", &scene.program(&run));
     assert!(whole.output.status.success(), "{:?}", whole.output);
-    let names = desk.text("names");
-    assert_eq!(names, "a\nb\nc\nd\ne\nf\n");
-    let writes = whole.calls.iter().filter(|c| c.on(&wal(&desk.journal()))).count();
-    assert!(writes >= 6 * 2 * 2, "an intent and a result of each of six steps: only {writes} writes");
-    let all = std::env::var("DRPLAN_DEATHS").is_ok_and(|v| v == "all");
-    let step = if all { 1 } else { writes / 16 };
-    let (mut deaths, mut asked, mut nothing) = (0, 0, 0);
-    for nth in (1..=writes).step_by(step.max(1)) {
-        let desk = Desk::new(NAMES);
-        let died = inject(&format!("pwrite64:signal=KILL:when={nth}"), &wal(&desk.journal()), &desk.program(&run));
-        if died.status.success() {
-            continue;
-        }
-        deaths += 1;
-        let runs = desk.say(&["runs"]);
-        if runs.out.is_empty() {
-            // It died before its first event, and did nothing.
-            assert_eq!((runs.code, desk.text("names").as_str()), (Some(0), ""), "death {nth}: {runs:?}");
-            nothing += 1;
-            continue;
-        }
-        asked += until_done(&desk, nth);
-        assert_eq!(desk.text("names"), names, "death {nth}");
-        let verified = said(&mut desk.program(&["journal", "verify"]));
-        assert_eq!(verified.code, Some(0), "death {nth}: {verified:?}");
-    }
-    println!("{deaths} deaths at {writes} writes, {nothing} before the run began; a person was asked {asked} times");
-    assert!(deaths > 10 && deaths - nothing > 8, "only {deaths} deaths, {nothing} of them before the run began");
-}
-
-#[test]
-fn a_disk_that_refuses_to_sync_stops_a_run_and_it_is_whole_afterwards() {
-    let desk = Desk::new(NAMES);
-    let whole = trace("fsync,fdatasync", &desk.program(&["run", "--yes"]));
-    assert!(whole.output.status.success(), "{:?}", whole.output);
-    let syncs = whole.calls.iter().filter(|c| c.on(&wal(&desk.journal()))).count();
+    let syncs = whole.calls.iter().filter(|c| c.on(&log)).count();
     let (mut failed, mut begun) = (0, 0);
-    for nth in (1..=syncs).step_by(2) {
-        let desk = Desk::new(NAMES);
-        let died = inject(&format!("fsync:error=EIO:when={nth}+"), &wal(&desk.journal()), &desk.program(&["run", "--yes"]));
-        let err = String::from_utf8_lossy(&died.stderr).into_owned();
-        if died.status.success() {
-            // The run had ended; only its lease could not be given back.
-            assert!(err.contains("6 of 6 steps done") && nth + 2 >= syncs, "sync {nth}: {err}");
-            continue;
-        }
-        assert_eq!(died.status.code(), Some(16), "sync {nth}: {err}");
+    for nth in (1..=syncs).step_by(syncs / 7) {
+        let scene = Scene::new(&scene::Store::File, nth, &sixty::plan());
+        let log = wal(Path::new(&scene.journal));
+        let traced =
+            trace_faulty("pwrite64,fsync", &format!("fsync:error=EIO:when={nth}"), std::slice::from_ref(&log), &scene.program(&run));
+        let said = said_of(&traced.output);
+        assert_eq!(said.code, Some(16), "sync {nth}: {said:?}");
+        assert!(["disk I/O error", "Input/output error"].iter().any(|words| said.err.contains(words)), "sync {nth}: {said:?}");
         failed += 1;
-        let open = desk.say(&["runs"]).out.contains("unfinished");
-        if open {
+        // Neither is the log written again, nor is it synced as if nothing had been.
+        let refused = traced.calls.iter().position(|c| c.name == "fsync" && c.result != Some(0)).expect("it was refused");
+        assert_eq!(
+            traced.calls.len(),
+            refused + 1,
+            "sync {nth}: {:?}",
+            traced.calls[refused + 1..].iter().map(|c| &c.name).collect::<Vec<_>>()
+        );
+        deaths::until_alone(&scene);
+        for ticket in scene.desk.text("tries").lines() {
+            let step = ticket.split('/').nth(1).expect("a ticket names its step");
+            assert!(said.err.contains(&format!("▸ {step} ")), "sync {nth}: {ticket} began, and its intent was not safe: {}", said.err);
+        }
+        if !scene.run().is_empty() {
             begun += 1;
-            let resumed = desk.say(&["resume", "--yes"]);
-            assert_eq!(resumed.code, Some(0), "sync {nth}: {resumed:?}");
-            assert_eq!(desk.text("names"), "a\nb\nc\nd\ne\nf\n", "sync {nth}");
+            sixty::finish(&scene);
+            sixty::judge(&scene, &format!("sync {nth} failed"));
         }
     }
-    println!("{failed} times the disk refused a sync, {begun} of them in a run");
-    assert!(begun >= 2, "only {begun} of {failed}");
+    println!("{failed} times the disk refused one of {syncs} syncs, {begun} of them in a run");
+    assert!(begun >= 6, "only {begun} of {failed}");
 }
 
 /// SQLite's write-ahead log of a journal.

@@ -11,13 +11,13 @@ use drplan::journal::{Archive, Doing, Event, Row, Store, sqlite};
 use crate::deaths::until_alone;
 use crate::desk::{Desk, said_of};
 use crate::disk::{self, Dice, Disk};
-use crate::scene::Scene;
+use crate::scene::{LIGHT, Scene};
 use crate::sixty;
 use crate::strace::{Call, Trace, trace, trace_faulty};
 
 /// A run on a journal in a directory of a directory that is not there yet.
 fn scene() -> Scene {
-    let desk = Desk::new(&sixty::plan());
+    let desk = Desk::within(Path::new(LIGHT), &sixty::plan());
     let journal = desk.path("kept/here/j.db").display().to_string();
     Scene { desk, journal }
 }
@@ -141,7 +141,7 @@ fn lost(scene: &Scene, disk: &mut Disk, run: &Trace, told: &[Known], effort: &Ef
         let safe = disk.left(&root, None);
         for chance in 0..=effort.chances {
             let files = if chance == 0 { safe.clone() } else { disk.left(&root, Some(&mut dice)) };
-            let there = tempfile::tempdir().expect("a temporary directory");
+            let there = tempfile::tempdir_in(LIGHT).expect("a temporary directory");
             lay(&files, &root, there.path());
             looks += 1;
             let journal = there.path().join(Path::new(&scene.journal).strip_prefix(&root).expect("it stands there"));

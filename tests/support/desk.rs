@@ -1,6 +1,6 @@
 //! A plan and a journal in a directory of their own, and the program beside them. It does not know what a plan says.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// The directory.
@@ -22,7 +22,12 @@ pub struct Said {
 impl Desk {
     /// With this plan.
     pub fn new(plan: &str) -> Desk {
-        let desk = Desk { dir: tempfile::tempdir().expect("a temporary directory") };
+        Desk::within(&std::env::temp_dir(), plan)
+    }
+
+    /// With this plan, on a chosen file system.
+    pub fn within(place: &Path, plan: &str) -> Desk {
+        let desk = Desk { dir: tempfile::tempdir_in(place).expect("a temporary directory") };
         std::fs::write(desk.path("plan.yaml"), plan).expect("the plan can be written");
         desk
     }

@@ -1,6 +1,7 @@
 //! One run on one journal, of either kind, and what can be done to it behind its driver's back. It does not know what
 //! the plan says.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,9 @@ use super::desk::{Desk, Said, said};
 
 /// How long anything may take.
 pub const LONG: Duration = Duration::from_secs(60);
+
+/// A file system in memory, where a sync costs nothing; what a disk would make of one is judged by what was asked of it.
+pub const LIGHT: &str = "/dev/shm";
 
 /// Waits for something to be there.
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -43,13 +47,13 @@ pub struct Scene {
 impl Scene {
     /// The `n`th one in a store.
     pub fn new(store: &Store, n: usize, plan: &str) -> Scene {
-        let (desk, schema) = (Desk::new(plan), format!("s{n}"));
+        let (desk, schema) = (Desk::within(Path::new(LIGHT), plan), format!("s{n}"));
         let journal = match store {
             Store::File => desk.path(&format!("{schema}.db")).display().to_string(),
             #[cfg(feature = "postgres")]
             Store::Server(lab) => {
                 let server = format!("postgres://dr:{}@127.0.0.1:{}/platform", lab["LAB_DR_PASSWORD"], lab["LAB_PRIMARY_PORT"]);
-                let scene = Scene { desk: Desk::new(plan), journal: server };
+                let scene = Scene { desk: Desk::within(Path::new(LIGHT), plan), journal: server };
                 assert!(scene.change(&format!("CREATE SCHEMA {schema}")));
                 format!("{}?options=-c%20search_path%3D{schema}", scene.journal)
             }

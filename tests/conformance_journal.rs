@@ -8,6 +8,8 @@ mod lab;
 #[cfg(feature = "postgres")]
 #[path = "conformance_journal/away.rs"]
 mod away;
+#[path = "conformance_journal/adoptions.rs"]
+mod adoptions;
 #[path = "conformance_journal/leases.rs"]
 mod leases;
 #[path = "conformance_journal/places.rs"]

@@ -6,6 +6,7 @@ pub mod loss;
 pub mod predict;
 pub mod rules;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use facts::Facts;
@@ -13,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::diagnostic::{Diagnostic, Level};
 use crate::graph::Graph;
-use crate::model::{Compiled, Places, Plan};
+use crate::model::{Asset, Compiled, Id, Places, Plan, Secret, Step};
 
 /// A plan that passed: the only thing that can be rendered or run.
 #[derive(Debug, Clone)]
@@ -62,6 +63,31 @@ impl Checked {
             return Err(format!("compiled plan of format {}: this program reads format 1", compiled.format));
         }
         Checked::new(compiled)
+    }
+
+    /// The same plan, by the same digest, with steps of another one beside it that wait for nothing and for which nothing
+    /// waits, and what they act on. The error says why they do not fit.
+    pub fn beside(&self, steps: Vec<Step>, assets: BTreeMap<Id, Asset>, secrets: BTreeMap<String, Secret>) -> Result<Checked, String> {
+        let mut compiled = self.compiled.clone();
+        if let Some(twice) = steps.iter().find(|s| compiled.scenario.steps.iter().any(|own| own.id == s.id)) {
+            return Err(format!("step `{}` stands in the plan, and beside it", twice.id));
+        }
+        compiled.waits.extend(steps.iter().map(|_| Vec::new()));
+        compiled.scenario.steps.extend(steps);
+        let plan = Arc::make_mut(&mut compiled.plan);
+        for (id, asset) in assets {
+            plan.assets.entry(id).or_insert(asset);
+        }
+        for (name, secret) in secrets {
+            plan.secrets.entry(name).or_insert(secret);
+        }
+        let both = Checked::new(compiled)?;
+        // What was approved and reviewed is the plan.
+        Ok(Checked {
+            digest: OnceLock::from(self.digest().to_owned()),
+            evidence: OnceLock::from(self.evidence_digest().to_owned()),
+            ..both
+        })
     }
 
     fn new(compiled: Compiled) -> Result<Checked, String> {

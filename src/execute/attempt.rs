@@ -249,7 +249,9 @@ async fn ask(world: &World, on: &Errand, check: &ActionUse, names: &Names) -> Re
     let limit = limit(on.step());
     // Asked again and again, by later drivers too, and each time anew: a ticket is taken once.
     let now = world.clock.now().as_microsecond();
-    let names = Names { ticket: format!("{}/check/{now}", names.ticket), key: format!("{}/check", names.key) };
+    // And it is asked in this run, whichever one began the attempt.
+    let by = if on.life.past.is_some() { on.own_name() } else { names.ticket.clone() };
+    let names = Names { ticket: format!("{by}/check/{now}"), key: format!("{}/check", names.key) };
     let ctx = prepared.ctx(world, on, &names, Some(limit));
     let answer = within(world, limit, (prepared.action.apply)(&ctx, &Value::Null)).await.unwrap_or_else(|| Err(Fault::lost(late(limit))));
     match answer {

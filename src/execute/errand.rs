@@ -38,12 +38,15 @@ impl Errand {
             Undo::Use(call) => Some(call),
             _ => None,
         };
-        let mut values = BTreeMap::new();
+        let past = state.steps[i].past.as_ref().map(|past| &past.left);
+        let mut values = past.map(|left| left.values.clone()).unwrap_or_default();
         for call in std::iter::once(&step.call).chain(&step.check).chain(undo) {
             let connect = target_of(&state.plan().plan, step, call).map(|t| t.connect);
             let fields = call.with.values().chain(connect.iter().flat_map(|c| c.values()));
             for path in fields.flat_map(template::references) {
-                if let Some(value) = value_of(state, &path) {
+                if !values.contains_key(&path)
+                    && let Some(value) = value_of(state, &path)
+                {
                     values.insert(path, value);
                 }
             }
@@ -53,7 +56,7 @@ impl Errand {
             index: i,
             life: state.steps[i].clone(),
             run: state.run.clone(),
-            dir: state.dir.clone(),
+            dir: past.map(|left| &left.dir).filter(|dir| !dir.is_empty()).unwrap_or(&state.dir).clone(),
             driver: state.driver.clone(),
             incident_start: state.incident_start,
             incident_assumed: state.incident_assumed,
@@ -74,7 +77,21 @@ impl Errand {
 
     /// The names of its attempt of this number.
     pub fn names(&self, doing: Doing, attempt: u32) -> Names {
-        Names::of(&self.run, &self.step().id, doing, attempt)
+        let Some(past) = &self.life.past else { return Names::of(&self.run, &self.step().id, doing, attempt) };
+        // What an earlier run began is found by the name that it had there; the key is one for all.
+        let left = &past.left;
+        let (own, word) = (self.own_name(), word(doing));
+        let by = match doing {
+            Doing::Apply if attempt <= left.attempts => &left.apply,
+            Doing::Undo if attempt <= left.undo_attempts => &left.undo,
+            _ => &own,
+        };
+        Names { ticket: format!("{by}/{word}/{attempt}"), key: format!("{}/{word}", left.key) }
+    }
+
+    /// The step in this run: `RUN/STEP`.
+    pub fn own_name(&self) -> String {
+        format!("{}/{}", self.run, self.step().id)
     }
 
     pub(super) fn plan(&self) -> &Compiled {
@@ -94,12 +111,15 @@ pub struct Names {
 impl Names {
     /// Of an attempt of a step.
     pub fn of(run: &str, step: &str, doing: Doing, attempt: u32) -> Names {
-        let word = match doing {
-            Doing::Apply => "apply",
-            Doing::Undo => "undo",
-        };
-        let key = format!("{run}/{step}/{word}");
+        let key = format!("{run}/{step}/{}", word(doing));
         Names { ticket: format!("{key}/{attempt}"), key }
+    }
+}
+
+fn word(doing: Doing) -> &'static str {
+    match doing {
+        Doing::Apply => "apply",
+        Doing::Undo => "undo",
     }
 }
 

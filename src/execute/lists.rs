@@ -21,6 +21,8 @@ pub struct Lists {
     pub in_flight: BTreeSet<usize>,
     /// The undo failed.
     pub stuck: BTreeSet<usize>,
+    /// An earlier run left something here, and nothing that changes anything begins before it is said what becomes of it.
+    pub left: BTreeSet<usize>,
     /// Everything that they wait for is done, and something else than a free slot decides: a person, a condition, or
     /// that nobody looked at them yet.
     pub fresh: BTreeSet<Place>,
@@ -46,6 +48,7 @@ impl Lists {
         put(&mut self.unknown, matches!(state.life, Life::Unknown { .. }));
         put(&mut self.failed, matches!(state.life, Life::Failed { .. }));
         put(&mut self.stuck, matches!(state.life, Life::Stuck { .. }));
+        put(&mut self.left, state.holds_back());
         put(&mut self.in_flight, state.in_flight());
         let ready = ready && state.life == Life::Waiting;
         let queued = ready && state.ready_at.is_some() && !state.again && step.when.is_empty() && !waits_for_people(step);

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use super::lists::Place;
 use super::planted::planted;
 use super::state::{Life, State, StepState};
-use super::{measure, rollback, waiting};
+use super::{adopt, measure, rollback, waiting};
 use crate::actions::units::duration_text;
 use crate::actions::{Effect, matcher};
 use crate::graph::schedule::{collide, urgency};
@@ -147,9 +147,10 @@ impl Turn<'_> {
         self.note(Event::Failed { step, doing, attempt, reason: reason.to_owned(), unreachable: false });
     }
 
-    /// May an unknown attempt of this step be begun again by itself?
+    /// May an unknown attempt of this step be begun again by itself? Not what another run left, and not out of its turn.
     fn forward_bound(&self, i: usize) -> bool {
-        self.state.ready(i) && self.state.back.is_none() && !self.state.aborting && !self.hands.stopping && self.state.paused.is_none()
+        let in_turn = self.state.ready(i) && !self.state.steps[i].beside();
+        in_turn && self.state.back.is_none() && !self.state.aborting && !self.hands.stopping && self.state.paused.is_none()
     }
 
     /// Had it begun before something that it waits for was wanted again?
@@ -198,7 +199,10 @@ impl Turn<'_> {
                 if !closed {
                     self.look(i);
                 } else if not_there && died && self.forward_bound(i) {
-                    self.begin(i, Command::Start(i));
+                    // While something of an earlier run is open it stays as it is.
+                    if self.state.lists.left.is_empty() {
+                        self.begin(i, Command::Start(i));
+                    }
                 } else if not_there && !(died && (self.hands.stopping || self.lapsed(i))) {
                     let what = if found == Answer::NotThere { "it did not happen" } else { "whether it happened cannot be told" };
                     self.failed(i, Doing::Apply, &format!("{why}; {what}"));
@@ -210,6 +214,8 @@ impl Turn<'_> {
     }
 
     fn unknown_undo(&mut self, i: usize, step: &Step, answer: Option<Answer>, closed: bool, why: &str) {
+        // What an earlier run took back goes on only if this one is taken back too.
+        let stays = self.state.steps[i].beside() && self.state.back.is_none();
         let once = match &step.undo {
             Undo::Use(call) => crate::actions::find(&call.uses).is_none_or(|a| !matches!(a.effect, Effect::Read | Effect::Idempotent)),
             _ => false,
@@ -228,9 +234,10 @@ impl Turn<'_> {
                 );
             }
             Some(Answer::There) if !closed => self.look(i),
+            Some(Answer::There) if stays => self.failed(i, Doing::Undo, &format!("{why}; it was not taken back")),
             Some(Answer::There) => self.begin(i, Command::Undo(i)),
             Some(Answer::CannotTell) if !closed => self.look(i),
-            Some(Answer::CannotTell) if once => {
+            Some(Answer::CannotTell) if once || stays => {
                 self.ask(i, About::Unknown, format!("Nobody can tell whether `{}` was taken back: {why}. Look, then say so.", step.id));
             }
             Some(Answer::CannotTell) => self.begin(i, Command::Undo(i)),
@@ -327,6 +334,7 @@ impl Turn<'_> {
                 }
             }
         }
+        self.left();
         if state.lists.unsettled == 0 && self.taken.is_empty() {
             return self.finish();
         }
@@ -360,8 +368,32 @@ impl Turn<'_> {
         }
     }
 
+    /// What an adopted run left: what can be seen not to be there needs no answer, about the rest a person is asked.
+    fn left(&mut self) {
+        for &i in &self.state.lists.left {
+            let (step, life) = (self.state.step(i), &self.state.steps[i]);
+            let Life::Left { why } = &life.life else { continue };
+            if self.taken.contains(&i) || life.asked.is_some() {
+                continue;
+            }
+            match life.surveyed {
+                None if life.beside() && has_probe(step) => self.look(i),
+                Some(Answer::NotThere) if life.beside() => {
+                    let step = step.id.clone();
+                    self.note(Event::Done { step, doing: Doing::Undo, attempt: 0, outputs: Map::new(), found: true });
+                }
+                _ => self.ask(i, About::Left, adopt::question(self.state, i, why)),
+            }
+        }
+    }
+
+    /// Whether a step may begin beside what an adopted run left.
+    fn waits_for_what_is_left(&self, i: usize) -> bool {
+        !self.state.lists.left.is_empty() && self.state.step(i).effect != Effect::Read && !planted("adopt-unasked")
+    }
+
     fn queued(&mut self, i: usize) {
-        if !self.full() && !self.taken.contains(&i) {
+        if !self.full() && !self.taken.contains(&i) && !self.waits_for_what_is_left(i) {
             self.begin(i, Command::Start(i));
         }
     }
@@ -426,6 +458,9 @@ impl Turn<'_> {
                 let question = format!("`{}` runs only under a condition that cannot be told: {why}. Run it, or skip it?", step.id);
                 return self.ask(i, About::When, question);
             }
+        }
+        if self.waits_for_what_is_left(i) {
+            return;
         }
         match step.call.uses.as_str() {
             "approval" => self.approval(i, step, life),
@@ -515,10 +550,11 @@ impl Turn<'_> {
         }
         let steps = &self.state.steps;
         let flaws = steps.iter().filter(|_| !planted("always-good")).filter(|s| matches!(s.life, Life::Skipped { flaw: true, .. })).count();
-        let done = steps.iter().filter(|s| s.life == Life::Done).count();
+        let own = || steps.iter().filter(|s| !s.beside());
+        let (done, all) = (own().filter(|s| s.life == Life::Done).count(), own().count());
         let (how, summary) = match flaws {
-            0 => (End::Good, format!("{done} of {} steps done", steps.len())),
-            n => (End::Flawed, format!("{done} of {} steps done, {n} left out or failed", steps.len())),
+            0 => (End::Good, format!("{done} of {all} steps done")),
+            n => (End::Flawed, format!("{done} of {all} steps done, {n} left out or failed")),
         };
         self.note(Event::Finished { how, summary });
     }

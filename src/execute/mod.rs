@@ -1,6 +1,7 @@
 //! A run: decided purely, driven asynchronously, remembered by the journal. It does not know how plans are
 //! written or how a run is told.
 
+pub mod adopt;
 pub mod attempt;
 pub mod driver;
 pub mod errand;

@@ -184,7 +184,7 @@ impl<'a> Nothing<'a> {
                 vec![word(Word::Resolve { done, record: self.outputs(i), accept_late_effect: false })]
             }
             About::When => vec![word(Word::Retry)],
-            About::Unknown | About::Unreachable | About::Foreign => return,
+            About::Unknown | About::Unreachable | About::Foreign | About::Left => return,
         };
         if self.told.insert(i) {
             let begun = self.ms(self.now);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::{Either, select};
 
-use crate::journal::{Entry, Error, Head, LEASE_MS, Lease, Result, RunRow, Stamped, Store};
+use crate::journal::{Adoption, Entry, Error, Head, LEASE_MS, Lease, Result, RunRow, Stamped, Store};
 use crate::world::World;
 
 /// How long it is left alone before it is asked again.
@@ -137,6 +137,10 @@ impl Store for Patient {
 
     async fn hold(&self, run: &str, targets: &[String]) -> Result<()> {
         self.ask(|| self.store.hold(run, targets)).await
+    }
+
+    async fn adopt(&self, adoption: Adoption<'_>) -> Result<Head> {
+        self.ask(|| self.store.adopt(adoption)).await
     }
 
     async fn verify(&self, run: &str) -> Result<u64> {

@@ -44,6 +44,7 @@ pub fn in_effect(state: &State, i: usize) -> bool {
     }
     match life.life {
         Life::Done | Life::Stuck { .. } | Life::Unknown { .. } | Life::Running { .. } => true,
+        Life::Left { .. } => life.surveyed != Some(Answer::NotThere),
         Life::Failed { .. } | Life::Skipped { .. } | Life::Waiting => {
             life.touched() && life.surveyed != Some(Answer::NotThere) && !planted("forget-failed")
         }
@@ -83,12 +84,12 @@ pub fn plan_to(state: &State, to: Option<usize>) -> Plan {
     }
     let mut held: BTreeSet<usize> = BTreeSet::new();
     if !planted("undo-under-holder") {
-        held = holders.iter().flat_map(|&h| reach(&state.checked.graph().before, h)).collect();
+        held = holders.iter().flat_map(|&h| under(state, h)).collect();
     }
-    let above: Option<BTreeSet<usize>> = to.map(|t| reach(&state.checked.graph().after, t).into_iter().filter(|&i| i != t).collect());
+    let above: Option<BTreeSet<usize>> = to.map(|t| over(state, t).into_iter().filter(|&i| i != t).collect());
     let takes_back = |i: &usize| !held.contains(i) && above.as_ref().is_none_or(|a| a.contains(i));
     let (mut undo, kept): (Vec<usize>, Vec<usize>) = all.into_iter().partition(takes_back);
-    let when = |i: usize| state.steps[i].effect_seq.unwrap_or(u64::MAX);
+    let when = |i: usize| state.steps[i].effect_seq.unwrap_or((u64::MAX, 0));
     undo.sort_by_key(|&i| (std::cmp::Reverse(when(i)), std::cmp::Reverse(i)));
     let next = undo.iter().copied().filter(|&i| may_begin(state, &undo, i)).collect();
     Plan { undo, next, holders, kept, needs_to: false }
@@ -99,9 +100,32 @@ fn may_begin(state: &State, undo: &[usize], i: usize) -> bool {
     if planted("undo-forwards") {
         return true;
     }
-    let above = reach(&state.checked.graph().after, i);
+    let above = over(state, i);
     let place = undo.iter().position(|&j| j == i).unwrap_or(0);
     undo.iter().enumerate().all(|(p, &j)| j == i || !(above.contains(&j) || (p < place && collide(state.step(i), state.step(j)))))
+}
+
+/// A step and all that it stands on. What an adopted run left beside the plan has no edges in it, so the order in which
+/// things happened counts: what came before stands under it.
+fn under(state: &State, i: usize) -> BTreeSet<usize> {
+    let mut all = reach(&state.checked.graph().before, i);
+    all.extend(beside(state, i, |j, i| j < i));
+    all
+}
+
+/// A step and all that stands on it; see [`under`].
+fn over(state: &State, i: usize) -> BTreeSet<usize> {
+    let mut all = reach(&state.checked.graph().after, i);
+    all.extend(beside(state, i, |j, i| j > i));
+    all
+}
+
+/// Steps of which either this one or they stand beside the plan, and that came earlier or later than it.
+fn beside(state: &State, i: usize, fits: impl Fn((u64, u32), (u64, u32)) -> bool) -> Vec<usize> {
+    let Some(when) = state.steps[i].effect_seq else { return Vec::new() };
+    let own = state.steps[i].beside();
+    let counts = |j: &usize| (own || state.steps[*j].beside()) && state.steps[*j].effect_seq.is_some_and(|other| fits(other, when));
+    (0..state.steps.len()).filter(counts).collect()
 }
 
 /// A node and all that can be reached from it.

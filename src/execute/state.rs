@@ -15,6 +15,9 @@
 //! What waits again takes its pass back: nothing that stands on it begins before it is done once more. An approval
 //! lapses when the run stood still for longer than its `valid` after it was given.
 //!
+//! A run that adopted another one begins with steps where that one left them. What stands from there and does not count by
+//! itself is `left` until a person says whether it does.
+//!
 //! An event that has no place in this table is an error: it means that two programs disagree about a run, and
 //! nothing is driven on a disagreement. An operator's word that has no place (it raced with the step) does nothing.
 
@@ -31,7 +34,7 @@ use super::planted::planted;
 use super::{measure, rollback, waiting};
 use crate::analysis::Checked;
 use crate::graph::schedule::urgency;
-use crate::journal::{About, Answer, Doing, End, Entry, Event, Word};
+use crate::journal::{About, Answer, Carried, Doing, End, Entry, Event, Stands, Word};
 use crate::model::{Compiled, Node, Step};
 
 /// Where a step stands.
@@ -84,6 +87,20 @@ pub enum Life {
         /// Why.
         reason: String,
     },
+    /// Its effect, or half of it, stands from an earlier run; a person says what becomes of it.
+    Left {
+        /// Why it does not count by itself.
+        why: String,
+    },
+}
+
+/// What a step brings along from an earlier run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Past {
+    /// As the earlier run left it: the names of its attempts, what its references meant, where its paths stand.
+    pub left: Carried,
+    /// Why it does not count by itself, should it turn out to be done.
+    pub then: Option<String>,
 }
 
 /// What is known of a step.
@@ -107,8 +124,8 @@ pub struct StepState {
     pub asked: Option<(About, String)>,
     /// Since when it stands where it stands, or is asked what it is asked.
     pub since: Option<Timestamp>,
-    /// Number of the event of the first intent: the order of effects.
-    pub effect_seq: Option<u64>,
+    /// Number of the event of the first intent, and its place among those of one event: the order of effects.
+    pub effect_seq: Option<(u64, u32)>,
     /// When its first attempt began.
     pub started_at: Option<Timestamp>,
     /// When it was done.
@@ -127,6 +144,8 @@ pub struct StepState {
     pub surveyed: Option<Answer>,
     /// The driver of the last attempt: `user@host pid N`.
     pub begun_by: String,
+    /// What it brings along from a run that was adopted.
+    pub past: Option<Box<Past>>,
 }
 
 impl StepState {
@@ -151,6 +170,7 @@ impl StepState {
             ready_at: None,
             surveyed: None,
             begun_by: String::new(),
+            past: None,
         }
     }
 
@@ -160,6 +180,49 @@ impl StepState {
             Doing::Apply => self.attempts,
             Doing::Undo => self.undo_attempts,
         }
+    }
+
+    /// As an earlier run left it.
+    fn carried(left: &Carried, seq: u64, nth: u32, at: Timestamp) -> Self {
+        let mut then = None;
+        let life = match left.stands.clone() {
+            Stands::Done => Life::Done,
+            Stands::Again => Life::Waiting,
+            Stands::Left { why } => Life::Left { why },
+            Stands::Failed { reason, unreachable } => Life::Failed { reason, unreachable, at },
+            Stands::Stuck { reason } => Life::Stuck { reason },
+            Stands::Unknown { doing, why, open_until, then: after } => {
+                then = after;
+                Life::Unknown { doing, why, open_until, died: true, answer: None }
+            }
+        };
+        StepState {
+            life,
+            attempts: left.attempts,
+            tries: u32::from(left.attempts > 0),
+            again: left.stands == Stands::Again,
+            undo_attempts: left.undo_attempts,
+            before: left.before.clone(),
+            outputs: left.outputs.clone(),
+            since: Some(at),
+            effect_seq: Some((seq, nth)),
+            started_at: left.started_at,
+            done_at: left.done_at,
+            by_person: left.by_person,
+            begun_by: left.begun_by.clone(),
+            past: Some(Box::new(Past { left: left.clone(), then })),
+            ..StepState::new()
+        }
+    }
+
+    /// True for a step of an earlier run that has no place in this plan.
+    pub fn beside(&self) -> bool {
+        self.past.as_ref().is_some_and(|past| past.left.beside)
+    }
+
+    /// True while nothing that changes anything may begin, because of what an earlier run left here.
+    pub fn holds_back(&self) -> bool {
+        matches!(self.life, Life::Left { .. }) || (self.beside() && !self.settled())
     }
 
     /// True while an attempt is under way or may still land: the step keeps its locks.
@@ -275,6 +338,10 @@ impl State {
         if checked.digest() != digest {
             return Err(Illegal(format!("the plan in the journal has the digest {}, and the run is bound to {digest}", checked.digest())));
         }
+        let checked = match entries.get(1).map(|e| &e.event) {
+            Some(Event::Adopted { beside, .. }) if !beside.is_null() => Arc::new(super::adopt::widened(&checked, beside).map_err(Illegal)?),
+            _ => checked,
+        };
         let mut state = State::new(run, checked, dir, *at, *incident_start, *incident_assumed);
         entries.iter().try_for_each(|entry| state.fold(entry))?;
         Ok(state)
@@ -490,6 +557,11 @@ impl State {
             }
             Event::LeaseGiven { .. } => Ok(()),
             Event::LeaseBroken { .. } | Event::HandedOver { .. } | Event::Imported { .. } => Ok(()),
+            Event::Adopted { carried, .. } => self.adopt(carried, at),
+            Event::AdoptedBy { .. } => {
+                self.finished = Some(End::Adopted);
+                Ok(())
+            }
             Event::LeaseTaken { holder, .. } => {
                 self.driver.clone_from(holder);
                 Ok(())
@@ -509,7 +581,7 @@ impl State {
                 let seq = entry.seq;
                 self.change(step, at, "a result", |s| {
                     // What a person did has no intent: its place among the effects is where it was said.
-                    s.effect_seq.get_or_insert(seq);
+                    s.effect_seq.get_or_insert((seq, 0));
                     s.end_well(*doing, *attempt, outputs, at)
                 })?;
                 self.passed_by(step)
@@ -658,6 +730,21 @@ impl State {
         }
     }
 
+    /// Takes in what an earlier run left, before anything else happened.
+    fn adopt(&mut self, carried: &[Carried], at: Timestamp) -> Result<(), Illegal> {
+        if self.seq != 2 {
+            return Err(Illegal(format!("event {}: a run adopts another one before anything else", self.seq)));
+        }
+        for (left, nth) in carried.iter().zip(0..) {
+            let i = self.find(&left.step).ok_or_else(|| Illegal(format!("event {}: there is no step `{}`", self.seq, left.step)))?;
+            let settled = self.steps[i].settled();
+            self.steps[i] = StepState::carried(left, self.seq, nth, at);
+            self.sort(i, settled);
+        }
+        (0..self.steps.len()).for_each(|i| self.pass(i));
+        Ok(())
+    }
+
     fn change(&mut self, step: &str, at: Timestamp, what: &str, door: impl FnOnce(&mut StepState) -> bool) -> Result<(), Illegal> {
         let i = self.find(step).ok_or_else(|| Illegal(format!("event {}: there is no step `{step}`", self.seq)))?;
         let was = self.steps[i].life.clone();
@@ -701,7 +788,7 @@ impl State {
             }
             (Word::Resolve { done, record, .. }, Some(i)) => {
                 let seq = self.seq;
-                self.steps[i].effect_seq.get_or_insert(seq);
+                self.steps[i].effect_seq.get_or_insert((seq, 0));
                 self.steps[i].resolved(*done, record, &format!("{who}: {reason}"), at);
             }
             (Word::Retry | Word::Skip | Word::Resolve { .. }, None) => {}
@@ -734,7 +821,7 @@ impl StepState {
             }
             Doing::Undo => {
                 let from = match &self.life {
-                    Life::Done | Life::Failed { .. } | Life::Stuck { .. } => true,
+                    Life::Done | Life::Failed { .. } | Life::Stuck { .. } | Life::Left { .. } => true,
                     // It failed, and the plan or a person went on without it, or was about to try again.
                     Life::Skipped { .. } | Life::Waiting => self.touched(),
                     Life::Unknown { doing, .. } => *doing == Doing::Undo,
@@ -751,9 +838,15 @@ impl StepState {
                 self.tries += u32::from(!again || self.tries == 0);
                 // The state before is read once: what stands there after an attempt may be the attempt's own work.
                 self.before.get_or_insert_with(|| before.clone());
-                self.effect_seq.get_or_insert(seq);
+                self.effect_seq.get_or_insert((seq, 0));
                 self.started_at.get_or_insert(at);
                 self.surveyed = None;
+                // What it refers to is what it means in this run, from here on.
+                if let Some(past) = &mut self.past {
+                    past.then = None;
+                    past.left.values.clear();
+                    past.left.dir.clear();
+                }
             }
             Doing::Undo => self.undo_attempts = attempt,
         }
@@ -766,6 +859,8 @@ impl StepState {
         let legal = match (doing, &self.life) {
             (_, Life::Running { doing: d, .. } | Life::Unknown { doing: d, .. }) => *d == doing,
             (Doing::Apply, Life::Waiting) => attempt == 0,
+            // It was looked for, and is not there.
+            (Doing::Undo, Life::Left { .. }) => attempt == 0,
             _ => false,
         };
         match doing {
@@ -773,7 +868,10 @@ impl StepState {
                 self.outputs = outputs.clone();
                 self.done_at = Some(at);
                 self.started_at.get_or_insert(at);
-                self.life = Life::Done;
+                self.life = match self.past.as_mut().and_then(|past| past.then.take()) {
+                    Some(why) if !planted("adopt-unproved") => Life::Left { why },
+                    _ => Life::Done,
+                };
             }
             Doing::Undo => self.life = Life::Undone,
         }
@@ -791,7 +889,11 @@ impl StepState {
         if attempt == 0 {
             self.tries += 1;
         }
+        if let Life::Unknown { answer: Some(Answer::NotThere), .. } = self.life {
+            self.surveyed = Some(Answer::NotThere);
+        }
         self.life = match doing {
+            Doing::Apply if self.beside() => Life::Left { why: reason.to_owned() },
             Doing::Apply => Life::Failed { reason: reason.to_owned(), unreachable, at },
             Doing::Undo => Life::Stuck { reason: reason.to_owned() },
         };
@@ -808,7 +910,7 @@ impl StepState {
                 }
                 true
             }
-            Life::Failed { .. } | Life::Skipped { .. } | Life::Waiting => {
+            Life::Failed { .. } | Life::Skipped { .. } | Life::Waiting | Life::Left { .. } => {
                 self.surveyed = Some(found);
                 self.touched()
             }
@@ -833,7 +935,9 @@ impl StepState {
                 // Whoever says so after a look that could not tell, knows.
                 self.again &= self.attempts == 0;
             }
+            Life::Stuck { reason } if self.beside() => self.life = Life::Left { why: reason.clone() },
             Life::Stuck { .. } => self.life = Life::Done,
+            Life::Left { .. } if !self.beside() => self.life = Life::Waiting,
             Life::Waiting if matches!(self.asked, Some((About::When, _))) => self.forced = true,
             _ => return,
         }
@@ -846,6 +950,16 @@ impl StepState {
         match (&self.life, done) {
             (Life::Skipped { .. } | Life::Undone | Life::Running { .. }, _) => return,
             (Life::Done, _) if !undoing => return,
+            (Life::Left { .. }, true) => {
+                self.done_at.get_or_insert(at);
+                self.by_person = true;
+                self.life = Life::Done;
+            }
+            (_, false) if self.beside() && !undoing => self.life = Life::Undone,
+            (Life::Left { .. }, false) => {
+                self.surveyed = Some(Answer::NotThere);
+                self.life = Life::Waiting;
+            }
             (_, true) if undoing => self.life = Life::Undone,
             (_, true) => {
                 self.outputs = record.clone();

@@ -37,7 +37,7 @@ pub fn waiting(state: &State, i: usize) -> Option<Waiting> {
     let back = state.back.is_some() || state.aborting;
     let question = match (&life.life, &life.asked) {
         // What has not begun never will, once the run was turned round.
-        (Life::Waiting, _) if back => return None,
+        (Life::Waiting | Life::Left { .. }, _) if back => return None,
         // Enough have said yes: whoever drives goes on.
         (Life::Waiting, Some((About::Approval, _))) if life.approvals.len() >= count(step) => return None,
         (_, Some((_, question))) => question.clone(),

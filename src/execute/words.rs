@@ -80,6 +80,7 @@ fn life_word(life: &Life) -> &'static str {
         Life::Skipped { .. } => "was skipped",
         Life::Undone => "was taken back",
         Life::Stuck { .. } => "could not be taken back",
+        Life::Left { .. } => "stands from the run that was adopted",
     }
 }
 
@@ -165,6 +166,8 @@ fn retry(state: &State, i: usize) -> Result<(), Refused> {
         }
         _ if state.back.is_some() => forward(state),
         Life::Failed { .. } => Ok(()),
+        Life::Left { .. } if !life.beside() => Ok(()),
+        Life::Left { .. } => Err(format!("`{id}` is not a step of this plan: say with `drplan resolve` whether it stays")),
         Life::Waiting if matches!(life.asked, Some((About::When, _))) => Ok(()),
         Life::Done if again(state, i).is_ok() => {
             Err(format!("`{id}` is done; `drplan retry {run} {id} --downstream --reason …` does it again, with all that stands on it"))
@@ -270,6 +273,7 @@ fn resolve(
         Life::Unknown { .. } | Life::Stuck { .. } => Ok(()),
         Life::Done | Life::Failed { .. } if by_hand && state.back.is_some() && life.asked.is_some() => Ok(()),
         _ if state.back.is_some() => Err(format!("`{id}` {}; there is nothing to resolve", life_word(&life.life))),
+        Life::Left { .. } => Ok(()),
         Life::Failed { .. } if done && (fences(step) || break_glass || by_hand) => recorded(step.call.with.get("record"), record, done),
         Life::Failed { .. } if done => Err(format!(
             "`{id}` failed, which is known; repair it and `drplan retry {run} {id} --reason …`, or go on without it: `drplan skip {run} {id} --reason …`"
@@ -486,6 +490,10 @@ pub fn choices_of(state: &State, i: usize, contact: Option<&str>) -> Vec<Choice>
         }
         (Life::Unknown { .. }, Some(_)) => vec![resolved(true), resolved(false)],
         (Life::Stuck { .. }, _) => vec![about(Word::Retry), resolved(true)],
+        (Life::Left { .. }, _) => {
+            let again = (!life.beside()).then(|| about(Word::Retry));
+            [resolved(true), resolved(false)].into_iter().chain(again).collect()
+        }
         (_, Some(About::Manual)) => {
             let wanted = step.call.with.get("record").and_then(Value::as_object).filter(|_| matches!(life.life, Life::Waiting));
             let record: String = wanted.into_iter().flatten().map(|(name, shape)| format!(" --record {name}={}", wish(shape))).collect();

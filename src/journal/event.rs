@@ -1,5 +1,7 @@
 //! The events of a run. They outlive the program: fields are added, never given another meaning.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -96,6 +98,30 @@ pub enum Event {
         /// Who says so; not proved.
         who: String,
         /// Why; empty where it was handed over.
+        reason: String,
+    },
+    /// The second event of a run that goes on where an earlier one stood.
+    Adopted {
+        /// The earlier run.
+        run: String,
+        /// Digest of its last event, which names this run.
+        head: String,
+        /// Who says so; not proved.
+        who: String,
+        /// Why.
+        reason: String,
+        /// What of it this run has, in the order of effects.
+        carried: Vec<Carried>,
+        /// Steps of earlier runs that have no place in this plan, with what they act on; null if there are none.
+        beside: Value,
+    },
+    /// The run ends here: another one goes on where it stood.
+    AdoptedBy {
+        /// The other run.
+        run: String,
+        /// Who says so; not proved.
+        who: String,
+        /// Why.
         reason: String,
     },
     /// What a step waited for is done; it waits for a slot, a lock or a person.
@@ -254,6 +280,86 @@ pub enum Event {
     },
 }
 
+/// A step as an earlier run left it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Carried {
+    /// The step as it is called in this run.
+    pub step: String,
+    /// This plan has no such step: its effect stands, and a person says what becomes of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub beside: bool,
+    /// Where it stands.
+    pub stands: Stands,
+    /// `RUN/STEP` in the key of its attempts, which stays.
+    pub key: String,
+    /// `RUN/STEP` in the name of its last attempt to be done.
+    pub apply: String,
+    /// `RUN/STEP` in the name of its last attempt to be taken back.
+    pub undo: String,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Attempts to take it back.
+    pub undo_attempts: u32,
+    /// The state before, if it was read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub before: Option<Value>,
+    /// What it found out.
+    pub outputs: Map<String, Value>,
+    /// What its references meant when it was begun.
+    pub values: BTreeMap<String, Value>,
+    /// In which directory its relative paths stand.
+    pub dir: String,
+    /// When its first attempt began.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started_at: Option<Timestamp>,
+    /// When it was done.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub done_at: Option<Timestamp>,
+    /// A person said that it is done.
+    pub by_person: bool,
+    /// The driver of its last attempt.
+    pub begun_by: String,
+}
+
+/// Where a step of an earlier run stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stands {
+    /// Done, and its result counts.
+    Done,
+    /// It is to be begun again in its turn.
+    Again,
+    /// Its effect stands, or half of it may; whether it counts, or stays, a person says.
+    Left {
+        /// Why it does not count by itself.
+        why: String,
+    },
+    /// It surely ended without success.
+    Failed {
+        /// Why.
+        reason: String,
+        /// The target could not be reached.
+        unreachable: bool,
+    },
+    /// Nobody knows what became of its last attempt.
+    Unknown {
+        /// Doing or undoing.
+        doing: Doing,
+        /// Why.
+        why: String,
+        /// From then on nothing of it can land any more; none: closed already.
+        open_until: Option<Timestamp>,
+        /// Why it does not count by itself, should it turn out to be done.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        then: Option<String>,
+    },
+    /// It could not be taken back.
+    Stuck {
+        /// Why.
+        reason: String,
+    },
+}
+
 /// What a look at an unknown attempt found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -286,6 +392,8 @@ pub enum About {
     When,
     /// Somebody's newer change: `resolve`.
     Foreign,
+    /// What an adopted run left in effect: `resolve`, or `retry` if the plan has the step.
+    Left,
 }
 
 /// What an operator may say.
@@ -335,4 +443,6 @@ pub enum End {
     RolledBack,
     /// A person ended it.
     Aborted,
+    /// Another run goes on where it stood.
+    Adopted,
 }

@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 
 use super::{
-    Archive, Entry, Error, Event, Head, Holder, Lease, Result, Row, RunRow, Schema, Stamped, Standing, Store, check_rows, continues,
-    entries_after, highest_fence, rows, standing_of, verified,
+    Adoption, Archive, Entry, Error, Event, Head, Holder, Lease, Result, Row, RunRow, Schema, Stamped, Standing, Store, check_rows,
+    continues, entries_after, highest_fence, rows, standing_of, verified,
 };
 
 /// A clock that nobody sets, in milliseconds.
@@ -204,6 +204,31 @@ impl Store for Memory {
             inner.held.insert(target.clone(), run.to_owned());
         }
         Ok(())
+    }
+
+    async fn adopt(&self, adoption: Adoption<'_>) -> Result<Head> {
+        let Adoption { old, new, first, .. } = adoption;
+        let begun = rows(new, &Head::default(), first);
+        let [start, _, ..] = first else { return Err(Error::Damaged(format!("run {new} takes nothing over"))) };
+        let fresh = Run::new(new, start)?;
+        let mut inner = self.lock();
+        if let Some(here) = inner.runs.get(new) {
+            let same = here.events.get(..begun.len()).is_some_and(|rows| rows == begun);
+            return if same { Ok(begun.last().map(Head::of).unwrap_or_default()) } else { Err(Error::Moved) };
+        }
+        let stored = inner.run(old)?;
+        if stored.fence != adoption.fence {
+            return Err(Error::Fenced);
+        }
+        if stored.row.finished.is_some() || stored.row.closed.is_some() || stored.row.head != *adoption.head {
+            return Err(Error::Moved);
+        }
+        stored.add(rows(old, adoption.head, adoption.last));
+        inner.held.values_mut().filter(|holder| *holder == old).for_each(|holder| new.clone_into(holder));
+        inner.stand(old, standing_of(adoption.last.iter().map(|(_, e)| e)))?;
+        let stored = inner.runs.entry(new.to_owned()).or_insert(fresh);
+        stored.add(begun);
+        Ok(stored.row.head.clone())
     }
 
     async fn verify(&self, run: &str) -> Result<u64> {

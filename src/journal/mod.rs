@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use event::{About, Answer, Doing, End, Entry, Event, Word};
+pub use event::{About, Answer, Carried, Doing, End, Entry, Event, Stands, Word};
 pub use place::Place;
 pub use schema::Schema;
 
@@ -101,6 +101,7 @@ impl Standing {
             Standing::Ended(End::Flawed) => Some("flawed"),
             Standing::Ended(End::RolledBack) => Some("rolled_back"),
             Standing::Ended(End::Aborted) => Some("aborted"),
+            Standing::Ended(End::Adopted) => Some("adopted"),
             Standing::Closed(Closed::HandedOver) => Some("handed_over"),
             Standing::Closed(Closed::Imported) => Some("imported"),
         }
@@ -112,6 +113,7 @@ fn standing_of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Option<Standi
     events.into_iter().fold(None, |so_far, event| match (so_far, event) {
         (Some(Standing::Ended(end)), _) => Some(Standing::Ended(end)),
         (_, Event::Finished { how, .. }) => Some(Standing::Ended(*how)),
+        (_, Event::AdoptedBy { .. }) => Some(Standing::Ended(End::Adopted)),
         (_, Event::HandedOver { .. }) => Some(Standing::Closed(Closed::HandedOver)),
         (_, Event::Imported { .. }) => Some(Standing::Open),
         (so_far, _) => so_far,
@@ -237,6 +239,23 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// An event with the time at which it happened.
 pub type Stamped = (Timestamp, Event);
 
+/// One run's end and another one's beginning, which are one append.
+#[derive(Debug, Clone, Copy)]
+pub struct Adoption<'a> {
+    /// The run that ends.
+    pub old: &'a str,
+    /// Its head, as whoever adopts it saw it.
+    pub head: &'a Head,
+    /// The fence of whoever adopts it.
+    pub fence: u64,
+    /// Its last events.
+    pub last: &'a [Stamped],
+    /// The run that begins.
+    pub new: &'a str,
+    /// Its first events; the first of all is `RunStarted`.
+    pub first: &'a [Stamped],
+}
+
 /// A place where runs are remembered. All of them pass one conformance suite.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -259,6 +278,9 @@ pub trait Store: Send + Sync {
     async fn give(&self, lease: Lease) -> Result<()>;
     /// Holds resolved targets for a run, all or none; what the run holds already is good.
     async fn hold(&self, run: &str, targets: &[String]) -> Result<()>;
+    /// Ends one run and begins another that holds what the first one held: all of it or nothing. Said again with the same
+    /// events, it happens once. The new run's head.
+    async fn adopt(&self, adoption: Adoption<'_>) -> Result<Head>;
     /// Recomputes every digest of a run and compares head and count; the number of events.
     async fn verify(&self, run: &str) -> Result<u64>;
     /// Where it is, for people; never with a password.
@@ -342,6 +364,11 @@ impl Head {
     pub fn of(row: &Row) -> Head {
         Head { seq: row.seq, digest: row.digest.clone() }
     }
+}
+
+/// The head of a run after these events, which are appended next.
+pub fn head_after(run: &str, head: &Head, events: &[Stamped]) -> Head {
+    rows(run, head, events).last().map_or_else(|| head.clone(), Head::of)
 }
 
 /// The rows that an append adds after `head`.

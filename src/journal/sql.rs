@@ -12,8 +12,8 @@ use sqlx::migrate::{Migrate, Migrator};
 use super::base::{Database, Dialect, Mode, Use};
 use super::door::{Arg, Cell, Sql};
 use super::{
-    Archive, Entry, Error, Event, Head, Holder, Lease, Result, Row, RunRow, Schema, Stamped, Standing, Store, entries_after, rows, schema,
-    standing_of,
+    Adoption, Archive, Entry, Error, Event, Head, Holder, Lease, Result, Row, RunRow, Schema, Stamped, Standing, Store, entries_after,
+    rows, schema, standing_of,
 };
 
 impl<D: Dialect> Database<D> {
@@ -228,6 +228,24 @@ impl<D: Dialect> Database<D> {
         Ok(())
     }
 
+    async fn adopt_in(&self, tx: &mut Use<'_, D>, adoption: Adoption<'_>) -> Result<Head> {
+        let Adoption { old, new, .. } = adoption;
+        let [first, then @ ..] = adoption.first else { return Err(Error::Damaged(format!("run {new} begins with nothing"))) };
+        let begun = self.create_in(tx, new, first).await?;
+        let rest = rows(new, &begun, then);
+        let Some(head) = rest.last().map(Head::of) else { return Err(Error::Damaged(format!("run {new} takes nothing over"))) };
+        if landed(tx, new, &head).await? {
+            return Ok(head);
+        }
+        let args = [Arg::Text(new), Arg::Int(head.seq as i64), Arg::Text(&head.digest)];
+        tx.execute("UPDATE run SET head = $2, digest = $3 WHERE id = $1", &args).await?;
+        self.insert(tx, new, &rest).await?;
+        // Before the old run ends, which lets go of what it holds.
+        tx.execute("UPDATE held SET run = $2 WHERE run = $1", &[Arg::Text(old), Arg::Text(new)]).await?;
+        self.append_in(tx, old, adoption.head, Some(adoption.fence), adoption.last).await?;
+        Ok(head)
+    }
+
     async fn verify_in(&self, tx: &mut Use<'_, D>, run: &str) -> Result<u64> {
         let head = head_of(tx, run).await?;
         let found = rows_of(tx, run, 0).await?;
@@ -388,6 +406,12 @@ impl<D: Dialect> Store for Database<D> {
     async fn hold(&self, run: &str, targets: &[String]) -> Result<()> {
         let mut tx = self.begin(Mode::Write).await?;
         let done = self.hold_in(&mut tx, run, targets).await;
+        tx.end(done).await
+    }
+
+    async fn adopt(&self, adoption: Adoption<'_>) -> Result<Head> {
+        let mut tx = self.begin(Mode::Write).await?;
+        let done = self.adopt_in(&mut tx, adoption).await;
         tx.end(done).await
     }
 

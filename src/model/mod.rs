@@ -1,6 +1,7 @@
 //! A plan, understood: names resolved, units read, parameters filled in. It does not know in which
 //! order steps run (`graph`), whether the plan is wise (`analysis`), or what an action does (`actions`).
 
+pub mod changes;
 pub mod compiled;
 pub mod losses;
 pub mod lower;

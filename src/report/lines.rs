@@ -5,7 +5,7 @@ use std::fmt::Write;
 use jiff::Timestamp;
 
 use super::story::{Line, Reached, Status, Story, lines_to_one};
-use crate::journal::{Doing, End, Entry, Event, Word};
+use crate::journal::{Doing, End, Entry, Event, Stands, Word};
 
 /// One line for an event; none for those that say nothing to a reader.
 pub fn line(story: &Story, entry: &Entry) -> Option<String> {
@@ -19,6 +19,13 @@ pub fn line(story: &Story, entry: &Entry) -> Option<String> {
         Event::HandedOver { who, from, reason } => format!("■ {who} handed the run over from {from}: {reason}"),
         Event::Imported { taken_over: false, who, .. } => format!("■ {who} imported the run, as it was handed over"),
         Event::Imported { who, reason, .. } => format!("! {who} imported the run, and took it over: {reason}"),
+        Event::Adopted { run, who, reason, carried, .. } => {
+            let taken = carried.iter().filter(|left| left.stands == Stands::Done).count();
+            let open = carried.len() - taken;
+            let steps = if taken == 1 { "step" } else { "steps" };
+            format!("■ {who} adopted run {run}{}; {taken} {steps} taken over, {open} open", said(reason))
+        }
+        Event::AdoptedBy { run, who, reason } => format!("■ run {run} goes on where this one stood, adopted by {who}{}", said(reason)),
         Event::Intent { step, doing: Doing::Apply, attempt: 1, .. } => format!("▸ {step}  {}", title(story, step)),
         Event::Intent { step, doing: Doing::Apply, attempt, .. } => format!("▸ {step}  attempt {attempt}"),
         Event::Intent { step, doing: Doing::Undo, .. } => format!("◂ {step}  taking it back"),
@@ -120,6 +127,7 @@ pub fn end_word(how: End) -> &'static str {
         End::Flawed => "ended with something left out or failed",
         End::RolledBack => "rolled back",
         End::Aborted => "aborted",
+        End::Adopted => "adopted",
     }
 }
 

@@ -7,13 +7,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::journal::{About, Doing, End, Entry, Event, Word};
+use crate::journal::{About, Carried, Doing, End, Entry, Event, Stands, Word};
 
 /// Where a step stands, for a reader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Its turn has not come.
+    #[default]
     Waiting,
     /// A person is asked.
     Asks,
@@ -70,7 +71,7 @@ impl Status {
 }
 
 /// A step, for a reader.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Line {
     /// Its name.
     pub id: String,
@@ -246,6 +247,11 @@ impl Story {
             Event::Word { word, step, who, reason } => self.word(word, step.as_deref(), who, reason, at),
             Event::Objective { asset, recovery_ms, shown, loss_ms, .. } => self.objective(asset, *recovery_ms, shown, *loss_ms),
             Event::Finished { how, summary } => self.finished = Some((*how, summary.clone())),
+            Event::Adopted { run, carried, .. } => carried.iter().for_each(|left| self.carried(run, left, at)),
+            Event::AdoptedBy { run, who, reason } => {
+                let why = lines_to_one(reason, 200);
+                self.finished = Some((End::Adopted, format!("run {run} goes on where it stood, adopted by {who}: {why}")));
+            }
             Event::RunStarted { .. }
             | Event::LeaseTaken { .. }
             | Event::LeaseGiven { .. }
@@ -256,6 +262,29 @@ impl Story {
             | Event::Probed { .. }
             | Event::Approved { .. } => {}
         }
+    }
+
+    /// A step as an earlier run left it; one that the plan does not have gets a line of its own.
+    fn carried(&mut self, run: &str, left: &Carried, at: Timestamp) {
+        if !self.index.contains_key(&left.step) {
+            self.index.insert(left.step.clone(), self.steps.len());
+            self.steps.push(Line { id: left.step.clone(), ..Line::default() });
+            self.assets.push(Vec::new());
+        }
+        let (status, detail) = match &left.stands {
+            Stands::Done => (Status::Done, format!("taken over from run {run}")),
+            Stands::Again => (Status::Waiting, format!("begun in run {run}, and done again here")),
+            Stands::Left { why } => (Status::Asks, why.clone()),
+            Stands::Failed { reason, .. } => (Status::Failed, reason.clone()),
+            Stands::Unknown { why, .. } => (Status::Unknown, why.clone()),
+            Stands::Stuck { reason } => (Status::Stuck, reason.clone()),
+        };
+        self.line(&left.step, |l| {
+            l.status = status;
+            l.since = Some(at);
+            l.attempts = left.attempts;
+            l.detail = detail;
+        });
     }
 
     fn line(&mut self, step: &str, change: impl FnOnce(&mut Line)) {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::lines::{end_word, time, word_of};
 use super::story::lines_to_one;
 use crate::analysis::Checked;
-use crate::journal::{About, Doing, Entry, Event, Word};
+use crate::journal::{About, Carried, Doing, Entry, Event, Stands, Word};
 use crate::render::ticked::{Progress, Runbook, Said, Tick};
 
 /// The runbook of a run up to these events of it; the plan is the one in its first event.
@@ -132,6 +132,15 @@ impl Ticks {
                     Some(format!("The run was handed over by {who} ({why}): it goes on elsewhere, and this page is not ticked any more."));
             }
             Event::Imported { .. } => self.ended = None,
+            Event::Adopted { run, who, reason, carried, .. } => {
+                self.start = format!("{}, where run `{run}` stood: adopted by {who}{}", self.start, because(reason));
+                carried.iter().for_each(|left| self.carried(run, left, at));
+            }
+            Event::AdoptedBy { run, who, reason } => {
+                let why = because(reason);
+                self.ended =
+                    Some(format!("Run `{run}` goes on where this one stood, adopted by {who}{why}. This page is not ticked any more."));
+            }
             Event::LeaseBroken { .. } | Event::LeaseGiven { .. } | Event::Ready { .. } => {}
         }
     }
@@ -183,6 +192,29 @@ impl Ticks {
             0 => String::new(),
             n if n > 10 => format!(" {n} steps: {word}."),
             _ => format!(" {}: {}.", capital(word), of.iter().map(id).collect::<Vec<_>>().join(", ")),
+        }
+    }
+
+    /// A step as an earlier run left it.
+    fn carried(&mut self, run: &str, left: &Carried, at: Timestamp) {
+        let (step, now) = (left.step.as_str(), clock(at));
+        match &left.stands {
+            Stands::Done => {
+                let when = left.done_at.map(|t| format!("{} ", moment(t))).unwrap_or_default();
+                self.result(step, "done", format!("{when}in run `{run}`, and taken over"), None);
+                self.found(step, &left.outputs);
+                self.note(step, |ticks, i| ticks.steps.entry(i).or_default().done = true);
+            }
+            Stands::Again => self.say(step, "begun", format!("in run `{run}`, and to be done again")),
+            Stands::Left { why } => self.result(step, "asked", format!("{now}: {}", short(why)), Some("asked")),
+            Stands::Failed { reason, .. } => self.result(step, "failed", format!("in run `{run}`: {}", short(reason)), Some("failed")),
+            Stands::Unknown { why, .. } => {
+                let text = format!("in run `{run}`: {}. Look whether it happened before you repeat it", short(why));
+                self.result(step, "unknown", text, Some("unknown"));
+            }
+            Stands::Stuck { reason } => {
+                self.result(step, "could not be taken back", short(reason), Some("could not be taken back"));
+            }
         }
     }
 

@@ -95,6 +95,7 @@ impl Desk {
     /// The outside, as a run sees it.
     pub fn world(&self, run: &str, dir: &str) -> World {
         let mut settings = RealSettings::new(self.ends(run), dir);
+        settings.run = Some(run.to_owned());
         settings.aws_endpoint.clone_from(&self.aws_endpoint);
         settings.smtp.clone_from(&self.smtp);
         real::world(settings)

@@ -198,6 +198,8 @@ async fn conclude(desk: &Desk, run: &str, outcome: Outcome, settings: &Settings)
         Outcome::Ended(End::Good) => Exit::Good,
         Outcome::Ended(End::Flawed) => Exit::Flawed,
         Outcome::Ended(End::RolledBack) => Exit::RolledBack,
+        // Only whoever adopts a run ends it so, and drives the other one.
+        Outcome::Ended(End::Adopted) => Exit::Held,
         Outcome::Ended(End::Aborted) => Exit::Aborted,
         Outcome::Waiting(Idle::Person) => Exit::Waiting,
         Outcome::Waiting(Idle::Unknown | Idle::Stuck) => Exit::Unknown,

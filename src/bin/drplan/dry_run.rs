@@ -214,7 +214,7 @@ fn verdict(out: &Rehearsed) -> String {
         Some(End::Flawed) => format!("It would end {took} after its first step, with a step that failed or was left out."),
         Some(End::RolledBack) => format!("It would take everything back and end {took} after its first step."),
         Some(End::Aborted) => format!("It would be aborted {took} after its first step."),
-        None => stopped(out, &took),
+        Some(End::Adopted) | None => stopped(out, &took),
     }
 }
 

@@ -1,7 +1,9 @@
 //! The command line: the only room that prints, reads the environment and exits. One file a command; to add one, write
 //! its file, name it in [`Command`] and in [`Command::run`].
 
+mod adopt;
 mod board;
+mod changed;
 mod check;
 mod compile;
 mod completions;

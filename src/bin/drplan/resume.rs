@@ -4,6 +4,7 @@ use clap::Args as ClapArgs;
 use drplan::execute::words::Saying;
 use drplan::journal::{Error, Word};
 
+use crate::adopt;
 use crate::desk::{self, Desk, Read};
 use crate::drive::{self, Driving};
 use crate::exit::{Ended, Exit, Stop};
@@ -112,7 +113,9 @@ async fn find(named: Option<&str>, settings: &Settings) -> Result<(Desk, Read), 
     let row = desk.run(named).await?;
     if let Some(end) = row.finished {
         let how = drplan::report::lines::end_word(end);
-        return Err(Stop::usage(format!("run {} has ended ({how})", row.id)).help(format!("`drplan log {}` tells it", row.id)));
+        let help = adopt::adopted_help(end, &desk.read(&row.id).await?.entries);
+        let help = help.unwrap_or_else(|| format!("`drplan log {}` tells it", row.id));
+        return Err(Stop::usage(format!("run {} has ended ({how})", row.id)).help(help));
     }
     if let Some(how) = row.closed {
         return Err(Error::Closed { run: row.id, how }.into());

@@ -12,6 +12,7 @@ use drplan::report::lines::time;
 use drplan::world::real;
 use jiff::Timestamp;
 
+use crate::adopt::{self, Found};
 use crate::desk::{self, Desk};
 use crate::drive::{self, Driving};
 use crate::exit::{Ended, Exit, Stop};
@@ -32,6 +33,9 @@ pub struct Args {
     /// When the incident began (RFC 3339); else it is computed from the scenario's `detect` and `decide`.
     #[arg(long, value_name = "TIME")]
     incident_start: Option<Timestamp>,
+
+    #[command(flatten)]
+    adopting: adopt::Adopting,
 
     #[command(flatten)]
     driving: Driving,
@@ -87,12 +91,33 @@ pub fn used(step: &Step) -> impl Iterator<Item = &str> {
 async fn begin(args: &Args, settings: &Settings, checked: Checked, dir: &str) -> Ended {
     let plan = checked.compiled();
     let desk = Desk::open_for(settings, plan.plan.journal.as_ref()).await?;
+    let old = match &args.adopting.adopt {
+        None => None,
+        Some(named) => match adopt::find(&desk, &args.adopting, named, &checked).await? {
+            Found::Run(read) => Some(read.state),
+            Found::Adopted(run) => {
+                output::say(&format!("run {named} was adopted for this plan already: run {run} goes on\n"));
+                drive::confirm(&args.driving, &format!("Go on with run {run}?"))?;
+                let dir = desk.read(&run).await?.state.dir;
+                return drive::drive(&desk, &run, &dir, &args.driving, settings).await;
+            }
+        },
+    };
     output::say(&opening(&checked, &desk));
+    if let Some(old) = &old {
+        output::say(&adopt::opening(old, &checked, dir)?);
+    }
     drive::confirm(&args.driving, &format!("Run scenario `{}` of plan `{}` now?", plan.scenario.id, plan.plan.name))?;
     let now = real::now();
     let ahead = std::time::Duration::from_millis(plan.scenario.detect_ms + plan.scenario.decide_ms);
     let planned = plan.scenario.cause == Cause::Planned;
-    let incident_start = args.incident_start.unwrap_or(if planned { now } else { now - ahead });
+    let assumed = if planned { now } else { now - ahead };
+    // The incident is the one that the adopted run has.
+    let before = old.as_ref().map(|old| (old.incident_start, old.incident_assumed));
+    let (incident_start, incident_assumed) = match args.incident_start {
+        Some(start) => (start, false),
+        None => before.unwrap_or((assumed, !planned)),
+    };
     if incident_start > now {
         return Err(Stop::usage(format!("--incident-start {incident_start} is in the future")));
     }
@@ -103,12 +128,14 @@ async fn begin(args: &Args, settings: &Settings, checked: Checked, dir: &str) ->
         host: real::host_name(),
         commit: real::git_commit(Path::new(dir)),
         incident_start,
-        incident_assumed: args.incident_start.is_none() && !planned,
+        incident_assumed,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let event = start.of(&checked);
     desk.begin(&run)?;
-    desk.store.create(&run, (now, event)).await?;
+    match old {
+        Some(old) => adopt::adopt(&desk, &args.adopting, &old.run, &run, &checked, start).await?,
+        None => drop(desk.store.create(&run, (now, start.of(&checked))).await?),
+    }
     output::say(&format!("run {run}\n  runbook {} (ticked as it goes on)\n\n", desk.runbook(&run).display()));
     drive::drive(&desk, &run, dir, &args.driving, settings).await
 }

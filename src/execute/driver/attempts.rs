@@ -144,7 +144,7 @@ impl Driver<'_> {
         let attempt = life.attempt(doing);
         let (was, open_until) = match &life.life {
             Life::Unknown { doing: d, answer, open_until, .. } if *d == doing => (*answer, *open_until),
-            Life::Failed { .. } | Life::Skipped { .. } | Life::Waiting if doing == Doing::Apply => (None, None),
+            Life::Failed { .. } | Life::Skipped { .. } | Life::Waiting | Life::Left { .. } if doing == Doing::Apply => (None, None),
             // A person spoke while it was looked at.
             _ => return Ok(()),
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::journal::memory::Memory;
-use crate::journal::{Entry, Error, Head, Lease, Result, RunRow, Stamped, Store};
+use crate::journal::{Adoption, Entry, Error, Head, Lease, Result, RunRow, Stamped, Store};
 use crate::world::Clock;
 use crate::world::sim::Sim;
 
@@ -194,6 +194,14 @@ impl Store for Touched {
         }
         self.sim.touch().await;
         held
+    }
+
+    async fn adopt(&self, adoption: Adoption<'_>) -> Result<Head> {
+        self.sim.touch().await;
+        self.answers()?;
+        let head = self.memory.adopt(adoption).await;
+        self.sim.touch().await;
+        head
     }
 
     async fn verify(&self, run: &str) -> Result<u64> {

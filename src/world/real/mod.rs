@@ -41,6 +41,8 @@ pub struct RealSettings {
     /// Where the exits of this run's commands are left, beside its journal; see [`begin`]. Each run has its own, and a
     /// later driver of the run on this machine is given the same.
     pub state: PathBuf,
+    /// The run's name, if what a run that it adopted left is found beside it; then `state` ends in it.
+    pub run: Option<String>,
     /// The plan's directory. In it stand relative paths of secrets and programs, and commands without a directory run.
     pub plan_dir: PathBuf,
     /// Another address than AWS's own, where the plan names none.
@@ -56,7 +58,7 @@ impl RealSettings {
     pub fn new(state: impl Into<PathBuf>, plan_dir: impl Into<PathBuf>) -> Self {
         // Not its path: that may hold another version by now.
         let program = PathBuf::from("/proc/self/exe");
-        RealSettings { state: state.into(), plan_dir: plan_dir.into(), aws_endpoint: None, smtp: None, program }
+        RealSettings { state: state.into(), run: None, plan_dir: plan_dir.into(), aws_endpoint: None, smtp: None, program }
     }
 }
 
@@ -73,6 +75,7 @@ pub fn world(settings: RealSettings) -> World {
         clock: Arc::new(clock::Real),
         process: Arc::new(process::Real {
             state: settings.state,
+            run: settings.run,
             plan_dir: settings.plan_dir.clone(),
             program: settings.program,
             supervisor: Default::default(),

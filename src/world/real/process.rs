@@ -30,6 +30,8 @@ const READY: Duration = Duration::from_secs(10);
 pub(super) struct Real {
     /// Where exits are left.
     pub(super) state: PathBuf,
+    /// The run's name: what other runs began left its exits beside `state`.
+    pub(super) run: Option<String>,
     /// Where a command runs that names no directory.
     pub(super) plan_dir: PathBuf,
     /// The program whose `supervise` is started.
@@ -60,7 +62,7 @@ impl Process for Real {
     }
 
     async fn find(&self, ticket: &str) -> Answer<Found> {
-        let (state, ticket) = (self.state.clone(), ticket.to_owned());
+        let (state, ticket) = (self.left_by(ticket), ticket.to_owned());
         blocking(move || {
             let Some(exits) = Exits::existing(&state) else {
                 let why = format!("{} is not on this machine: the run's commands left their ends elsewhere", state.display());
@@ -85,6 +87,14 @@ impl Process for Real {
 }
 
 impl Real {
+    /// Where whoever began a ticket left its exit: `RUN/…` names the run.
+    fn left_by(&self, ticket: &str) -> PathBuf {
+        match (&self.run, ticket.split('/').next()) {
+            (Some(own), Some(other)) if other != own => self.state.with_file_name(other),
+            _ => self.state.clone(),
+        }
+    }
+
     /// The command with nothing left that means something else elsewhere, and its time limit.
     fn request(&self, command: &Command) -> Answer<Request> {
         let mut command = command.clone();

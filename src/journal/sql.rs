@@ -240,6 +240,12 @@ impl<D: Dialect> Database<D> {
         let args = [Arg::Text(new), Arg::Int(head.seq as i64), Arg::Text(&head.digest)];
         tx.execute("UPDATE run SET head = $2, digest = $3 WHERE id = $1", &args).await?;
         self.insert(tx, new, &rest).await?;
+        // What landed for another run is no reason to begin this one.
+        if head_of(tx, old).await? != *adoption.head {
+            let fence = tx.row("SELECT fence FROM run WHERE id = $1", &[Arg::Text(old)]).await?;
+            let now = fence.map(|row| row[0].count()).transpose()?;
+            return Err(if now == Some(adoption.fence) { Error::Moved } else { Error::Fenced });
+        }
         // Before the old run ends, which lets go of what it holds.
         tx.execute("UPDATE held SET run = $2 WHERE run = $1", &[Arg::Text(old), Arg::Text(new)]).await?;
         self.append_in(tx, old, adoption.head, Some(adoption.fence), adoption.last).await?;

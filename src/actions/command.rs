@@ -28,6 +28,8 @@ pub(super) static ACTION: Action = Action {
     outputs: &[Output::new("exit", Type::Int, "its exit code")],
     effect: Effect::Once,
     effect_by_plan: true,
+    // It may be started 2 s after its intent, and takes 5 s to be ended; the rest is for a slow machine.
+    settles_ms: 10_000,
     undo: UndoKind::ByPlan,
     sentence: |call| format!("Run {}", words::code(&shown(call))),
     seen: |call| format!("it ends and its exit code {}", words::matcher(&exit_wanted(call.with))),

@@ -370,7 +370,7 @@ pub struct Action {
     pub undo: UndoKind,
     /// The expected time where the plan may leave it out.
     pub takes_ms: Option<u64>,
-    /// How long after its deadline a request that was sent may still land.
+    /// How long after its time limit something of it may still land: a request that was sent, a process that is being ended.
     pub settles_ms: u64,
     /// The Cargo feature that holds its service.
     pub feature: Option<&'static str>,

@@ -24,6 +24,8 @@ pub(super) static ACTION: Action = Action {
         Output::new("time", Type::Time, "when it was written"),
     ],
     effect: Effect::Verifiable,
+    // A disk that is slow finishes what it was told.
+    settles_ms: 10_000,
     kinds: &[AssetKind::Sqlite],
     undo: UndoKind::Auto,
     sentence: |call| {

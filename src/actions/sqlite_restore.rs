@@ -29,6 +29,8 @@ pub(super) static ACTION: Action = Action {
         Output::new("kept", Type::Text, "where the file that stood there is kept; absent if there was none"),
     ],
     effect: Effect::Verifiable,
+    // A disk that is slow finishes what it was told.
+    settles_ms: 10_000,
     kinds: &[AssetKind::Sqlite],
     undo: UndoKind::Auto,
     sentence: |call| format!("Put {} in the place of {}", which(call), words::value(&call.shown("path"))),

@@ -28,7 +28,7 @@ use super::planted::planted;
 use super::state::{Life, State};
 use super::steady::{self, Steady};
 use super::telling::{Said, Telling};
-use crate::actions::{self, Effect};
+use crate::actions::Effect;
 use crate::analysis::Checked;
 use crate::journal::{BEAT_MS, Doing, End, Entry, Error, Event, Head, Lease, Stamped, Store};
 use crate::world::{Fault, World};
@@ -153,12 +153,10 @@ pub fn orphans(state: &State, carried: &dyn Fn(Timestamp) -> Timestamp) -> Vec<E
     let steps = state.steps.iter().enumerate().filter(|_| !planted("forget-orphans"));
     steps
         .filter_map(|(i, life)| {
-            let Life::Running { doing, since } = life.life else { return None };
+            let Life::Running { doing, .. } = life.life else { return None };
             let step = state.step(i);
             let attempt = life.attempt(doing);
-            let settles = actions::find(&step.call.uses).map_or(0, |a| a.settles_ms);
-            let open = Duration::from_millis(step.timeout_ms.unwrap_or(0) + settles);
-            let open_until = (step.effect != Effect::Read && !planted("close-at-once")).then(|| carried(since + open));
+            let open_until = life.lands_by.filter(|_| step.effect != Effect::Read && !planted("close-at-once")).map(carried);
             let why = "the program ended while it ran".to_owned();
             Some(Event::Unknown { step: step.id.clone(), doing, attempt, why, open_until, died: true })
         })

@@ -23,6 +23,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::HashMap;
 use jiff::Timestamp;
@@ -146,6 +147,8 @@ pub struct StepState {
     pub begun_by: String,
     /// What it brings along from a run that was adopted.
     pub past: Option<Box<Past>>,
+    /// After this nothing of the last attempt can land any more, as its intent says.
+    pub lands_by: Option<Timestamp>,
 }
 
 impl StepState {
@@ -171,6 +174,7 @@ impl StepState {
             surveyed: None,
             begun_by: String::new(),
             past: None,
+            lands_by: None,
         }
     }
 
@@ -570,10 +574,12 @@ impl State {
                 s.ready_at = Some(at);
                 matches!(s.life, Life::Waiting)
             }),
-            Event::Intent { step, doing, attempt, before, .. } => {
+            Event::Intent { step, doing, attempt, before, timeout_ms, settles_ms, .. } => {
+                let lands_by = at + Duration::from_millis(timeout_ms.unwrap_or(0) + settles_ms);
                 let (seq, driver) = (entry.seq, self.driver.clone());
                 self.change(step, at, "an intent", |s| {
                     s.begun_by = driver;
+                    s.lands_by = Some(lands_by);
                     s.begin(*doing, *attempt, before, at, seq)
                 })
             }

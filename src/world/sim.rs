@@ -532,6 +532,9 @@ impl Process for Sim {
                 if wrong == Some(Wrong::Half) {
                     exit.code = Some(1);
                 }
+                // Who is told to end at the limit takes five seconds for it.
+                let killed = command.timeout_ms.map_or(u64::MAX, |ms| now + ms + 5_000);
+                let effect = effect.min(killed);
                 inner.land_at(effect, Landing::Argv { by: by.clone(), argv });
             }
             let lost = matches!(wrong, Some(Wrong::Lost | Wrong::Late(_)));

@@ -113,15 +113,12 @@ impl Driver<'_> {
             Ended::Failed { reason, unreachable } => Event::Failed { step, doing, attempt, reason, unreachable },
             Ended::Unknown { why } if planted("lost-is-failed") => Event::Failed { step, doing, attempt, reason: why, unreachable: false },
             Ended::Unknown { why } => {
-                let settled = (settles_ms > 0).then(|| self.time.now() + Duration::from_millis(settles_ms));
                 // Who held its process is gone: unless it is seen to have ended, it may go on until its deadline.
-                let deadline = match self.state.steps[i].life {
-                    Life::Running { since, .. } if attempt::has_process(self.state.step(i), doing) && !planted("no-deadline") => {
-                        Some(since + Duration::from_millis(self.state.step(i).timeout_ms.unwrap_or(0)))
-                    }
-                    _ => None,
+                let open_until = if attempt::has_process(self.state.step(i), doing) && !planted("no-deadline") {
+                    self.state.steps[i].lands_by
+                } else {
+                    (settles_ms > 0).then(|| self.time.now() + Duration::from_millis(settles_ms))
                 };
-                let open_until = settled.max(deadline);
                 Event::Unknown { step, doing, attempt, why, open_until, died: false }
             }
         }

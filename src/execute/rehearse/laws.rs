@@ -15,6 +15,9 @@ use crate::journal::{Answer, Doing, End, Entry, Event, Word};
 use crate::model::{Compiled, Node, Phase, Step, Undo, When};
 use crate::world::sim::{Begun, Deed};
 
+/// What a command may take longer than its limit: it is started late and ended with patience.
+const ENDED_MS: u64 = 7_000;
+
 /// What does not hold, each in a sentence; empty if all does.
 pub fn broken(checked: &Checked, run: &str, entries: &[Entry], deeds: &[Deed]) -> Vec<String> {
     let mut laws = Laws::new(checked);
@@ -110,12 +113,14 @@ impl<'a> Laws<'a> {
                 if *self.before.entry(i).or_insert(before) != before {
                     self.out.push(format!("the state before `{step}` was read again after an attempt"));
                 }
-                let limit = entry.at + Duration::from_millis(timeout_ms.unwrap_or(0));
-                self.process.remove(&i);
-                if *settles_ms > 0 {
-                    self.deadline.insert(i, limit + Duration::from_millis(*settles_ms));
-                } else if self.steps[i].effect != Effect::Read {
-                    self.process.insert(i, limit);
+                if self.steps[i].effect != Effect::Read {
+                    let limit = entry.at + Duration::from_millis(timeout_ms.unwrap_or(0));
+                    // A process may be seen to have ended; of a request nobody knows before its time.
+                    if self.steps[i].call.uses == "command" {
+                        self.process.insert(i, limit + Duration::from_millis(ENDED_MS));
+                    } else {
+                        self.deadline.insert(i, limit + Duration::from_millis(*settles_ms));
+                    }
                 }
             }
             Event::Intent { step, doing: Doing::Undo, .. } => self.taken_back(self.step(step)),

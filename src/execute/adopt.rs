@@ -345,7 +345,9 @@ fn base(compiled: &Compiled, i: usize) -> BTreeSet<&str> {
         match node {
             Node::Join(j) => open.extend(compiled.joins[j as usize].waits.iter().map(|w| w.on)),
             Node::Step(p) => match &steps[p as usize] {
-                step if step.effect == Effect::Read => open.extend(compiled.waits[p as usize].iter().map(|w| w.on)),
+                step if step.effect == Effect::Read || step.call.uses == "approval" => {
+                    open.extend(compiled.waits[p as usize].iter().map(|w| w.on))
+                }
                 step => drop(out.insert(step.id.as_str())),
             },
         }

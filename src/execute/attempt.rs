@@ -17,6 +17,7 @@ use super::secret;
 use super::state::State;
 use crate::actions::{self, Action, Ctx, Earlier, Effect, Probe, Target, template};
 use crate::journal::{Answer, Doing};
+use crate::model::changes::file_of;
 use crate::model::{ActionUse, Step, Undo, target_of};
 use crate::world::strike::Striker;
 use crate::world::{Fault, Landed, World};
@@ -121,6 +122,7 @@ pub async fn prepare(world: &World, on: &Errand, doing: Doing) -> Result<Prepare
 
 async fn resolve(world: &World, on: &Errand, call: &ActionUse) -> Result<Prepared, Fault> {
     let action = actions::find(&call.uses).ok_or_else(|| Fault::refused(format!("this version has no action `{}`", call.uses)))?;
+    as_compiled(world, on, call).await?;
     let target = target_of(&on.plan().plan, on.step(), call);
     let connect = target.as_ref().map(|t| t.connect.clone()).unwrap_or_default();
     let raw = json!({ "with": call.with, "connect": connect });
@@ -143,6 +145,17 @@ async fn resolve(world: &World, on: &Errand, call: &ActionUse) -> Result<Prepare
         secrets: secrets.into_values().collect(),
         inputs: Sha256::digest(bare.to_string().as_bytes()).iter().map(|b| format!("{b:02x}")).collect(),
     })
+}
+
+/// Refuses a file of the plan's directory that is not the one that was compiled, which is the one that was reviewed.
+async fn as_compiled(world: &World, on: &Errand, call: &ActionUse) -> Result<(), Fault> {
+    let found = file_of(call).and_then(|path| on.plan().files.iter().find(|f| f.path == path));
+    let Some(file) = found.filter(|_| !call.with.contains_key("cwd")) else { return Ok(()) };
+    match world.files.sha256(&format!("{}/{}", on.dir, file.path)).await? {
+        Some(sha) if sha == file.sha256 => Ok(()),
+        Some(_) => Err(Fault::refused(format!("`./{}` is not as it was when the plan was compiled, so it was not started", file.path))),
+        None => Err(Fault::refused(format!("`./{}` is not in {}", file.path, on.dir))),
+    }
 }
 
 /// The state before, as undo and probe will need it. Reads only.

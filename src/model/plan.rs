@@ -80,6 +80,9 @@ pub struct Param {
     /// The value given or the default; none: missing (`run` refuses, a runbook shows a variable).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<Value>,
+    /// The value was given when it was compiled; else it is the default.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub given: bool,
 }
 
 /// What a parameter may hold. Durations and sizes are kept as they were typed.

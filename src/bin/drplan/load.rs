@@ -132,9 +132,7 @@ pub fn every_scenario(args: &PlanArgs, settings: &Settings) -> Result<Vec<Checke
             return Err(Stop::usage(format!("{} is compiled already: `{word}` cannot change it", path.display()))
                 .help("compile the plan again with it"));
         }
-        let text = read(&path)?;
-        let checked = Checked::from_json(&text).map_err(|e| Stop::new(Exit::Findings, format!("{}: {e}", path.display())))?;
-        return Ok(vec![checked]);
+        return Ok(vec![compiled(&path)?]);
     }
     let compilation = compilation(&path, &args.input()?)?;
     findings::print(&compilation, settings, if settings.json { Format::Short } else { Format::Human });
@@ -147,6 +145,11 @@ pub fn every_scenario(args: &PlanArgs, settings: &Settings) -> Result<Vec<Checke
         return Err(Stop::new(Exit::Findings, format!("{} has no scenario", path.display())));
     }
     Ok(compilation.checked)
+}
+
+/// The compiled plan in a file.
+pub fn compiled(path: &Path) -> Result<Checked, Stop> {
+    Checked::from_json(&read(path)?).map_err(|e| Stop::new(Exit::Findings, format!("{}: {e}", path.display())))
 }
 
 /// The plan at a path, compiled, whatever is wrong with it.

@@ -13,9 +13,10 @@ use drplan::world::real;
 use jiff::Timestamp;
 
 use crate::adopt::{self, Found};
+use crate::changed;
 use crate::desk::{self, Desk};
 use crate::drive::{self, Driving};
-use crate::exit::{Ended, Exit, Stop};
+use crate::exit::{Ended, Stop};
 use crate::load::{self, PlanArgs};
 use crate::output;
 use crate::settings::Settings;
@@ -26,8 +27,8 @@ pub struct Args {
     #[command(flatten)]
     plan: PlanArgs,
 
-    /// Refuse to run unless the compiled plan has this digest (`drplan compile` prints it).
-    #[arg(long, value_name = "DIGEST")]
+    /// Refuse to run anything but this: a digest (`drplan compile` prints it), or the file of a compiled plan.
+    #[arg(long, value_name = "DIGEST|FILE")]
     expect: Option<String>,
 
     /// When the incident began (RFC 3339); else it is computed from the scenario's `detect` and `decide`.
@@ -46,9 +47,12 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
     let path = args.plan.path()?;
     let checked = load::checked(&args.plan, settings)?;
     let dir = directory(&path)?;
-    if let Some(expected) = args.expect.as_deref().filter(|e| !checked.digest().starts_with(*e) || e.len() < 12) {
-        return Err(Stop::new(Exit::Changed, format!("the plan has the digest {}, and {expected} was expected", checked.digest()))
-            .help("look at what changed since it was reviewed; `drplan compile` prints the digest of the plan as it is"));
+    let compiled = path.extension().is_some_and(|e| e == "json");
+    if compiled {
+        changed::since_compiled(&path, &dir, &checked, args.expect.is_some())?;
+    }
+    if let Some(expected) = &args.expect {
+        changed::unless_expected(expected, &checked, &path, settings)?;
     }
     runnable(&checked)?;
     // Before a journal is made.

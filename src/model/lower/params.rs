@@ -26,7 +26,7 @@ pub fn params(section: Option<&Node<'_>>, given: &Given, text: &str, findings: &
         let node = &entry.value;
         let kind = read::word(node, "type").unwrap_or(ParamKind::String);
         let title = node.get("title").and_then(read::raw);
-        let mut value = None;
+        let (mut value, mut by_hand) = (None, false);
         if let Some(default) = node.get("default") {
             let before = findings.len();
             Shapes { scope: &scope, spot: Spot::Plan, findings, refs: Vec::new() }.value("default", default, &type_of(kind));
@@ -40,6 +40,7 @@ pub fn params(section: Option<&Node<'_>>, given: &Given, text: &str, findings: &
                 Ok(parsed) => {
                     fits(entry.key, Some(&parsed), node, *at, findings);
                     value = Some(parsed);
+                    by_hand = true;
                 }
                 Err(help) => {
                     let found =
@@ -48,7 +49,7 @@ pub fn params(section: Option<&Node<'_>>, given: &Given, text: &str, findings: &
                 }
             }
         }
-        all.insert(entry.key.to_string(), Param { kind, title, value });
+        all.insert(entry.key.to_string(), Param { kind, title, value, given: by_hand });
     }
     for (name, (_, at)) in given.iter().filter(|(name, _)| !all.contains_key(*name)) {
         let names: Vec<&str> = all.keys().map(String::as_str).collect();

@@ -162,7 +162,7 @@ async fn apply(ctx: &Ctx<'_>) -> Answer<Outputs> {
     let start = ctx.world.clock.elapsed();
     let mut out = Outputs::new();
     let response = match (ctx.world.http.send(&request).await, wants_silence(expect)) {
-        (Ok(response), false) => response,
+        (Ok(response), false) => without_secrets(ctx, response),
         (Err(fault), false) => return Err(fault),
         (Ok(response), true) => return Err(Fault::refused(format!("wanted: nothing answers; found status {}", response.status))),
         (Err(_), true) => {
@@ -180,6 +180,15 @@ async fn apply(ctx: &Ctx<'_>) -> Answer<Outputs> {
         out.insert("json".to_owned(), body);
     }
     Ok(out)
+}
+
+/// A server may give back what it was sent.
+fn without_secrets(ctx: &Ctx<'_>, response: Response) -> Response {
+    if ctx.secrets.is_empty() {
+        return response;
+    }
+    let headers = response.headers.into_iter().map(|(name, value)| (name, ctx.struck(&value)));
+    Response { headers: headers.collect(), body: ctx.struck(&response.body), ..response }
 }
 
 fn judge_response(expect: Option<&Map<String, Value>>, response: &Response, body: Option<&Value>) -> Result<(), String> {

@@ -42,6 +42,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::world::strike::Striker;
 use crate::world::{Fault, World};
 
 /// What an asset is.
@@ -281,6 +282,19 @@ pub struct Ctx<'a> {
     pub dir: &'a str,
     /// Outputs that the step declares, as JSON of `OutputDecl`; empty for most actions.
     pub outputs: &'a Map<String, Value>,
+}
+
+impl Ctx<'_> {
+    /// A text from outside without the attempt's secrets: before it is judged, and above all before it is cut, since half
+    /// a secret is no longer known for one.
+    pub(crate) fn struck(&self, text: &str) -> String {
+        Striker::new(self.secrets).strike(text)
+    }
+
+    /// [`Ctx::struck`] for all texts of a value.
+    pub(crate) fn struck_value(&self, value: &Value) -> Value {
+        if self.secrets.is_empty() { value.clone() } else { Striker::new(self.secrets).strike_value(value) }
+    }
 }
 
 /// What an action found out. Names and types as its manual page says.

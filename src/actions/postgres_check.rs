@@ -97,7 +97,7 @@ async fn apply(ctx: &Ctx<'_>) -> Answer<Outputs> {
         };
     }
     let found = answer?;
-    let mut out = if ctx.with.contains_key("query") { rows::judged(ctx.with, &found)? } else { Outputs::new() };
+    let mut out = if ctx.with.contains_key("query") { rows::judged(ctx, &found)? } else { Outputs::new() };
     out.insert("reachable".to_owned(), json!(true));
     Ok(out)
 }

@@ -59,5 +59,5 @@ async fn apply(ctx: &Ctx<'_>) -> Answer<Outputs> {
     let query = given::need(ctx.with, "query")?;
     let limit = ctx.exchange_ms(u64::from(u32::MAX));
     let found = ctx.world.postgres.query(&to, &query, given::list(ctx.with, "params"), false, limit).await?;
-    rows::judged(ctx.with, &found)
+    rows::judged(ctx, &found)
 }

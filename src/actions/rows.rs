@@ -1,9 +1,9 @@
 //! What a query found, against what a plan wants of it. It does not know which database was asked.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::matcher::judge;
-use super::{Call, Outputs, shell, words};
+use super::{Call, Ctx, Outputs, shell, words};
 use crate::world::{Answer, Fault, Rows};
 
 /// The one column of the first row; none if there is no row. A row of several columns has no first: the error says so.
@@ -16,8 +16,9 @@ pub fn only_value(rows: &Rows) -> Result<Option<Value>, String> {
 }
 
 /// Judges `expect` and `rows` of a step and gives the outputs `value`, `row` and `rows`.
-pub fn judged(with: &Map<String, Value>, rows: &Rows) -> Answer<Outputs> {
-    let value = only_value(rows);
+pub fn judged(ctx: &Ctx<'_>, rows: &Rows) -> Answer<Outputs> {
+    let with = ctx.with;
+    let value = only_value(rows).map(|value| value.map(|value| ctx.struck_value(&value)));
     if let Some(matcher) = with.get("expect").filter(|m| !m.is_null()) {
         let value = value.as_ref().map_err(|why| Fault::refused(why.clone()))?;
         judge("the value", matcher, value.as_ref()).map_err(Fault::refused)?;
@@ -31,7 +32,7 @@ pub fn judged(with: &Map<String, Value>, rows: &Rows) -> Answer<Outputs> {
         out.insert("value".to_owned(), value);
     }
     if let Some(row) = rows.first() {
-        out.insert("row".to_owned(), Value::Object(row.clone()));
+        out.insert("row".to_owned(), ctx.struck_value(&Value::Object(row.clone())));
     }
     Ok(out)
 }

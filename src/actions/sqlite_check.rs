@@ -78,6 +78,6 @@ async fn apply(ctx: &Ctx<'_>) -> Answer<Outputs> {
     if !ctx.with.contains_key("query") {
         return Ok(out);
     }
-    out.extend(rows::judged(ctx.with, &found)?);
+    out.extend(rows::judged(ctx, &found)?);
     Ok(out)
 }

@@ -100,6 +100,19 @@ impl Prepared {
     fn strike(&self, text: &str) -> String {
         Striker::new(&self.secrets).strike(text)
     }
+
+    fn strike_value(&self, value: &Value) -> Value {
+        if self.secrets.is_empty() { value.clone() } else { Striker::new(&self.secrets).strike_value(value) }
+    }
+
+    fn strike_probe(&self, probe: Probe) -> Probe {
+        match probe {
+            Probe::There(outputs) => Probe::There(struck(self, outputs)),
+            Probe::NotThere => Probe::NotThere,
+            Probe::Other(what) => Probe::Other(self.strike(&what)),
+            Probe::CannotTell(why) => Probe::CannotTell(self.strike(&why)),
+        }
+    }
 }
 
 /// What an attempt calls: the step's own action, or the action that its `undo` names.
@@ -164,6 +177,7 @@ pub async fn before(world: &World, on: &Errand, prepared: &Prepared) -> Result<V
     let limit = limit(on.step());
     let ctx = prepared.ctx(world, on, &names, Some(limit));
     let found = within(world, limit, (prepared.action.before)(&ctx)).await.unwrap_or_else(|| Err(Fault::refused(late(limit))));
+    let found = found.map(|before| prepared.strike_value(&before));
     found.map_err(|f| Fault { cause: prepared.strike(&f.cause), landed: Landed::No, ..f })
 }
 
@@ -176,6 +190,9 @@ pub async fn preview(world: &World, on: &Errand, prepared: &Prepared, limit: Dur
         (prepared.action.preview)(&ctx, &before).await
     };
     let found = within(world, limit, work).await.unwrap_or_else(|| Err(Fault::refused(late(limit))));
+    let clean =
+        |c: actions::Change| actions::Change { what: prepared.strike(&c.what), old: prepared.strike(&c.old), new: prepared.strike(&c.new) };
+    let found = found.map(|changes| changes.into_iter().map(clean).collect());
     found.map_err(|f| Fault { cause: prepared.strike(&f.cause), ..f })
 }
 
@@ -245,15 +262,10 @@ fn ended(prepared: &Prepared, effect: Effect, answer: Result<Map<String, Value>,
 }
 
 fn struck(prepared: &Prepared, outputs: Map<String, Value>) -> Map<String, Value> {
-    if prepared.secrets.is_empty() {
-        return outputs;
+    match prepared.strike_value(&Value::Object(outputs)) {
+        Value::Object(clean) => clean,
+        _ => Map::new(),
     }
-    let clean = |value: Value| match value {
-        Value::String(s) => Value::String(prepared.strike(&s)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => value,
-        nested => serde_json::from_str(&prepared.strike(&nested.to_string())).unwrap_or(Value::Null),
-    };
-    outputs.into_iter().map(|(k, v)| (k, clean(v))).collect()
 }
 
 /// Asks a reading action of a step: it passes, it says no (and what), or it did not answer.
@@ -329,8 +341,7 @@ pub async fn probe(world: &World, on: &Errand) -> Probe {
             let limit = limit(step);
             let ctx = prepared.ctx(world, on, &names, Some(limit));
             match within(world, limit, (prepared.action.probe)(&ctx, &before)).await {
-                Some(Ok(Probe::There(outputs))) => Probe::There(struck(&prepared, outputs)),
-                Some(Ok(said)) => said,
+                Some(Ok(said)) => prepared.strike_probe(said),
                 Some(Err(fault)) => Probe::CannotTell(prepared.strike(&fault.cause)),
                 None => Probe::CannotTell(late(limit)),
             }

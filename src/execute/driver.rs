@@ -25,6 +25,7 @@ use self::attempts::{Announced, Ready, once};
 use super::attempt::{Ended, Look};
 use super::machine::{self, Command, Hands, Idle};
 use super::planted::planted;
+use super::secret;
 use super::state::{Life, State};
 use super::steady::{self, Steady};
 use super::telling::{Said, Telling};
@@ -206,6 +207,7 @@ impl<'a> Driver<'a> {
             let _ = store.give(lease).await;
             return Err(Stop::With(Outcome::Ended(end)));
         }
+        secret::hide(&world, &state.plan().plan);
         observer.begin(&entries, &state);
         let telling = Telling::new(&state.plan().plan, options.remind);
         let parallel = state.plan().parallel.max(1) as usize;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::attempt;
 use super::errand::Errand;
+use super::secret;
 use super::state::{Life, State};
 use crate::actions::{Change, Effect};
 use crate::journal::Doing;
@@ -61,6 +62,7 @@ impl Said {
 
 /// Looks at every step, in the order in which they would run. `world` is the one behind glass.
 pub async fn look(world: &World, state: &mut State, trust: bool) -> Vec<(usize, Said)> {
+    secret::hide(world, &state.plan().plan);
     let order: Vec<usize> = state.checked.graph().order.iter().map(|&n| n as usize).filter(|&n| n < state.steps.len()).collect();
     let mut out = Vec::new();
     for i in order {

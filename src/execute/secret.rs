@@ -19,6 +19,16 @@ pub async fn value(world: &World, plan: &Plan, name: &str) -> Result<String, Fau
     found.map_err(|f| Fault { cause: format!("secret `{name}`: {}", f.cause), ..f })
 }
 
+/// Lets no command inherit a variable that holds a secret of the plan: what is to have it is given it.
+pub fn hide(world: &World, plan: &Plan) {
+    let variable = |source: &SecretSource| match source {
+        SecretSource::Env(variable) => Some(variable.clone()),
+        SecretSource::File(_) | SecretSource::Command(_) => None,
+    };
+    let variables: Vec<String> = plan.secrets.values().filter_map(|secret| variable(&secret.source)).collect();
+    world.process.hide(&variables);
+}
+
 /// A value with its secrets in it, and these. What only a run knows cannot stand in it.
 pub async fn filled(world: &World, plan: &Plan, raw: &Value) -> Result<(Value, Vec<String>), Fault> {
     let mut secrets = BTreeMap::new();

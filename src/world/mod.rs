@@ -102,7 +102,7 @@ pub trait Clock: Send + Sync {
 }
 
 /// A command to be run: never through a shell.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
     /// Names this attempt among all of the run; what [`Process::find`] takes.
     pub ticket: String,
@@ -122,6 +122,29 @@ pub struct Command {
     pub keep_bytes: usize,
     /// Values that must not be kept, in any of their forms.
     pub secrets: Vec<String>,
+}
+
+// What a panic or an error of ours prints of a call must not hold the secrets that the call was given.
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Command").field("ticket", &self.ticket).field("argv", &self.argv).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for PgTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgTarget")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("database", &self.database)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How a command ended.
@@ -169,10 +192,14 @@ pub trait Process: Send + Sync {
     async fn find(&self, ticket: &str) -> Answer<Found>;
     /// Where a program of this name is found, for `dry-run` and `doctor`.
     fn which(&self, program: &str) -> Option<String>;
+    /// Variables of this program that no command inherits, from here on: they hold secrets.
+    fn hide(&self, variables: &[String]) {
+        let _ = variables;
+    }
 }
 
 /// An HTTP request.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Request {
     /// `GET`, …
     pub method: String,
@@ -286,7 +313,7 @@ pub trait Dns: Send + Sync {
 }
 
 /// How to reach a PostgreSQL database.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct PgTarget {
     /// Host name, address, or directory of a socket.
     pub host: String,

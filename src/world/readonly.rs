@@ -52,6 +52,10 @@ impl Process for Glass {
     fn which(&self, program: &str) -> Option<String> {
         self.world.process.which(program)
     }
+
+    fn hide(&self, variables: &[String]) {
+        self.world.process.hide(variables);
+    }
 }
 
 #[async_trait]

@@ -70,6 +70,7 @@ pub fn begin(state: &Path) -> Result<(), Fault> {
 
 /// The outside as it is. Nothing is touched, made or started before the first call.
 pub fn world(settings: RealSettings) -> World {
+    let known = secrets::Known::default();
     let (objects, dns) = aws_services(settings.aws_endpoint);
     World {
         clock: Arc::new(clock::Real),
@@ -79,6 +80,8 @@ pub fn world(settings: RealSettings) -> World {
             plan_dir: settings.plan_dir.clone(),
             program: settings.program,
             supervisor: Default::default(),
+            hidden: Default::default(),
+            known: known.clone(),
         }),
         http: Arc::new(http::Real),
         objects,
@@ -89,7 +92,7 @@ pub fn world(settings: RealSettings) -> World {
         postgres: Arc::new(absent::Absent("postgres")),
         sqlite: Arc::new(sqlite::Real),
         files: Arc::new(files::Real),
-        secrets: Arc::new(secrets::Real { plan_dir: settings.plan_dir }),
+        secrets: Arc::new(secrets::Real { plan_dir: settings.plan_dir, known }),
         mail: Arc::new(mail::Real { server: settings.smtp }),
     }
 }

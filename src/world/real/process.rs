@@ -1,7 +1,7 @@
 //! Commands, as a driver sees them: asked of the run's supervisor, awaited, and found again by a later driver. It does
 //! not start any itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -18,6 +18,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::blocking;
 use super::clock::since_boot;
 use super::exits::{End, Exits};
+use super::secrets::Known;
 use super::supervisor::{Request, Said};
 use crate::world::{Answer, Command, Exit, Fault, Found, Process};
 
@@ -25,6 +26,9 @@ use crate::world::{Answer, Command, Exit, Fault, Found, Process};
 const TOO_LATE: Duration = Duration::from_secs(2);
 /// How long a new supervisor may take until it is ready.
 const READY: Duration = Duration::from_secs(10);
+
+/// Variables that hold secrets of this program itself.
+const OWN: [&str; 1] = ["DRPLAN_SMTP_PASSWORD"];
 
 /// This machine's processes.
 pub(super) struct Real {
@@ -37,6 +41,10 @@ pub(super) struct Real {
     /// The program whose `supervise` is started.
     pub(super) program: PathBuf,
     pub(super) supervisor: Mutex<Option<Supervisor>>,
+    /// Variables that neither the supervisor nor its commands inherit.
+    pub(super) hidden: std::sync::Mutex<BTreeSet<String>>,
+    /// What no command may be heard to say, whoever was given it.
+    pub(super) known: Known,
 }
 
 /// A supervisor that this driver started; it ends by itself when this is dropped and its commands are done.
@@ -84,6 +92,10 @@ impl Process for Real {
         };
         candidates.into_iter().find(|p| executable(p)).map(|p| p.to_string_lossy().into_owned())
     }
+
+    fn hide(&self, variables: &[String]) {
+        self.hidden().extend(variables.iter().cloned());
+    }
 }
 
 impl Real {
@@ -95,6 +107,11 @@ impl Real {
         }
     }
 
+    /// A set that a panic left behind is still a set.
+    fn hidden(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.hidden.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     /// The command with nothing left that means something else elsewhere, and its time limit.
     fn request(&self, command: &Command) -> Answer<Request> {
         let mut command = command.clone();
@@ -103,6 +120,8 @@ impl Real {
                 "a secret stands among the command's arguments, where every process could read it: give it by `env` or `stdin`",
             ));
         }
+        // Who was not given a secret may find it all the same, and say it.
+        command.secrets.extend(self.known.all());
         let dir = std::path::absolute(self.plan_dir.join(command.cwd.as_deref().unwrap_or("")))
             .map_err(|e| Fault::refused(format!("no working directory: {e}")))?;
         if let Some(program) = command.argv.first_mut().filter(|p| p.contains('/')) {
@@ -128,7 +147,11 @@ impl Real {
     async fn start(&self) -> io::Result<Supervisor> {
         Exits::open(&self.state)?;
         let log = OpenOptions::new().create(true).append(true).mode(0o600).open(self.state.join("supervisor.log"))?;
-        let mut child = tokio::process::Command::new(&self.program)
+        let mut starting = tokio::process::Command::new(&self.program);
+        for name in OWN.into_iter().chain(self.hidden().iter().map(String::as_str)) {
+            starting.env_remove(name);
+        }
+        let mut child = starting
             .arg0("drplan")
             .arg("supervise")
             .arg(&self.state)

@@ -1,9 +1,11 @@
 //! Values of secrets, from where the plan says that they are. A value is given back and never written, shown or
 //! kept; it does not know what they are for.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,8 +21,38 @@ const LONGEST: u64 = 1 << 16;
 /// How long a command may take to give one.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Variables with secrets of this program that commands inherit, because tools of the same service need them.
+const INHERITED: [&str; 2] = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+
+/// Every secret that was given out, and those that the environment holds. They never leave this process but to be struck
+/// out of what commands say.
+#[derive(Clone, Default)]
+pub(super) struct Known(Arc<Mutex<BTreeSet<String>>>);
+
+impl Known {
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<String> {
+        let own = INHERITED.iter().filter_map(|name| std::env::var(name).ok()).filter(|value| value.len() >= SHORTEST);
+        self.set().iter().cloned().chain(own).collect()
+    }
+
+    /// A set that a panic left behind is still a set.
+    fn set(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn keep(&self, answer: Answer<String>) -> Answer<String> {
+        if let Ok(value) = &answer {
+            self.set().insert(value.clone());
+        }
+        answer
+    }
+}
+
 /// The environment, files and commands.
 pub(super) struct Real {
+    /// What was given out.
+    pub(super) known: Known,
     /// Relative paths of files and programs stand in it; commands run in it.
     pub(super) plan_dir: PathBuf,
 }
@@ -28,15 +60,29 @@ pub(super) struct Real {
 #[async_trait]
 impl Secrets for Real {
     async fn env(&self, name: &str) -> Answer<String> {
-        let place = format!("environment variable {name}");
-        match std::env::var(name) {
-            Ok(value) => checked(&place, value),
-            Err(std::env::VarError::NotPresent) => Err(Fault::refused(format!("{place} is not set: type `export {name}=…`"))),
-            Err(std::env::VarError::NotUnicode(_)) => Err(Fault::refused(format!("{place} is not a text in UTF-8"))),
-        }
+        self.known.keep(variable(name))
     }
 
     async fn file(&self, path: &str) -> Answer<String> {
+        self.known.keep(self.in_file(path).await)
+    }
+
+    async fn command(&self, argv: &[String]) -> Answer<String> {
+        self.known.keep(self.said_by(argv).await)
+    }
+}
+
+fn variable(name: &str) -> Answer<String> {
+    let place = format!("environment variable {name}");
+    match std::env::var(name) {
+        Ok(value) => checked(&place, value),
+        Err(std::env::VarError::NotPresent) => Err(Fault::refused(format!("{place} is not set: type `export {name}=…`"))),
+        Err(std::env::VarError::NotUnicode(_)) => Err(Fault::refused(format!("{place} is not a text in UTF-8"))),
+    }
+}
+
+impl Real {
+    async fn in_file(&self, path: &str) -> Answer<String> {
         let full = self.plan_dir.join(path);
         let place = format!("file {}", full.display());
         blocking(move || {
@@ -49,7 +95,7 @@ impl Secrets for Real {
         .await
     }
 
-    async fn command(&self, argv: &[String]) -> Answer<String> {
+    async fn said_by(&self, argv: &[String]) -> Answer<String> {
         let program = argv.first().ok_or_else(|| Fault::refused("the secret's command is empty"))?;
         let place = format!("command `{program}`");
         let refused = |why: String| Fault::refused(format!("the secret's {place} {why}"));
@@ -112,7 +158,7 @@ mod tests {
     use super::*;
 
     fn real(dir: &tempfile::TempDir) -> Real {
-        Real { plan_dir: dir.path().to_owned() }
+        Real { plan_dir: dir.path().to_owned(), known: Known::default() }
     }
 
     fn argv(words: &[&str]) -> Vec<String> {

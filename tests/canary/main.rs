@@ -223,6 +223,11 @@ fn hunt(plan: impl Fn(&str, &str) -> String, hidden: &[&str]) -> (Vec<String>, V
 fn no_canary_is_heard_of_again() {
     let hidden = [ENV, FILE, COMMAND, POSTGRES, HOOK, BOX, SMTP, AWS, "c4naryMIIEvQIBADANBgkq", "c4naryhkiG9w0BAQEFAASC"];
     let (hits, all) = hunt(plan, &hidden);
+    let environ = all.iter().find(|(place, _)| place.ends_with("own-environ.txt")).unwrap();
+    assert!(String::from_utf8_lossy(&environ.1).contains("DRPLAN_TICKET="), "it wrote down its environment");
+    let allowed = |hit: &String| hit.contains("own-environ.txt") && hit.ends_with("of c4nary-aw");
+    let hits: Vec<String> = hits.into_iter().filter(|hit| !allowed(hit)).collect();
+    assert!(hits.is_empty(), "{} hits:\n{}", hits.len(), hits.join("\n"));
     let log = all.iter().rfind(|(place, _)| place.starts_with("drplan log --json")).unwrap();
     let log = String::from_utf8_lossy(&log.1).into_owned();
     // Every one of them came as far as it was meant to: it was used, struck out, and told.
@@ -237,11 +242,6 @@ fn no_canary_is_heard_of_again() {
         let told = all.iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).contains(words));
         assert!(told, "{words} stands nowhere: {log}");
     }
-    let environ = all.iter().find(|(place, _)| place.ends_with("own-environ.txt")).unwrap();
-    assert!(String::from_utf8_lossy(&environ.1).contains("DRPLAN_TICKET="), "it wrote down its environment");
-    let allowed = |hit: &String| hit.contains("own-environ.txt") && hit.ends_with("of c4nary-aw");
-    let hits: Vec<String> = hits.into_iter().filter(|hit| !allowed(hit)).collect();
-    assert!(hits.is_empty(), "{} hits:\n{}", hits.len(), hits.join("\n"));
 }
 
 #[test]

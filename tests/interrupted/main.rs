@@ -70,7 +70,7 @@ fn a_pause_between_two_attempts_leaves_at_once_and_keeps_the_rest_of_the_delay()
     driver.stdout.take().unwrap().read_to_string(&mut out).unwrap();
     assert_eq!(driver.wait().unwrap().code(), Some(11), "{out}");
     let run = status(&desk)["run"]["id"].as_str().unwrap().to_owned();
-    assert!(out.ends_with(&format!("drplan resume {run}\n")), "{out}");
+    assert!(out.contains(&format!("drplan resume {run}")), "{out}");
     assert_eq!(desk.text("tries"), "try\n");
     // The pause over, the delay goes on: it is not tried at once, and it is said until when.
     let mut driver = started(&desk, &["resume", "--yes"]);

@@ -72,6 +72,10 @@ pub trait Observer: Send {
     fn told(&mut self, said: &Said) {
         let _ = said;
     }
+    /// The journal failed: what happened and is not in it, and the steps whose attempts go on.
+    fn parted(&mut self, unwritten: &[Event], in_flight: &[&str]) {
+        let _ = (unwritten, in_flight);
+    }
     /// Something about this machine that whoever looks on should know.
     fn notice(&mut self, words: &str) {
         let _ = words;
@@ -180,6 +184,9 @@ impl<'a> Driver<'a> {
             Err(Stop::Again) => return (None, Outcome::Held("the run went on meanwhile".to_owned())),
         };
         let outcome = driver.run().await;
+        if matches!(outcome, Outcome::JournalFailed(_)) {
+            driver.part();
+        }
         let Driver { store, lease, state, .. } = driver;
         // What stays unknown keeps its locks by its events; the lease is free for whoever goes on.
         if !matches!(outcome, Outcome::JournalFailed(_) | Outcome::Held(_)) {

@@ -2,6 +2,7 @@
 //! server's clock, so that no machine's own matters. It does not wait: whoever drives does, while the lease lasts.
 
 use std::fs::File;
+use std::io;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -95,6 +96,16 @@ impl Dialect for Postgres {
         let Some(said) = error.as_database_error() else {
             return match error {
                 sqlx::Error::Tls(why) => Error::Failed(format!("{at}: no secure connection: {why}")),
+                // What TLS refuses, a certificate above all, is refused again.
+                sqlx::Error::Io(why) if why.kind() == io::ErrorKind::InvalidData => {
+                    Error::Failed(format!("{at}: no secure connection: {why}"))
+                }
+                sqlx::Error::Io(why) if why.kind() == io::ErrorKind::UnexpectedEof => {
+                    Error::Away(format!("{at}: it closed the connection"))
+                }
+                sqlx::Error::Io(why) => Error::Away(format!("{at}: {why}")),
+                // Its first byte never came.
+                sqlx::Error::Protocol(why) if why.contains("SSLRequest: 0x00") => Error::Away(format!("{at}: it closed the connection")),
                 sqlx::Error::Configuration(why) => Error::Failed(format!("{at}: {why}")),
                 sqlx::Error::Migrate(why) => Error::Failed(format!("{at}: {why}")),
                 other => Error::Away(format!("{at}: {other}")),

@@ -15,7 +15,7 @@ use drplan::execute::rollback;
 use drplan::execute::telling::Said;
 use drplan::execute::words::{self, Saying};
 use drplan::execute::{Driver, Outcome, Patient, Start, State, waiting};
-use drplan::journal::{End, Entry, Store, Word};
+use drplan::journal::{Doing, End, Entry, Event, Store, Word};
 use drplan::render::view;
 use drplan::report::story::lines_to_one;
 use drplan::report::{Story, lines};
@@ -211,10 +211,11 @@ async fn conclude(desk: &Desk, run: &str, outcome: Outcome, settings: &Settings)
         Outcome::Held(why) => return Err(Stop::new(exit, why.clone()).help(format!("`drplan status {run}` shows where it stands"))),
         Outcome::JournalFailed(why) => {
             let help = format!(
-                "nothing more was started; what was in flight goes on. Mend the journal ({}), then `drplan resume {run}`",
-                desk.store.place()
+                "nothing more was started. Mend the journal ({}), then `drplan resume {run}`\n{}",
+                desk.store.place(),
+                runbook_line(desk, run)
             );
-            return Err(Stop::new(exit, why.clone()).help(help));
+            return Err(Stop::new(exit, why.clone()).help(help.trim_end()));
         }
         _ => {}
     }
@@ -374,6 +375,22 @@ impl Observer for Watched {
 
     fn tick(&mut self, state: &State, now: Timestamp) {
         self.screen.tick(state, now);
+    }
+
+    fn parted(&mut self, unwritten: &[Event], in_flight: &[&str]) {
+        let verb = |doing: &Doing| if *doing == Doing::Undo { "taken back" } else { "done" };
+        for event in unwritten {
+            let (step, what) = match event {
+                Event::Done { step, doing, .. } => (step, verb(doing).to_owned()),
+                Event::Failed { step, doing, reason, .. } => (step, format!("not {}: {}", verb(doing), lines_to_one(reason, 300))),
+                Event::Unknown { step, why, .. } => (step, format!("unknown: {}", lines_to_one(why, 300))),
+                _ => continue,
+            };
+            self.screen.say(&format!("! `{step}`: {what}. The journal does not have this: note it, you may be asked."));
+        }
+        for step in in_flight {
+            self.screen.say(&format!("! `{step}`: goes on; what becomes of it, the journal does not hear from here."));
+        }
     }
 
     fn told(&mut self, said: &Said) {

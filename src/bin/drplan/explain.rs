@@ -110,6 +110,9 @@ One process drives a run, and gives a sign of life every 10 s. After 30 s withou
 the run, and the first one appends nothing and starts nothing from then on, whenever it wakes up. On a file a holder whose
 process is gone has lost the run at once; one that was stopped in the middle of a write keeps the file locked: kill it. A
 journal that does not answer is asked again until the lease ends; nothing is started meanwhile; then the program ends with 16.
+A disk that is full, breaks or refuses a sync ends it with 16 at once. It says then which steps had ended without the journal
+hearing of it, and which go on: note it, for after `resume` you may be asked. A server whose `fsync` is off may forget at a
+power loss what it said it had; `run` and `doctor` say so and go on: at 3 a.m. that is yours to weigh.
 
 - `drplan lease show`: who drives a run, the last sign of life, and what is in flight.
 - `drplan lease break RUN --reason WHY`: takes the run from somebody who does not answer. What that one had begun may go on.

@@ -1,10 +1,12 @@
 //! What a driver writes and reads: events folded as they are staged, appended together, and read again when somebody
 //! spoke meanwhile. It does not know what an event is about.
 
+use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
 
 use super::super::planted::planted;
-use super::{Driver, Outcome, STALE, Stop};
+use super::{Driver, Message, Outcome, STALE, Stop};
+use crate::execute::state::Life;
 use crate::journal::{Entry, Error, Event, Head};
 
 impl Driver<'_> {
@@ -76,6 +78,24 @@ impl Driver<'_> {
             }
             Err(other) => Err(other.into()),
         }
+    }
+
+    /// The journal failed. Whoever looks on is told what it will not know, and what goes on without it.
+    pub(super) fn part(&mut self) {
+        let mut unwritten: Vec<Event> =
+            std::mem::take(&mut self.staged).into_iter().zip(&self.facts).filter(|(_, fact)| **fact).map(|((_, event), _)| event).collect();
+        // While it was asked in vain, nobody looked at what ended.
+        let mut ended = Vec::new();
+        while let Some(Some(message)) = self.work.next().now_or_never() {
+            if let Message::Ended { i, doing, attempt, settles_ms, ended: how } = message {
+                unwritten.push(self.end_event(i, doing, attempt, settles_ms, how, false));
+                ended.push(i);
+            }
+        }
+        let begun = |i: &usize| matches!(self.state.steps[*i].life, Life::Running { .. }) && self.announced.iter().all(|a| a.ready.i != *i);
+        let running = (0..self.state.steps.len()).filter(begun).filter(|i| !ended.contains(i));
+        let in_flight: Vec<&str> = running.map(|i| self.state.step(i).id.as_str()).collect();
+        self.observer.parted(&unwritten, &in_flight);
     }
 
     /// Somebody spoke: the state as the journal has it now, and on it what happened here meanwhile.

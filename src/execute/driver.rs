@@ -53,7 +53,12 @@ pub enum Outcome {
     /// Ctrl-C; what was in flight at the second one is unknown.
     Interrupted,
     /// Another drives the run, or holds an asset.
-    Held(String),
+    Held {
+        /// Which of both, in words.
+        why: String,
+        /// The run that holds the asset, if it is one.
+        by: Option<String>,
+    },
     /// The journal failed: nothing more was started.
     JournalFailed(String),
 }
@@ -145,7 +150,9 @@ impl From<Error> for Stop {
         match error {
             Error::Moved => Stop::Again,
             Error::Held { .. } | Error::Fenced | Error::AssetHeld { .. } | Error::Closed { .. } => {
-                Stop::With(Outcome::Held(error.to_string()))
+                let why = error.to_string();
+                let by = if let Error::AssetHeld { run, .. } = error { Some(run) } else { None };
+                Stop::With(Outcome::Held { why, by })
             }
             other => Stop::With(Outcome::JournalFailed(other.to_string())),
         }
@@ -181,7 +188,7 @@ impl<'a> Driver<'a> {
         let mut driver = match Driver::begin(world, store, run, options, observer).await {
             Ok(driver) => driver,
             Err(Stop::With(outcome)) => return (None, outcome),
-            Err(Stop::Again) => return (None, Outcome::Held("the run went on meanwhile".to_owned())),
+            Err(Stop::Again) => return (None, Outcome::Held { why: "the run went on meanwhile".to_owned(), by: None }),
         };
         let outcome = driver.run().await;
         if matches!(outcome, Outcome::JournalFailed(_)) {
@@ -189,7 +196,7 @@ impl<'a> Driver<'a> {
         }
         let Driver { store, lease, state, .. } = driver;
         // What stays unknown keeps its locks by its events; the lease is free for whoever goes on.
-        if !matches!(outcome, Outcome::JournalFailed(_) | Outcome::Held(_)) {
+        if !matches!(outcome, Outcome::JournalFailed(_) | Outcome::Held { .. }) {
             let _ = store.give(lease).await;
         }
         (Some(state), outcome)

@@ -20,6 +20,9 @@ use crate::model::{AssetKind, Effect, Id, Prediction, Undo};
 /// How many assets are told of, most urgent first.
 const MOST: usize = 4;
 
+/// Who speaks in what is only imagined.
+const SPEAKER: &str = "a person";
+
 /// What a word would mean.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Meaning {
@@ -83,7 +86,7 @@ pub fn of(state: &State, saying: &Saying, step: Option<usize>, now: Timestamp) -
 fn said(state: &State, saying: &Saying, step: Option<usize>, now: Timestamp) -> State {
     let mut copy = state.clone();
     let id = step.map(|i| state.step(i).id.clone());
-    let (who, reason) = ("somebody".to_owned(), String::new());
+    let (who, reason) = (SPEAKER.to_owned(), String::new());
     let digest = state.checked.digest().to_owned();
     let event = match (saying, id) {
         (Saying::Word(word), id) => Event::Word { word: words::complete(state, word, id.as_deref()), step: id, who, reason },
@@ -112,7 +115,8 @@ fn recovery(state: &State, before: &Rehearsed, after: &Rehearsed) -> Vec<Change>
 fn when(asset: &str, run: &Rehearsed) -> Back {
     match (run.back.get(asset), run.state.recovered.get(asset)) {
         (Some((ms, shown)), Some(_)) if shown != "shown" => {
-            Back::NotShown(*ms, shown.strip_prefix("not shown: ").unwrap_or(shown).to_owned())
+            let why = shown.strip_prefix("not shown: ").unwrap_or(shown);
+            Back::NotShown(*ms, why.trim_end_matches(&format!(": {SPEAKER}: ")).to_owned())
         }
         (_, Some(back)) => Back::After(back.recovery_ms),
         (_, None) => Back::Not(why_not(asset, run)),

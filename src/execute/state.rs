@@ -773,6 +773,10 @@ impl State {
 
     /// An operator's word. What has no place any more (the step went on meanwhile) does nothing.
     fn hear(&mut self, word: &Word, step: Option<&str>, who: &str, reason: &str, at: Timestamp) -> Result<(), Illegal> {
+        if let Word::RetryDownstream { again } = word {
+            self.redo(again, at);
+            return Ok(());
+        }
         let target = step.and_then(|s| self.find(s));
         let settled = target.is_some_and(|i| self.steps[i].settled());
         match (word, target) {
@@ -784,7 +788,6 @@ impl State {
                 self.back = Some(Back { to: to.as_deref().and_then(|t| self.find(t)) });
             }
             (Word::Retry, Some(i)) => self.steps[i].again(),
-            (Word::RetryDownstream { again }, _) => self.redo(again, at),
             (Word::Skip, Some(i)) => {
                 let step = &mut self.steps[i];
                 if matches!(step.life, Life::Waiting | Life::Failed { .. }) {
@@ -797,7 +800,7 @@ impl State {
                 self.steps[i].effect_seq.get_or_insert((seq, 0));
                 self.steps[i].resolved(*done, record, &format!("{who}: {reason}"), at);
             }
-            (Word::Retry | Word::Skip | Word::Resolve { .. }, None) => {}
+            (Word::Retry | Word::Skip | Word::Resolve { .. }, None) | (Word::RetryDownstream { .. }, _) => {}
         }
         if let Some(i) = target {
             self.steps[i].since = Some(at);
@@ -938,6 +941,8 @@ impl StepState {
                 self.life = Life::Waiting;
                 self.tries = 0;
                 self.approvals.clear();
+                // Asked again, an approval has its whole time again.
+                self.ready_at = None;
                 // Whoever says so after a look that could not tell, knows.
                 self.again &= self.attempts == 0;
             }

@@ -331,7 +331,8 @@ pub fn answer(state: &State, answer: Answer<'_>) -> Result<Event, Refused> {
         return Err(format!("`{id}` asks nothing any more: the run is being {}", if state.aborting { "ended" } else { "taken back" }));
     }
     match life.life {
-        Life::Waiting if life.asked.is_some() => {}
+        // What is asked next may be answered before whoever drives has asked it.
+        Life::Waiting if life.asked.is_some() || state.ready(i) => {}
         Life::Waiting => return Err(format!("`{id}` asks nothing now; `drplan status {run}` shows what it waits for")),
         Life::Failed { .. } => return Err(format!("`{id}` failed; `drplan retry {run} {id} --reason …` asks again")),
         ref other => return Err(format!("`{id}` {}; nothing is asked any more", life_word(other))),
@@ -381,8 +382,11 @@ fn counts(state: &State, i: usize, who: &str, operator: &str) -> Result<(), Refu
     if own {
         return Err(format!(
             "{} started this run, and the plan lets nobody approve their own (`policy: {{ approval_by_starter: deny }}`): somebody else \
-             types it (--break-glass counts it all the same, and is recorded)",
-            state.starter
+             types `drplan approve {} {}{}` (--break-glass counts it all the same, and is recorded)",
+            state.starter,
+            state.run,
+            state.step(i).id,
+            approvers(state.step(i)).find(|id| !has_approved(life, id)).map(|id| format!(" --as {id}")).unwrap_or_default()
         ));
     }
     Ok(())

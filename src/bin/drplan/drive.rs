@@ -11,15 +11,13 @@ use drplan::actions::units;
 use drplan::execute::driver::{Observer, Options};
 use drplan::execute::machine::Idle;
 use drplan::execute::patience::Silence;
-use drplan::execute::rollback;
 use drplan::execute::telling::Said;
-use drplan::execute::words::{self, Saying};
-use drplan::execute::{Driver, Outcome, Patient, Start, State, waiting};
+use drplan::execute::words::Saying;
+use drplan::execute::{Driver, Outcome, Patient, Start, State};
 use drplan::journal::{Doing, End, Entry, Event, Store, Word};
 use drplan::render::view;
 use drplan::report::story::lines_to_one;
 use drplan::report::{Story, lines};
-use drplan::world::real;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -27,6 +25,7 @@ use crate::board::Earlier;
 use crate::desk::{self, Desk};
 use crate::exit::{Ended, Exit, Stop};
 use crate::live::{Live, Voice};
+use crate::next::{self, Asking};
 use crate::output;
 use crate::page::Page;
 use crate::settings::Settings;
@@ -138,7 +137,7 @@ fn listen(stop: Arc<AtomicU8>, voice: Voice) {
             }
             match stop.fetch_add(1, Ordering::SeqCst) {
                 0 => voice.say("\nStopping: nothing more is started, what is in flight ends. Once more leaves it unknown.\n"),
-                _ => voice.say("\nLeaving at once; what was in flight is unknown until `drplan resume`.\n"),
+                _ => voice.say("\nLeaving at once; what was in flight is unknown until the run is resumed.\n"),
             }
         }
     });
@@ -204,15 +203,30 @@ async fn conclude(desk: &Desk, run: &str, outcome: Outcome, settings: &Settings)
         Outcome::Waiting(Idle::Person) => Exit::Waiting,
         Outcome::Waiting(Idle::Unknown | Idle::Stuck) => Exit::Unknown,
         Outcome::Interrupted => Exit::Interrupted,
-        Outcome::Held(_) => Exit::Held,
+        Outcome::Held { .. } => Exit::Held,
         Outcome::JournalFailed(_) => Exit::JournalFailed,
     };
     match &outcome {
-        Outcome::Held(why) => return Err(Stop::new(exit, why.clone()).help(format!("`drplan status {run}` shows where it stands"))),
+        Outcome::Held { why, by: Some(other) } => {
+            let resume = spoken::resume(run);
+            let help = format!(
+                "`drplan status {other}` shows where that one stands and what can be said to it; when it has ended, this one goes on: `{resume}`"
+            );
+            return Err(Stop::new(exit, why.clone()).help(help));
+        }
+        Outcome::Held { why, by: None } => {
+            let resume = spoken::resume(run);
+            let help = format!(
+                "`drplan status {run}` shows where it stands, `drplan watch {run}` how it goes on, and any word can be said from here. If that \
+                 machine is gone: `drplan lease break {run} --reason …`, then `{resume}`"
+            );
+            return Err(Stop::new(exit, why.clone()).help(help));
+        }
         Outcome::JournalFailed(why) => {
             let help = format!(
-                "nothing more was started. Mend the journal ({}), then `drplan resume {run}`\n{}",
+                "nothing more was started. Mend the journal ({}), then `{}`\n{}",
                 desk.store.place(),
+                spoken::resume(run),
                 runbook_line(desk, run)
             );
             return Err(Stop::new(exit, why.clone()).help(help.trim_end()));
@@ -222,13 +236,13 @@ async fn conclude(desk: &Desk, run: &str, outcome: Outcome, settings: &Settings)
     let read = desk.read(run).await?;
     let Some(story) = story(&read.state, &read.entries) else { return Ok(exit) };
     if settings.json {
-        let line = json!({ "summary": story, "exit": exit.code(), "next": next(&read.state), "runbook": desk.runbook(run) });
+        let line = json!({ "summary": story, "exit": exit.code(), "next": next::commands(&read.state), "runbook": desk.runbook(run) });
         output::data(&format!("{line}\n"))?;
         return Ok(exit);
     }
     output::data(&lines::summary(&story))?;
     output::data(&runbook_line(desk, run))?;
-    output::data(&what_next(&read.state, false))?;
+    output::data(&next::what(&read.state, false))?;
     Ok(exit)
 }
 
@@ -236,79 +250,6 @@ async fn conclude(desk: &Desk, run: &str, outcome: Outcome, settings: &Settings)
 pub fn runbook_line(desk: &Desk, run: &str) -> String {
     let path = desk.runbook(run);
     if path.is_file() { format!("  runbook: {} (ticked, for going on by hand)\n", path.display()) } else { String::new() }
-}
-
-/// Every command that can be typed next.
-pub fn next(state: &State) -> Vec<String> {
-    if state.finished.is_some() {
-        return Vec::new();
-    }
-    let choices = waiting::people(state).into_iter().flat_map(|w| words::choices(state, w.step));
-    choices.map(|choice| spoken::command(&choice)).chain([spoken::go_on(state)]).collect()
-}
-
-/// For how many steps it is told what each word would mean.
-const TOLD: usize = 3;
-
-/// What a person reads at the end of a driver that did not end its run.
-pub fn what_next(state: &State, driven: bool) -> String {
-    let mut out = String::new();
-    if state.finished.is_some() {
-        return out;
-    }
-    out.push_str("\nWhat can be done:\n");
-    let waits = waiting::people(state);
-    for (n, waiting) in waits.iter().enumerate() {
-        let id = &state.step(waiting.step).id;
-        out.push_str(&output::folded(&format!("{id}: {}", lines_to_one(&waiting.question, 300)), 2, 4));
-        if n < TOLD {
-            out.push_str(&spoken::offered(state, waiting.step));
-        } else {
-            words::choices(state, waiting.step).iter().for_each(|choice| out.push_str(&format!("    {}\n", spoken::command(choice))));
-        }
-    }
-    match (&state.paused, &state.back) {
-        (Some(who), _) => out.push_str(&format!("  It is paused by {}. It goes on with:\n", lines_to_one(who, 300))),
-        (None, Some(back)) if rollback::plan_to(state, back.to).refused() => {
-            out.push_str(&format!("  It cannot be taken back as a whole. A part can:\n    {}\n", spoken::command(&words::way_back(state))));
-            out.push_str("  Then:\n");
-        }
-        _ if driven && waits.is_empty() => out.push_str("  Nothing is asked. To stop it before its next step:\n"),
-        _ if driven => out.push_str("  Whoever drives it goes on by themselves. To stop it before its next step:\n"),
-        _ if waits.is_empty() => out.push_str("  Nothing is asked; it goes on with:\n"),
-        _ => out.push_str("  Then:\n"),
-    }
-    match driven && state.paused.is_none() {
-        true => out.push_str(&format!("    {}\n", words::stop(state).command)),
-        false => out.push_str(&format!("    {}\n", spoken::go_on(state))),
-    }
-    let offered = |command: &str| out.contains(command);
-    let turns: Vec<String> = words::turns(state, real::now()).iter().map(spoken::command).filter(|c| !offered(c)).collect();
-    if !turns.is_empty() {
-        out.push_str("  Or, to turn round:\n");
-        turns.iter().for_each(|command| out.push_str(&format!("    {command}\n")));
-    }
-    out
-}
-
-/// What to do next, in one sentence.
-pub fn sentence(state: &State, holder: Option<&str>) -> String {
-    let run = &state.run;
-    let people = waiting::people(state);
-    let first = people.iter().find_map(|w| Some((w, words::choices(state, w.step).into_iter().next()?)));
-    match (first, holder) {
-        _ if state.finished.is_some() => format!("Nothing is left to do: the run has ended; `drplan log {run}` tells it."),
-        (Some((waiting, choice)), _) => {
-            let more = if people.len() > 1 { format!(" ({} more wait)", people.len() - 1) } else { String::new() };
-            let choice = spoken::command(&choice);
-            format!("`{}` waits for a person{more}: type `{choice}`, or one of the others below.", state.step(waiting.step).id)
-        }
-        (None, Some(holder)) if state.paused.is_some() => {
-            format!("It is paused, and {holder} drives it: type `{}`.", spoken::go_on(state))
-        }
-        (None, Some(holder)) => format!("Nothing is asked: {holder} drives it; `drplan watch {run}` shows how it goes on."),
-        (None, None) => format!("Nobody drives it: type `{}`.", spoken::go_on(state)),
-    }
 }
 
 /// What is shown while a run goes on.
@@ -319,6 +260,8 @@ pub enum Screen {
     Lines {
         /// So far.
         story: Option<Story>,
+        /// What was asked.
+        asking: Asking,
     },
     /// A table that moves.
     Live(Box<Live>),
@@ -337,7 +280,7 @@ impl Screen {
         match (settings.json, terminal) {
             (true, _) => Screen::Json,
             (false, true) => Screen::Live(Box::new(Live::new(output::color_err(settings.color), typed, earlier))),
-            (false, false) => Screen::Lines { story: None },
+            (false, false) => Screen::Lines { story: None, asking: Asking::default() },
         }
     }
 
@@ -414,7 +357,7 @@ impl Screen {
                 let line = json!({ "run": state.run, "seq": entry.seq, "at": entry.at.to_string(), "event": entry.event });
                 let _ = output::data(&format!("{line}\n"));
             }
-            Screen::Lines { story } => {
+            Screen::Lines { story, .. } => {
                 let story = tell(story, entry, state);
                 if let Some(line) = story.and_then(|s| lines::line(s, entry)) {
                     output::say(&format!("{line}\n"));
@@ -426,8 +369,10 @@ impl Screen {
 
     /// Time passed.
     pub fn tick(&mut self, state: &State, now: Timestamp) {
-        if let Screen::Live(live) = self {
-            live.tick(state, now);
+        match self {
+            Screen::Live(live) => live.tick(state, now),
+            Screen::Lines { asking, .. } => asking.fresh(state, "in another terminal").iter().for_each(|block| output::say(block)),
+            Screen::Json => {}
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::desk::{self, Desk};
 use crate::exit::{Ended, Exit, Stop};
 use crate::output;
 use crate::settings::Settings;
+use crate::spoken;
 
 /// Who drives a run: show it, or take the run from somebody who does not answer
 #[derive(Debug, clap::Args)]
@@ -73,7 +74,7 @@ async fn show(desk: &Desk, run: Option<&str>, settings: &Settings) -> Ended {
 fn said(holder: &Holder, run: &str, over: bool) -> String {
     let fence = holder.fence;
     let Some(name) = &holder.name else {
-        let next = if over { String::new() } else { format!("; `drplan resume {run}` takes it") };
+        let next = if over { String::new() } else { format!("; `{}` takes it", spoken::resume(run)) };
         return format!("nobody holds the lease (fence {fence}){next}");
     };
     let silence = match holder.silent_ms {
@@ -86,7 +87,7 @@ fn said(holder: &Holder, run: &str, over: bool) -> String {
         return format!("{name} holds the lease (fence {fence}); {silence}; {lasts}");
     }
     let why = if holder.alive { "its lease ran out" } else { "its process is gone" };
-    format!("{name} had the lease (fence {fence}); {silence}; {why}, and `drplan resume {run}` takes it over")
+    format!("{name} had the lease (fence {fence}); {silence}; {why}, and `{}` takes it over", spoken::resume(run))
 }
 
 /// Steps whose attempt has begun and has no result, and since when.
@@ -128,9 +129,13 @@ async fn take_away(desk: &Desk, run: Option<&str>, reason: &str, settings: &Sett
         None => output::say(&format!("nobody held the lease of run {run}\n")),
     }
     if !flying.is_empty() {
-        output::say(&format!("what it had begun may go on: {}; `drplan resume {run}` finds out what became of it\n", flying.join(", ")));
+        output::say(&format!(
+            "what it had begun may go on: {}; `{}` finds out what became of it\n",
+            flying.join(", "),
+            spoken::resume(&run)
+        ));
     } else {
-        output::say(&format!("`drplan resume {run}` goes on\n"));
+        output::say(&format!("`{}` goes on\n", spoken::resume(&run)));
     }
     Ok(Exit::Good)
 }

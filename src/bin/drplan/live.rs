@@ -1,19 +1,16 @@
 //! A run at a terminal: finished steps scroll by, what moves stays at the bottom. It draws, and does not know what is
 //! shown there.
 
-use std::collections::BTreeMap;
-
-use drplan::execute::{State, waiting};
+use drplan::execute::State;
 use drplan::journal::{Entry, Event};
-use drplan::report::story::lines_to_one;
 use drplan::report::{Story, lines};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
 use crate::board::{self, Earlier};
 use crate::drive;
+use crate::next::Asking;
 use crate::output;
-use crate::spoken;
 
 /// How often the clock is drawn while nothing moves: what a person types stands on the same line.
 const STILL_MS: u64 = 15_000;
@@ -45,7 +42,7 @@ pub struct Live {
     story: Option<Story>,
     bars: MultiProgress,
     rows: Vec<ProgressBar>,
-    asked: BTreeMap<usize, Timestamp>,
+    asking: Asking,
     earlier: Earlier,
     changed: Option<Timestamp>,
     drawn: Option<Timestamp>,
@@ -58,7 +55,7 @@ impl Live {
     /// An empty screen.
     pub fn new(color: bool, typed: bool, earlier: Earlier) -> Live {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-        Live { story: None, bars, rows: Vec::new(), asked: BTreeMap::new(), earlier, changed: None, drawn: None, typed, color }
+        Live { story: None, bars, rows: Vec::new(), asking: Asking::default(), earlier, changed: None, drawn: None, typed, color }
     }
 
     /// An event.
@@ -99,15 +96,8 @@ impl Live {
 
     /// A question is printed once, with what can be typed.
     fn ask(&mut self, state: &State) {
-        let waits = waiting::people(state);
-        self.asked.retain(|step, since| waits.iter().any(|w| w.step == *step && w.since == *since));
-        for waiting in waits {
-            if self.asked.insert(waiting.step, waiting.since) == Some(waiting.since) {
-                continue;
-            }
-            let place = if self.typed { "here, or in another terminal" } else { "in another terminal" };
-            let mut block = format!("\n  ? {}: {}\n    Type {place}:\n", state.step(waiting.step).id, lines_to_one(&waiting.question, 500));
-            block.push_str(&spoken::offered(state, waiting.step));
+        let place = if self.typed { "here, or in another terminal" } else { "in another terminal" };
+        for block in self.asking.fresh(state, place) {
             self.say(&block);
         }
     }

@@ -20,6 +20,7 @@ mod journal;
 mod lease;
 mod live;
 mod load;
+mod next;
 mod output;
 mod page;
 mod plans;

@@ -20,6 +20,7 @@ use crate::exit::{Ended, Stop};
 use crate::load::{self, PlanArgs};
 use crate::output;
 use crate::settings::Settings;
+use crate::spoken;
 
 /// Run a scenario: the real thing, step by step, into the journal
 #[derive(Debug, ClapArgs)]
@@ -54,10 +55,21 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
     if let Some(expected) = &args.expect {
         changed::unless_expected(expected, &checked, &path, settings)?;
     }
-    runnable(&checked)?;
+    runnable(&checked).map_err(|stop| complete(stop, &path, &checked))?;
     // Before a journal is made.
     drive::answerable(&args.driving)?;
     desk::runtime()?.block_on(begin(args, settings, checked, &dir))
+}
+
+/// What is missing, as the whole command.
+fn complete(stop: Stop, path: &Path, checked: &Checked) -> Stop {
+    match &stop.help {
+        Some(help) if help.starts_with("-p ") => {
+            let help = format!("drplan run {} -s {} {help}{}", path.display(), checked.compiled().scenario.id, spoken::driving());
+            Stop { help: Some(help), ..stop }
+        }
+        _ => stop,
+    }
 }
 
 /// What must be there before the first step.

@@ -93,9 +93,9 @@ impl Spoken {
                         "nobody drives the run now; `{}` still waits: {}\n  then {}\n",
                         state.step(waits.step).id,
                         choice.command,
-                        go_on(state)
+                        resume(&state.run)
                     )),
-                    _ => out.push_str(&format!("nobody drives the run now; it goes on with:\n  {}\n", go_on(state))),
+                    _ => out.push_str(&format!("nobody drives the run now; it goes on with:\n  {}\n", resume(&state.run))),
                 }
             }
         }
@@ -103,9 +103,9 @@ impl Spoken {
     }
 }
 
-/// The command that drives on, as it works from where it is read.
-pub fn go_on(state: &State) -> String {
-    format!("drplan resume {}{}", state.run, driving())
+/// The command that drives a run on, as it works from where it is read.
+pub fn resume(run: &str) -> String {
+    format!("drplan resume {run}{}", driving())
 }
 
 /// What a command that drives needs besides, where nobody can be asked.

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::desk::{self, Desk};
 use crate::drive;
 use crate::exit::{Ended, Exit, Stop};
+use crate::next;
 use crate::output;
 use crate::settings::Settings;
 
@@ -39,8 +40,8 @@ pub fn status(args: &Status, settings: &Settings) -> Ended {
         let read = desk.read(&row.id).await?;
         let story = drive::story(&read.state, &read.entries).ok_or_else(|| Stop::new(Exit::JournalFailed, "the run has no beginning"))?;
         if settings.json {
-            let say = drive::sentence(&read.state, row.holder.as_deref());
-            let next = if row.closed.is_none() { drive::next(&read.state) } else { Vec::new() };
+            let say = next::sentence(&read.state, row.holder.as_deref());
+            let next = if row.closed.is_none() { next::commands(&read.state) } else { Vec::new() };
             output::json(&json!({ "run": row, "story": story, "say": say, "next": next, "runbook": desk.runbook(&row.id) }))?;
             return Ok(Exit::Good);
         }
@@ -59,8 +60,8 @@ pub fn status(args: &Status, settings: &Settings) -> Ended {
             text.push_str(&format!("\n{objectives}"));
         }
         if row.closed.is_none() {
-            text.push_str(&format!("\n{}\n", drive::sentence(&read.state, row.holder.as_deref())));
-            text.push_str(&drive::what_next(&read.state, row.holder.is_some()));
+            text.push_str(&format!("\n{}\n", next::sentence(&read.state, row.holder.as_deref())));
+            text.push_str(&next::what(&read.state, row.holder.is_some()));
         }
         output::data(&text)?;
         Ok(Exit::Good)

@@ -283,7 +283,7 @@ impl Play {
         while let Some(came) = acts.next().await {
             match came {
                 // Another took over: that one goes on.
-                Came::Outcome(Outcome::Held(_)) => {}
+                Came::Outcome(Outcome::Held { .. }) => {}
                 Came::Outcome(outcome) => return Some(outcome),
                 Came::Nothing => return None,
             }

@@ -2,6 +2,8 @@
 //! again, what is asked, and that nothing is done twice or forgotten.
 #![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
 
+#[path = "adoption/simulated.rs"]
+mod simulated;
 mod support {
     pub mod desk;
 }

@@ -1,5 +1,5 @@
-//! What a run takes over from one that it adopts: of each step whether its result counts here, and why not. It compares
-//! two plans and reads one state; it appends nothing and asks nobody.
+//! What a run takes over from one that it adopts: of each step whether its result counts here, and why not; and the one
+//! append that ends the one and begins the other. It asks nobody.
 //!
 //! A result counts where the step is the same (action, inputs, target, effect, way back) and stands on the same: the same
 //! changes came before it, and each of them counts too. Approvals are passed through, they are asked again; so are
@@ -8,20 +8,106 @@
 //! *beside* it, under a name of its own, with all that is needed to look at it and to take it back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::driver::orphans;
 use super::errand::{Errand, value_of};
 use super::planted::planted;
 use super::rollback::in_effect;
-use super::state::{Life, State, StepState};
+use super::start::Start;
+use super::state::{Illegal, Life, State, StepState};
+use super::steady;
 use crate::actions::{Effect, template};
 use crate::analysis::Checked;
-use crate::journal::{Carried, Doing, Stands};
+use crate::journal::{self, Adoption, Carried, Doing, Entry, Error, Event, Head, Lease, Stamped, Stands, Store};
 use crate::model::changes::{acts, calls};
 use crate::model::{Asset, Compiled, Id, Mode, Node, OnFailure, Phase, Retry, Secret, Step, WhenUnreachable, target_of};
+
+/// Who adopts a run, by which name, and why.
+#[derive(Debug, Clone, Copy)]
+pub struct By<'a> {
+    /// Who says so; not proved.
+    pub who: &'a str,
+    /// Who holds the lease meanwhile.
+    pub holder: &'a str,
+    /// Why.
+    pub reason: &'a str,
+}
+
+/// Ends a run, whose lease must be free, and begins another one of a plan where it stood. `clock` gives the wall clock's
+/// time. What is not done when this fails can be asked for again, by another name too.
+pub async fn adopt(
+    store: &dyn Store,
+    clock: &(dyn Fn() -> Timestamp + Sync),
+    by: By<'_>,
+    old: &str,
+    new: &str,
+    checked: &Checked,
+    start: Start,
+) -> Result<Head, Error> {
+    let lease = store.take(old, by.holder).await?;
+    let done = append(store, clock, by, &lease, new, checked, start).await;
+    let given = store.give(lease).await;
+    done.and_then(|head| given.map(|()| head))
+}
+
+async fn append(
+    store: &dyn Store,
+    clock: &(dyn Fn() -> Timestamp + Sync),
+    by: By<'_>,
+    lease: &Lease,
+    new: &str,
+    checked: &Checked,
+    start: Start,
+) -> Result<Head, Error> {
+    let old = lease.run.as_str();
+    let quiet = lease.quiet_ms.map(Duration::from_millis);
+    let dir = start.dir.clone();
+    let start = start.of(checked);
+    loop {
+        let head = store.head(old).await?;
+        let entries = store.read(old, 0).await?;
+        if entries.last().is_none_or(|last| last.seq != head.seq) {
+            continue;
+        }
+        let state = State::of(old, &entries).map_err(|e| Error::Damaged(format!("run {old}: {e}")))?;
+        if state.finished.is_some() {
+            return Err(Error::Ended(old.to_owned()));
+        }
+        // The new run's time goes on where the old one's left off.
+        let written = state.written_at;
+        let now = clock().max(written);
+        let until = |until: Timestamp| steady::carried(until, written, quiet, now);
+        let (state, unknown) = still(&state, now).map_err(|e| Error::Damaged(format!("run {old}: {e}")))?;
+        let (who, reason) = (by.who.to_owned(), by.reason.to_owned());
+        let taken = Event::LeaseTaken { fence: lease.fence, holder: by.holder.to_owned(), from: lease.from.clone() };
+        let ended = Event::AdoptedBy { run: new.to_owned(), who: who.clone(), reason: reason.clone() };
+        let last: Vec<Stamped> = std::iter::once(taken).chain(unknown).chain([ended]).map(|event| (now, event)).collect();
+        let Taking { carried, beside, .. } = taking(&state, checked, &dir, &until);
+        let after = journal::head_after(old, &head, &last).digest;
+        let begun = Event::Adopted { run: old.to_owned(), head: after, who, reason, carried, beside };
+        let first = [(now, start.clone()), (now, begun)];
+        match store.adopt(Adoption { old, head: &head, fence: lease.fence, last: &last, new, first: &first }).await {
+            // Somebody spoke to it meanwhile.
+            Err(Error::Moved) => {}
+            other => return other,
+        }
+    }
+}
+
+/// A run as it is when nobody drives it: what its last driver left running is unknown. With the events that say so.
+pub fn still(old: &State, now: Timestamp) -> Result<(State, Vec<Event>), Illegal> {
+    let mut state = old.clone();
+    let events = orphans(&state, &|until| until);
+    for event in &events {
+        state.fold(&Entry { seq: state.seq + 1, at: now, event: event.clone() })?;
+    }
+    Ok((state, events))
+}
 
 /// What is taken over.
 #[derive(Debug, Clone)]
@@ -146,7 +232,8 @@ impl<'a> Weigh<'a> {
             Life::Done if !reads => (Kept::Not, Some(again_or_asked(step, unfit.unwrap_or_default()))),
             Life::Left { why } if !reads => (Kept::Not, Some(Stands::Left { why: why.clone() })),
             Life::Unknown { doing: Doing::Apply, why, open_until, .. } if !reads => {
-                (Kept::Not, Some(Stands::Unknown { doing: Doing::Apply, why: why.clone(), open_until: *open_until, then: unfit }))
+                let then = unfit.map(|unfit| Box::new(again_or_asked(step, unfit)));
+                (Kept::Not, Some(Stands::Unknown { doing: Doing::Apply, why: why.clone(), open_until: *open_until, then }))
             }
             Life::Failed { reason, unreachable, .. } if !reads && life.touched() => {
                 (Kept::Not, Some(Stands::Failed { reason: reason.clone(), unreachable: *unreachable }))
@@ -253,7 +340,7 @@ fn stands_beside(life: &StepState) -> Stands {
     let half = |reason: &str| format!("it did not end well ({reason}), and half of it may be in effect");
     match &life.life {
         Life::Unknown { doing, why, open_until, .. } => {
-            let then = (*doing == Doing::Apply).then(|| "it is in effect".to_owned());
+            let then = (*doing == Doing::Apply).then(|| Box::new(Stands::Left { why: "it is in effect".to_owned() }));
             Stands::Unknown { doing: *doing, why: why.clone(), open_until: *open_until, then }
         }
         Life::Stuck { reason } => Stands::Stuck { reason: reason.clone() },

@@ -100,8 +100,8 @@ pub enum Life {
 pub struct Past {
     /// As the earlier run left it: the names of its attempts, what its references meant, where its paths stand.
     pub left: Carried,
-    /// Why it does not count by itself, should it turn out to be done.
-    pub then: Option<String>,
+    /// Where it stands should it turn out to be done; none: then its result counts.
+    pub then: Option<Box<Stands>>,
 }
 
 /// What is known of a step.
@@ -877,9 +877,12 @@ impl StepState {
                 self.outputs = outputs.clone();
                 self.done_at = Some(at);
                 self.started_at.get_or_insert(at);
-                self.life = match self.past.as_mut().and_then(|past| past.then.take()) {
-                    Some(why) if !planted("adopt-unproved") => Life::Left { why },
-                    _ => Life::Done,
+                let then = self.past.as_mut().and_then(|past| past.then.take()).filter(|_| !planted("adopt-unproved"));
+                self.again |= matches!(then.as_deref(), Some(Stands::Again));
+                self.life = match then.map(|then| *then) {
+                    None => Life::Done,
+                    Some(Stands::Left { why }) => Life::Left { why },
+                    Some(_) => Life::Waiting,
                 };
             }
             Doing::Undo => self.life = Life::Undone,

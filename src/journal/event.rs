@@ -349,9 +349,9 @@ pub enum Stands {
         why: String,
         /// From then on nothing of it can land any more; none: closed already.
         open_until: Option<Timestamp>,
-        /// Why it does not count by itself, should it turn out to be done.
+        /// Where it stands should it turn out to be done; none: then its result counts.
         #[serde(skip_serializing_if = "Option::is_none", default)]
-        then: Option<String>,
+        then: Option<Box<Stands>>,
     },
     /// It could not be taken back.
     Stuck {

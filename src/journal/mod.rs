@@ -188,6 +188,8 @@ pub enum Error {
     },
     /// There is no such run.
     NoRun(String),
+    /// The run has ended.
+    Ended(String),
     /// What is written does not hold together: place and reason.
     Damaged(String),
     /// The run is closed in this journal.
@@ -215,6 +217,7 @@ impl fmt::Display for Error {
             Error::Held { holder } => write!(f, "the run is driven by {holder}"),
             Error::Fenced => write!(f, "another driver took the run over"),
             Error::AssetHeld { target, run } => write!(f, "{target} is held by run {run}"),
+            Error::Ended(run) => write!(f, "run {run} has ended"),
             Error::NoRun(run) => write!(f, "there is no run `{run}` in this journal"),
             Error::Damaged(why) => write!(f, "the journal does not hold together: {why}"),
             Error::Closed { run, how: Closed::HandedOver } => {

@@ -1,18 +1,14 @@
 //! `drplan run NEW --adopt RUN`: ends a run and begins another one where it stood. It does not know how a step is judged.
 
-use std::time::Duration;
-
 use drplan::analysis::Checked;
-use drplan::execute::adopt::{Taking, taking};
-use drplan::execute::driver::orphans;
-use drplan::execute::{Start, State, steady};
-use drplan::journal::{self, Adoption, End, Entry, Error, Event, Stamped, Stands};
+use drplan::execute::adopt::{self, By, Taking, taking};
+use drplan::execute::{Start, State};
+use drplan::journal::{End, Entry, Error, Event, Stands};
 use drplan::model::Mode;
 use drplan::model::changes::changes;
 use drplan::report::lines::end_word;
 use drplan::report::story::lines_to_one;
 use drplan::world::real;
-use jiff::Timestamp;
 
 use crate::changed;
 use crate::desk::{Desk, Read};
@@ -95,7 +91,8 @@ fn held(run: &str, holder: &str) -> Stop {
 
 /// What would be taken over, for a person to say yes to.
 pub fn opening(old: &State, new: &Checked, dir: &str) -> Result<String, Stop> {
-    let (old, _) = still(old, real::now())?;
+    let still = adopt::still(old, real::now());
+    let (old, _) = still.map_err(|e| Stop::new(Exit::JournalFailed, format!("run {}: {e}", old.run)))?;
     let plan = old.plan();
     let mut out = format!("  adopts  run {} (scenario `{}`, {}): it ends there, and goes on here\n", old.run, plan.scenario.id, plan.mode);
     let taken = taking(&old, new, dir, &|until| until);
@@ -148,55 +145,15 @@ fn why(stands: &Stands) -> &str {
     }
 }
 
-/// The run as it is when nobody drives it: what its last driver left running is unknown. With the events that say so.
-fn still(old: &State, now: Timestamp) -> Result<(State, Vec<Event>), Stop> {
-    let mut state = old.clone();
-    let events = orphans(&state, &|until| until);
-    for event in &events {
-        let entry = Entry { seq: state.seq + 1, at: now, event: event.clone() };
-        state.fold(&entry).map_err(|e| Stop::new(Exit::JournalFailed, format!("run {}: {e}", old.run)))?;
-    }
-    Ok((state, events))
-}
-
 /// Ends the one run and begins the other.
 pub async fn adopt(desk: &Desk, args: &Adopting, old: &str, run: &str, checked: &Checked, start: Start) -> Result<(), Stop> {
     let holder = format!("{} pid {}, who adopts it", desk.operator, std::process::id());
-    let lease = desk.store.take(old, &holder).await.map_err(|error| match error {
+    let by = By { who: &desk.operator, holder: &holder, reason: args.reason.as_deref().unwrap_or_default() };
+    let done = adopt::adopt(&*desk.store, &real::now, by, old, run, checked, start).await;
+    done.map_err(|error| match error {
         Error::Held { holder } => held(old, &holder),
         other => other.into(),
     })?;
-    let (who, reason) = (desk.operator.clone(), args.reason.clone().unwrap_or_default());
-    let dir = start.dir.clone();
-    let quiet = lease.quiet_ms.map(Duration::from_millis);
-    let start = start.of(checked);
-    let taken = Event::LeaseTaken { fence: lease.fence, holder, from: lease.from.clone() };
-    let done = loop {
-        let head = desk.store.head(old).await?;
-        let read = desk.read(old).await?;
-        if read.state.seq != head.seq {
-            continue;
-        }
-        // The new run's time goes on where the old one's left off.
-        let last = read.state.written_at;
-        let now = real::now().max(last);
-        let (state, unknown) = still(&read.state, now)?;
-        let until = |until: Timestamp| steady::carried(until, last, quiet, now);
-        let last = Event::AdoptedBy { run: run.to_owned(), who: who.clone(), reason: reason.clone() };
-        let last: Vec<Stamped> = std::iter::once(taken.clone()).chain(unknown).chain([last]).map(|event| (now, event)).collect();
-        let Taking { carried, beside, .. } = taking(&state, checked, &dir, &until);
-        let after = journal::head_after(old, &head, &last).digest;
-        let first = Event::Adopted { run: old.to_owned(), head: after, who: who.clone(), reason: reason.clone(), carried, beside };
-        let first = [(now, start.clone()), (now, first)];
-        let adoption = Adoption { old, head: &head, fence: lease.fence, last: &last, new: run, first: &first };
-        match desk.store.adopt(adoption).await {
-            // Somebody spoke to it meanwhile.
-            Err(Error::Moved) => {}
-            other => break other,
-        }
-    };
-    desk.store.give(lease).await?;
-    done?;
     output::say(&format!("run {old} has ended: run {run} goes on where it stood\n"));
     Ok(())
 }

@@ -41,7 +41,7 @@ impl From<Error> for Stop {
         let exit = match &error {
             Error::NoRun(_) => Exit::NoInput,
             Error::Held { .. } | Error::Fenced | Error::AssetHeld { .. } | Error::Closed { .. } => Exit::Held,
-            Error::Present(_) | Error::NotBuilt(_) => Exit::Usage,
+            Error::Present(_) | Error::NotBuilt(_) | Error::Ended(_) => Exit::Usage,
             Error::Moved | Error::Damaged(_) | Error::Away(_) | Error::Failed(_) => Exit::JournalFailed,
         };
         let stop = Stop::new(exit, error.to_string());

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
 use support::scene::{Scene, Store, until};
 use support::sixty;
@@ -183,4 +184,79 @@ fn a_driver_that_was_stopped_and_lost_its_run_does_nothing_on_a_file() {
 #[test]
 fn a_driver_that_was_stopped_and_lost_its_run_does_nothing_on_a_server() {
     stopped_everywhere(&Store::Server(support::lab::Lab::up()));
+}
+
+/// A step that lands when it is let, and one after it.
+const LATE: &str = r#"
+drplan: v1
+name: late
+scenarios:
+  move:
+    cause: planned
+    steps:
+      - id: slow
+        uses: command
+        with: { argv: [sh, -c, "echo > begun; while ! test -e go; do sleep 0.02; done; echo slow >> names"] }
+        takes: 1s
+        timeout: 1m
+        undo: { none: written }
+      - { id: next, uses: command, with: { argv: [sh, -c, "echo next >> names"] }, takes: 1s, undo: { none: written } }
+"#;
+
+/// The program on another host: its name is another one, and it sees no process of this one's run.
+fn elsewhere(scene: &Scene, words: &[&str]) -> Command {
+    let there = scene.program(words);
+    let mut command = Command::new("unshare");
+    command.args(["--uts", "sh", "-c", "echo elsewhere >/proc/sys/kernel/hostname && exec \"$@\"", "sh"]);
+    command.arg(there.get_program()).args(there.get_args()).current_dir(scene.desk.path(""));
+    there.get_envs().for_each(|(name, value)| drop(value.map(|value| command.env(name, value))));
+    command.env("XDG_STATE_HOME", scene.desk.path("elsewhere"));
+    command
+}
+
+/// A stopped driver whose command has begun and lands when another has the run: on this host, or on another one.
+fn lands_late(store: &Store, here: bool) {
+    let scene = Scene::new(store, 9000 + usize::from(here), LATE);
+    let mut run = scene.program(&["run", "plan.yaml", "--yes"]);
+    let mut old = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until("the step begins", || scene.desk.path("begun").exists().then_some(()));
+    let pid = i32::try_from(old.id()).ok().and_then(Pid::from_raw).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    until("thirty seconds pass", || scene.silence().then_some(()));
+    let resume = || if here { scene.program(&["resume", "--yes", "--wait"]) } else { elsewhere(&scene, &["resume", "--yes", "--wait"]) };
+    let mut new = resume().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let unknown = || sixty::events(&scene).into_iter().find(|e| e["event"] == "unknown" && e["step"] == "slow");
+    let unknown = until("the new driver treats it as unknown", unknown);
+    let open_until: Timestamp = unknown["open_until"].as_str().expect("it is open").parse().unwrap();
+    // Nobody hurries it, and nothing that stands on it begins.
+    let hurried = scene.say(&["resolve", "slow", "--as", "not-done", "--reason", "nothing is there"]);
+    assert!(hurried.code != Some(0) && hurried.err.contains("--accept-late-effect"), "{hurried:?}");
+    assert_eq!(scene.desk.text("names"), "");
+    std::fs::write(scene.desk.path("go"), "").unwrap();
+    until("it lands", || (scene.desk.text("names") == "slow\n").then_some(()));
+    assert!(Timestamp::now() < open_until, "it was open when it landed");
+    if !here {
+        let told = scene.say(&["resolve", "slow", "--as", "done", "--reason", "looked"]);
+        assert_eq!(told.code, Some(0), "{told:?}");
+    }
+    let status = until("the new driver ends the run", || ended(&mut new));
+    assert_eq!((status.code(), scene.desk.text("names").as_str()), (Some(0), "slow\nnext\n"));
+    let log = scene.say(&["log", &scene.run(), "--json"]).out;
+    let status = wake(&mut old, pid);
+    assert!(status.code() == Some(14) || status.success(), "{status}");
+    assert_eq!((scene.say(&["log", &scene.run(), "--json"]).out, scene.desk.text("names").as_str()), (log, "slow\nnext\n"));
+    assert_eq!(scene.say(&["journal", "verify"]).code, Some(0));
+}
+
+#[test]
+fn what_a_stopped_driver_had_begun_lands_late_and_was_expected() {
+    lands_late(&Store::File, true);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn what_a_stopped_driver_had_begun_lands_late_and_was_expected_by_another_host() {
+    let store = Store::Server(support::lab::Lab::up());
+    lands_late(&store, true);
+    lands_late(&store, false);
 }

@@ -44,6 +44,11 @@ fn a_second(lab: &Lab) {
     assert!(said.err.contains("The journal does not answer: ") && said.err.contains("The journal answers again."), "{said:?}");
     assert_eq!(scene.at(&straight, &["journal", "verify"]).code, Some(0));
     snapshot("journal-away-for-a-second", &shown(&scene, &said));
+    // The lab's server would lose at a power loss what it said it had: that is said, and left to people.
+    let unsafe_words = "its server does not sync (fsync = off)";
+    assert!(said.err.contains(unsafe_words), "{said:?}");
+    let doctor = scene.at(&straight, &["doctor", "plan.yaml"]);
+    assert!(doctor.code == Some(0) && doctor.out.contains(unsafe_words), "{doctor:?}");
 }
 
 fn forty(lab: &Lab) {

@@ -90,7 +90,12 @@ async fn journal_lines(settings: &Settings, checked: &Checked) -> Vec<Line> {
     let shown = place.to_string();
     match journal::made(&place).await {
         Ok(true) => match Desk::open_for(settings, named).await {
-            Ok(desk) => out.extend(kept(&*desk.store, &shown).await),
+            Ok(desk) => {
+                out.extend(kept(&*desk.store, &shown).await);
+                if let Some(caution) = desk.store.caution().filter(|_| place.is_shared()) {
+                    out.push(Line::bad("journal", &shown, Level::Warn, caution, "let its server sync: fsync = on"));
+                }
+            }
             Err(stop) => out.push(Line::bad("journal", shown, Level::Fail, stop.message, stop.help.unwrap_or_default())),
         },
         Ok(false) => out.push(Line::ok("journal", shown, "there is none yet; the first run makes it")),

@@ -209,7 +209,7 @@ fn elsewhere(scene: &Scene, words: &[&str]) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--uts", "sh", "-c", "echo elsewhere >/proc/sys/kernel/hostname && exec \"$@\"", "sh"]);
     command.arg(there.get_program()).args(there.get_args()).current_dir(scene.desk.path(""));
-    there.get_envs().for_each(|(name, value)| drop(value.map(|value| command.env(name, value))));
+    command.envs(there.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command.env("XDG_STATE_HOME", scene.desk.path("elsewhere"));
     command
 }

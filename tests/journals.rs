@@ -200,3 +200,52 @@ fn a_password_in_an_address_is_never_shown() {
         refused(&server, 2, "the feature `postgres` is not built in");
     }
 }
+
+/// A step on an asset, one that a person lets through, and a place where the environment is seen.
+const HELD: &str = r#"
+drplan: v1
+name: held
+contacts: { ops: { title: Operations } }
+assets: { app: { kind: other, tier: none } }
+scenarios:
+  move:
+    cause: planned
+    steps:
+      - { id: first, asset: app, uses: command, with: { argv: [sh, -c, "env > seen"] }, takes: 1s, undo: { none: written } }
+      - { id: gate, phase: recover, uses: approval, with: { ask: "Go?", from: [ops] }, takes: 1m }
+"#;
+
+#[test]
+fn what_was_handed_over_goes_on_in_one_place_and_holds_what_it_held() {
+    let desk = Desk::new(HELD);
+    assert_eq!(desk.say(&["run", "--yes"]).code, Some(11));
+    let run = desk.say(&["runs"]).out.split_whitespace().next().unwrap().to_owned();
+    assert_eq!(desk.say(&["hand-over", "-o", "x.jsonl", "--reason", "moving"]).code, Some(0));
+    // It changes them elsewhere now: nobody else does from here.
+    refused(&desk.say(&["run", "--yes"]), 14, &format!("is held by run {run}"));
+    let (there, third) = (desk.path("there/j.db"), desk.path("third/j.db"));
+    assert_eq!(at(&desk, &there, &["journal", "import", "x.jsonl"]).code, Some(0));
+    assert!(desk.text("x.jsonl.imported").contains(&there.display().to_string()), "{}", desk.text("x.jsonl.imported"));
+    refused(&at(&desk, &third, &["journal", "import", "x.jsonl"]), 2, "was imported already: run held-");
+    refused(&at(&desk, &third, &["status", &run]), 3, "there is no run");
+    // It ends there, and its export comes back: what it held is free.
+    assert_eq!(at(&desk, &there, &["approve", &run, "gate", "--as", "ops"]).code, Some(0));
+    assert_eq!(at(&desk, &there, &["resume", &run, "--yes"]).code, Some(0));
+    assert_eq!(at(&desk, &there, &["journal", "export", &run, "-o", "back.jsonl"]).code, Some(0));
+    assert_eq!(desk.say(&["journal", "import", "back.jsonl"]).code, Some(0));
+    let second = desk.say(&["runs", "--json"]);
+    let second: Value = serde_json::from_str(&second.out).unwrap();
+    let second =
+        second.as_array().unwrap().iter().find(|r| r["id"] != Value::from(run.as_str())).unwrap()["id"].as_str().unwrap().to_owned();
+    assert_eq!(desk.say(&["resume", &second, "--yes"]).code, Some(11), "it is free now");
+}
+
+#[test]
+fn commands_do_not_see_where_the_journal_is_nor_its_password() {
+    let desk = Desk::new(HELD);
+    let ran = said(desk.program(&["run", "--yes"]).env("PGPASSWORD", "s3cr3t-of-the-journal").env("OTHER", "seen"));
+    assert_eq!(ran.code, Some(11), "{ran:?}");
+    let seen = desk.text("seen");
+    assert!(seen.contains("OTHER=seen"), "{seen}");
+    assert!(!seen.contains("DRPLAN_JOURNAL") && !seen.contains("PGPASSWORD") && !seen.contains("s3cr3t"), "{seen}");
+}

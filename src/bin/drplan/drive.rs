@@ -236,7 +236,8 @@ async fn conclude(desk: &Desk, run: &str, outcome: Outcome, settings: &Settings)
     let read = desk.read(run).await?;
     let Some(story) = story(&read.state, &read.entries) else { return Ok(exit) };
     if settings.json {
-        let line = json!({ "summary": story, "exit": exit.code(), "next": next::commands(&read.state), "runbook": desk.runbook(run) });
+        let line =
+            json!({ "summary": story, "exit": exit.code(), "next": next::commands(&read.state, false), "runbook": desk.runbook(run) });
         output::data(&format!("{line}\n"))?;
         return Ok(exit);
     }

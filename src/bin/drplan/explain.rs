@@ -76,8 +76,12 @@ fn pages() -> Vec<Page> {
     let actions = actions::all().iter().map(|a| Page { kind: "action", name: a.name, text: a.page.into() });
     let rules = rules::pages().map(|(name, text)| Page { kind: "rule", name, text: text.into() });
     let sections = SECTIONS.iter().map(|(name, what, fields)| Page { kind: "section", name, text: section(name, what, fields).into() });
-    actions.chain(rules).chain(sections).collect()
+    let topics = TOPICS.iter().map(|(name, text)| Page { kind: "topic", name, text: (*text).into() });
+    actions.chain(rules).chain(sections).chain(topics).collect()
 }
+
+/// What is no part of a plan.
+const TOPICS: &[(&str, &str)] = &[("adopt", include_str!("adopt.md"))];
 
 /// Where each kind of thing in a plan stands, and the table of its keys.
 const SECTIONS: &[(&str, &str, &[Field])] = &[
@@ -120,7 +124,10 @@ power loss what it said it had; `run` and `doctor` say so and go on: at 3 a.m. t
   not somebody who recomputes all: keep the head that it prints, or an export, elsewhere.
 - `drplan journal export RUN -o FILE`: a line of JSON for each event; the last one holds count and head.
 - `drplan hand-over RUN -o FILE --reason WHY`: closes the run here and exports it. Where it goes on: `drplan journal import FILE`,
-  in one place only, then `drplan resume RUN`. Handed over there and imported here, it comes back.
+  in one place only, then `drplan resume RUN`. Handed over there and imported here, it comes back. `FILE.imported` then says
+  where it went, and the file is refused elsewhere; two journals that each got a copy of it do not know of each other, so
+  do not keep copies. The run still holds its assets here, for it goes on changing them: no other run of this journal may.
+  They are free when it has come back and ends here, or its export is imported here once it has ended there.
 - `drplan journal import FILE`: any other export is for reading. `--take-over --reason WHY` drives it all the same, with
   every step in flight unknown; make sure that nobody else drives it.
 - `drplan journal migrate`: brings an older journal to the newest schema while nobody drives. Nothing else does: an older

@@ -151,7 +151,15 @@ async fn import(file: &Path, taken_over: Option<&str>, settings: &Settings) -> E
         None => Vec::new(),
     };
     let driven = !then.is_empty();
-    let head = desk.store.restore(run, &export.rows, &then).await?;
+    let once = driven && taken_over.is_none();
+    if once {
+        claim(file, run, &desk.store.place())?;
+    }
+    let restored = desk.store.restore(run, &export.rows, &then).await;
+    if once && restored.is_err() {
+        let _ = std::fs::remove_file(claimed(file));
+    }
+    let head = restored?;
     output::say(&format!("run {run} is in {}: {} events, head {}\n", desk.store.place(), head.seq, head.digest));
     let next = match (state.finished.is_some(), driven) {
         (true, _) => format!("it has ended; `drplan log {run}` tells it\n"),
@@ -166,6 +174,35 @@ async fn import(file: &Path, taken_over: Option<&str>, settings: &Settings) -> E
         output::say("whoever drove it until now does not know: make sure that nobody does\n");
     }
     Ok(Exit::Good)
+}
+
+/// What says where an export went.
+fn claimed(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".imported");
+    PathBuf::from(name)
+}
+
+/// Marks an export as driven from one journal, so that it is not driven from a second one. What was copied away before
+/// cannot be known.
+fn claim(file: &Path, run: &str, place: &str) -> Result<(), Stop> {
+    let (mark, words) = (claimed(file), format!("run {run} goes on in {place}\n"));
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).open(&mark);
+    match made.and_then(|mut made| made.write_all(words.as_bytes()).and_then(|()| made.sync_all())) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => match std::fs::read_to_string(&mark) {
+            Ok(said) if said == words => Ok(()),
+            said => {
+                let said = said.unwrap_or_else(|_| "it cannot be read".to_owned());
+                Err(Stop::usage(format!("{} was imported already: {}", file.display(), said.trim()))
+                    .help(format!("if it surely does not go on there: add --take-over --reason WHY ({} says so)", mark.display())))
+            }
+        },
+        Err(e) => {
+            output::say(&format!("{} cannot be marked as imported ({e}): import it nowhere else\n", file.display()));
+            Ok(())
+        }
+    }
 }
 
 async fn migrate(settings: &Settings) -> Ended {

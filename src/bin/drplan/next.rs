@@ -10,13 +10,14 @@ use jiff::Timestamp;
 
 use crate::{output, spoken};
 
-/// Every command that can be typed next.
-pub fn commands(state: &State) -> Vec<String> {
+/// Every command that can be typed next. `driven`: somebody drives it, and need not be told to go on.
+pub fn commands(state: &State, driven: bool) -> Vec<String> {
     if state.finished.is_some() {
         return Vec::new();
     }
     let choices = waiting::people(state).into_iter().flat_map(|w| words::choices(state, w.step));
-    choices.map(|choice| spoken::command(&choice)).chain([spoken::resume(&state.run)]).collect()
+    let last = if driven && state.paused.is_none() { words::stop(state).command } else { spoken::resume(&state.run) };
+    choices.map(|choice| spoken::command(&choice)).chain([last]).collect()
 }
 
 /// For how many steps it is told what each word would mean.

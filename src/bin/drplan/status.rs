@@ -41,7 +41,7 @@ pub fn status(args: &Status, settings: &Settings) -> Ended {
         let story = drive::story(&read.state, &read.entries).ok_or_else(|| Stop::new(Exit::JournalFailed, "the run has no beginning"))?;
         if settings.json {
             let say = next::sentence(&read.state, row.holder.as_deref());
-            let next = if row.closed.is_none() { next::commands(&read.state) } else { Vec::new() };
+            let next = if row.closed.is_none() { next::commands(&read.state, row.holder.is_some()) } else { Vec::new() };
             output::json(&json!({ "run": row, "story": story, "say": say, "next": next, "runbook": desk.runbook(&row.id) }))?;
             return Ok(Exit::Good);
         }

@@ -27,8 +27,8 @@ const TOO_LATE: Duration = Duration::from_secs(2);
 /// How long a new supervisor may take until it is ready.
 const READY: Duration = Duration::from_secs(10);
 
-/// Variables that hold secrets of this program itself.
-const OWN: [&str; 1] = ["DRPLAN_SMTP_PASSWORD"];
+/// Variables that hold, or may hold, secrets of this program itself: the journal's address and its password.
+const OWN: [&str; 3] = ["DRPLAN_JOURNAL", "DRPLAN_SMTP_PASSWORD", "PGPASSWORD"];
 
 /// This machine's processes.
 pub(super) struct Real {

@@ -235,8 +235,7 @@ fn what_was_handed_over_goes_on_in_one_place_and_holds_what_it_held() {
     assert_eq!(desk.say(&["journal", "import", "back.jsonl"]).code, Some(0));
     let second = desk.say(&["runs", "--json"]);
     let second: Value = serde_json::from_str(&second.out).unwrap();
-    let second =
-        second.as_array().unwrap().iter().find(|r| r["id"] != Value::from(run.as_str())).unwrap()["id"].as_str().unwrap().to_owned();
+    let second = second.as_array().unwrap().iter().find(|r| r["id"] != run.as_str()).unwrap()["id"].as_str().unwrap().to_owned();
     assert_eq!(desk.say(&["resume", &second, "--yes"]).code, Some(11), "it is free now");
 }
 

@@ -7,8 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::Mutex;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::desk::{Said, said_of};
@@ -30,10 +29,13 @@ enum Death {
     /// Before this sync of it: written, and not on the disk.
     Sync(usize),
     /// Before this message to the server, of one thread.
+    #[cfg(feature = "postgres")]
     Message(usize),
     /// Before this COMMIT leaves.
+    #[cfg(feature = "postgres")]
     Commit(usize),
     /// When this COMMIT is done, and nobody was told.
+    #[cfg(feature = "postgres")]
     Reply(usize),
     /// Before this write to anything, of one thread: between an append and what follows it, too.
     Call(usize),
@@ -65,7 +67,9 @@ struct Count {
 struct Calm {
     writes: usize,
     syncs: usize,
+    #[cfg(feature = "postgres")]
     messages: usize,
+    #[cfg(feature = "postgres")]
     commits: usize,
     calls: usize,
     took: Duration,
@@ -98,7 +102,9 @@ fn calm(store: &Store) -> Calm {
     Calm {
         writes: by_thread("pwrite64", Some(&wal(&scene))),
         syncs: by_thread("fsync", Some(&wal(&scene))),
+        #[cfg(feature = "postgres")]
         messages: by_thread("sendto", None),
+        #[cfg(feature = "postgres")]
         commits: whole.calls.iter().filter(|c| c.name == "sendto" && c.data().windows(7).any(|w| w == b"COMMIT\0")).count(),
         calls: whole.calls.iter().filter(|c| c.name == "write" && c.pid == first).count(),
         took,
@@ -115,14 +121,13 @@ fn dies(scene: &Scene, words: &[&str], death: Death) -> Said {
     let output = match death {
         Death::Write(n) => inject(&format!("pwrite64:signal=KILL:when={n}"), Some(&wal(scene)), &scene.program(words)),
         Death::Sync(n) => inject(&format!("fsync:signal=KILL:when={n}"), Some(&wal(scene)), &scene.program(words)),
+        #[cfg(feature = "postgres")]
         Death::Message(n) => inject(&format!("sendto:signal=KILL:when={n}"), None, &scene.program(words)),
         Death::Call(n) => inject(&format!("write:signal=KILL:when={n}"), None, &scene.program(words)),
         #[cfg(feature = "postgres")]
         Death::Commit(n) => at_commit(scene, words, n, LOSE_COMMIT),
         #[cfg(feature = "postgres")]
         Death::Reply(n) => at_commit(scene, words, n, LOSE_REPLY),
-        #[cfg(not(feature = "postgres"))]
-        Death::Commit(_) | Death::Reply(_) => panic!("no server is in this build"),
         Death::Moment(after) | Death::Both(after) => {
             let child = piped(scene.program(words)).spawn().expect("it can be started");
             std::thread::sleep(after);
@@ -167,9 +172,9 @@ fn kill(pid: u32) {
 }
 
 #[cfg(feature = "postgres")]
-fn at_commit(scene: &Scene, words: &[&str], nth: usize, mode: u8) -> Output {
+fn at_commit(scene: &Scene, words: &[&str], nth: usize, mode: u8) -> std::process::Output {
     let way = Way::before(&scene.journal);
-    let pid = std::sync::Arc::new(Mutex::new(None));
+    let pid = std::sync::Arc::new(std::sync::Mutex::new(None));
     let known = std::sync::Arc::clone(&pid);
     // The number of the process is known before this runs: whoever starts it holds the lock until then.
     let mut slot = pid.lock().expect("nobody panicked with it");
@@ -210,22 +215,24 @@ impl Life<'_> {
     }
 
     fn kinds(&self) -> usize {
-        5 + usize::from(!matches!(self.store, Store::File))
+        self.deaths(|all| all).len()
     }
 
-    fn death(&mut self, kind: usize, nth: impl Fn(usize) -> usize) -> Death {
-        let Calm { writes, syncs, messages, commits, calls, took, .. } = self.calm;
-        let moment = |nth: usize| *took * nth as u32 / 1000;
-        match (self.store, kind) {
-            (Store::File, 0) => Death::Write(nth(*writes)),
-            (Store::File, 1) => Death::Sync(nth(*syncs)),
-            (_, 2) => Death::Call(nth(*calls)),
-            (_, 3) => Death::Moment(moment(nth(1000))),
-            (_, 4) => Death::Both(moment(nth(1000))),
-            (_, 0) => Death::Commit(nth(*commits)),
-            (_, 1) => Death::Reply(nth(*commits)),
-            (_, _) => Death::Message(nth(*messages)),
-        }
+    fn death(&self, kind: usize, nth: impl Fn(usize) -> usize) -> Death {
+        self.deaths(nth)[kind]
+    }
+
+    /// One of each kind that there is on this store: the `nth` of all that a calm run has.
+    fn deaths(&self, nth: impl Fn(usize) -> usize) -> Vec<Death> {
+        let calm = self.calm;
+        let moment = |nth: usize| calm.took * nth as u32 / 1000;
+        let any = [Death::Call(nth(calm.calls)), Death::Moment(moment(nth(1000))), Death::Both(moment(nth(1000)))];
+        let own = match self.store {
+            Store::File => vec![Death::Write(nth(calm.writes)), Death::Sync(nth(calm.syncs))],
+            #[cfg(feature = "postgres")]
+            Store::Server(_) => vec![Death::Commit(nth(calm.commits)), Death::Reply(nth(calm.commits)), Death::Message(nth(calm.messages))],
+        };
+        own.into_iter().chain(any).collect()
     }
 
     /// The `n`th life. One in three dies near its end and turns back.
@@ -282,8 +289,11 @@ impl Life<'_> {
         let kind = match death {
             Death::Write(_) => "before a write to the journal",
             Death::Sync(_) => "before a sync of the journal",
+            #[cfg(feature = "postgres")]
             Death::Message(_) => "before a message to the server",
+            #[cfg(feature = "postgres")]
             Death::Commit(_) => "before a COMMIT leaves",
+            #[cfg(feature = "postgres")]
             Death::Reply(_) => "after a COMMIT, before its reply",
             Death::Call(_) => "before any write",
             Death::Moment(_) => "at a random moment",

@@ -185,7 +185,7 @@ fn a_declined_approval_pauses_and_is_not_passed_by() {
     let resumed = desk.say(&["resume", "--yes"]);
     assert_eq!(resumed.code, Some(11), "{resumed:?}");
     assert!(desk.say(&["log"]).out.contains("declined by cto (me@here): not today"));
-    refused(desk.say(&["skip", "gate", "--reason", "x"]), 2, "is an approval: only `drplan approve ");
+    refused(desk.say(&["skip", "gate", "--reason", "x"]), 2, "is an approval: `drplan retry ");
     assert_eq!(desk.text("names"), "before\n");
 }
 

@@ -23,8 +23,8 @@ pub fn allowed(state: &State, now: Timestamp, word: &Word, step: Option<&str>, b
         None => None,
         Some(id) => Some(state.find(id).ok_or_else(|| no_step(state, id))?),
     };
-    let resolves = matches!(word, Word::Resolve { .. });
-    if state.aborting && !resolves {
+    let known = !i.is_some_and(|i| matches!(state.steps[i].life, Life::Unknown { .. }));
+    if state.aborting && (known || !matches!(word, Word::Resolve { .. })) {
         return Err(format!("run {} is being ended: nothing more starts, and what is in flight ends first", state.run));
     }
     match (word, i) {
@@ -231,6 +231,9 @@ fn skip(state: &State, i: usize, break_glass: bool) -> Result<(), Refused> {
     if !matches!(life.life, Life::Waiting | Life::Failed { .. }) {
         return Err(format!("`{}` {}; only a step that failed or has not begun can be skipped", step.id, life_word(&life.life)));
     }
+    if !break_glass && step.call.uses == "approval" && matches!(life.life, Life::Failed { .. }) {
+        return Err(asks_again(state, &step.id));
+    }
     if !break_glass && step.call.uses == "approval" {
         return Err(format!(
             "`{}` is an approval: only `drplan approve {} {}` passes it (or --break-glass, which is recorded)",
@@ -245,6 +248,12 @@ fn skip(state: &State, i: usize, break_glass: bool) -> Result<(), Refused> {
         ));
     }
     Ok(())
+}
+
+/// What is said of an approval that was declined, or that nobody gave in time.
+fn asks_again(state: &State, id: &str) -> Refused {
+    let run = &state.run;
+    format!("`{id}` failed and is an approval: `drplan retry {run} {id} --reason …` asks again (or --break-glass, which is recorded)")
 }
 
 fn resolve(
@@ -262,6 +271,7 @@ fn resolve(
     if step.call.uses == "approval" {
         return match life.life {
             Life::Waiting | Life::Failed { .. } if break_glass && state.back.is_none() => Ok(()),
+            Life::Failed { .. } if state.back.is_none() => Err(asks_again(state, id)),
             _ => Err(format!("`{id}` is an approval: `drplan approve {run} {id}` passes it (or --break-glass, which is recorded)")),
         };
     }

@@ -81,7 +81,7 @@ fn pages() -> Vec<Page> {
 }
 
 /// What is no part of a plan.
-const TOPICS: &[(&str, &str)] = &[("adopt", include_str!("adopt.md"))];
+const TOPICS: &[(&str, &str)] = &[("adopt", include_str!("adopt.md")), ("words", include_str!("words.md"))];
 
 /// Where each kind of thing in a plan stands, and the table of its keys.
 const SECTIONS: &[(&str, &str, &[Field])] = &[
@@ -98,6 +98,7 @@ const SECTIONS: &[(&str, &str, &[Field])] = &[
     ("backups", "A copy that can be restored, in an asset's `backups: [ … ]`.", words::BACKUP),
     ("scenarios", "What is lost, why, and the way back: `scenarios: { ID: … }`.", words::SCENARIO),
     ("steps", "One step of a scenario's `steps: [ … ]`.", words::STEP),
+    ("policy", "What the plan allows those who run it: `policy: { … }`.", words::POLICY),
 ];
 
 const JOURNAL: &str = "\

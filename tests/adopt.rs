@@ -96,7 +96,7 @@ fn what_is_the_same_is_taken_over_and_the_rest_is_done() {
     assert_eq!(first.last().unwrap()["run"], Value::from(new.as_str()));
     assert_eq!(second[1]["event"], "adopted");
     assert_eq!(second[1]["run"], Value::from(old.as_str()));
-    let head = runs(&desk).into_iter().find(|r| r["id"] == Value::from(old.as_str())).unwrap()["head"]["digest"].clone();
+    let head = runs(&desk).into_iter().find(|r| r["id"] == old.as_str()).unwrap()["head"]["digest"].clone();
     assert_eq!(second[1]["head"], head);
     assert!(second.iter().all(|e| e["event"] != "intent" || e["step"] == "c"), "only `c` was begun");
     ended(&desk.say(&["journal", "verify"]), 0);

@@ -16,3 +16,6 @@ mod sqlite;
 mod servers;
 #[path = "conformance_actions/plans.rs"]
 mod plans;
+#[path = "support/values.rs"]
+#[expect(dead_code, reason = "what a person types is not printed here")]
+mod values;

@@ -12,6 +12,9 @@ use super::{
 };
 use crate::world::{Answer, Command, Exit, Fault, Found};
 
+/// How much of what a command said last stands in the reason of its failure, in characters.
+const LAST_WORDS: usize = 2_000;
+
 /// How much of each output is read.
 const KEEP_BYTES: usize = 1 << 20;
 
@@ -186,6 +189,10 @@ fn last_words(ctx: &Ctx<'_>, exit: &Exit) -> String {
     let said = if exit.stderr.trim().is_empty() { &exit.stdout } else { &exit.stderr };
     let lines: Vec<&str> = said.lines().filter(|l| !l.trim().is_empty()).collect();
     let last = lines[lines.len().saturating_sub(5)..].join(" / ");
+    let last = match last.char_indices().nth_back(LAST_WORDS) {
+        Some((cut, c)) => format!("…{}", &last[cut + c.len_utf8()..]),
+        None => last,
+    };
     if last.is_empty() { String::new() } else { format!("; it said: {last}") }
 }
 

@@ -15,6 +15,9 @@ pub fn only_value(rows: &Rows) -> Result<Option<Value>, String> {
     }
 }
 
+/// The longest value and the longest row that are outputs, in bytes.
+const LONGEST: usize = 64 << 10;
+
 /// Judges `expect` and `rows` of a step and gives the outputs `value`, `row` and `rows`.
 pub fn judged(ctx: &Ctx<'_>, rows: &Rows) -> Answer<Outputs> {
     let with = ctx.with;
@@ -34,6 +37,8 @@ pub fn judged(ctx: &Ctx<'_>, rows: &Rows) -> Answer<Outputs> {
     if let Some(row) = rows.first() {
         out.insert("row".to_owned(), ctx.struck_value(&Value::Object(row.clone())));
     }
+    // What is too long to be kept is no output: a step that wants it says that it is not there.
+    out.retain(|_, value| value.as_str().map_or_else(|| value.to_string().len(), str::len) <= LONGEST);
     Ok(out)
 }
 

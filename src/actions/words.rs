@@ -3,10 +3,20 @@
 use serde_json::Value;
 
 use super::template::plain;
+use crate::source::obeyed;
 
 /// A text as Markdown code on one line: its fence is longer than any run of backticks inside.
 pub fn code(text: &str) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let shown = |c: char| {
+        if c.is_control() {
+            ' '
+        } else if obeyed(c) {
+            '\u{fffd}'
+        } else {
+            c
+        }
+    };
+    let line: String = text.chars().map(shown).collect();
     let longest = line.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest + 1);
     let pad = if longest > 0 || line.is_empty() { " " } else { "" };

@@ -139,15 +139,17 @@ async fn resolve(world: &World, on: &Errand, call: &ActionUse) -> Result<Prepare
     let target = target_of(&on.plan().plan, on.step(), call);
     let connect = target.as_ref().map(|t| t.connect.clone()).unwrap_or_default();
     let raw = json!({ "with": call.with, "connect": connect });
-    let bare = template::fill(&raw, &|path| on.values.get(path).cloned());
     let mut secrets = BTreeMap::new();
-    for path in template::references(&bare) {
+    for path in template::references(&raw).into_iter().filter(|path| !on.values.contains_key(path)) {
         let name = path.strip_prefix("secrets.").ok_or_else(|| Fault::refused(format!("`${{{path}}}` has no value in this run")))?;
         if !secrets.contains_key(name) {
             secrets.insert(name.to_owned(), secret::value(world, &on.plan().plan, name).await?);
         }
     }
-    let full = template::fill(&bare, &|path| secrets.get(path.strip_prefix("secrets.")?).cloned().map(Value::String));
+    // In one go: what a value holds is no reference, whatever it looks like.
+    let secret = |path: &str| secrets.get(path.strip_prefix("secrets.")?).cloned().map(Value::String);
+    let full = template::fill(&raw, &|path| on.values.get(path).cloned().or_else(|| secret(path)));
+    let bare = template::fill(&raw, &|path| on.values.get(path).cloned().or_else(|| Some(Value::String(format!("${{{path}}}")))));
     let part = |key: &str| full.get(key).and_then(Value::as_object).cloned().unwrap_or_default();
     let outputs = on.step().outputs.iter().map(|(k, v)| (k.clone(), serde_json::to_value(v).unwrap_or(Value::Null))).collect();
     Ok(Prepared {

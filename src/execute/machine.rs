@@ -20,7 +20,7 @@ use super::planted::planted;
 use super::state::{Life, State, StepState};
 use super::{adopt, measure, rollback, waiting};
 use crate::actions::units::duration_text;
-use crate::actions::{Effect, matcher};
+use crate::actions::{Effect, matcher, template};
 use crate::graph::schedule::{collide, urgency};
 use crate::journal::{About, Answer, Doing, End, Event, Word};
 use crate::model::{OnFailure, Phase, Step, Undo, WhenUnreachable};
@@ -576,7 +576,9 @@ enum Condition {
 }
 
 fn text(with: &Map<String, Value>, keys: &[&str]) -> String {
-    keys.iter().find_map(|k| with.get(*k)).and_then(Value::as_str).unwrap_or_default().to_owned()
+    // As it is read: `$${` stands for `${`.
+    let read = keys.iter().find_map(|k| with.get(*k)).filter(|text| text.is_string()).map(|text| template::fill(text, &|_| None));
+    read.map(|text| template::plain(&text)).unwrap_or_default()
 }
 
 fn idle(state: &State) -> Idle {

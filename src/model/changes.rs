@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{ActionUse, Compiled, Node, Step, Undo, target_of};
 use crate::actions::units;
+use crate::source::obeyed;
 
 /// How much a fact weighs: what decides what happens comes before what decides when, and that before texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,7 +94,7 @@ impl Change {
 
 /// On one line, without control characters, and cut.
 fn cut(text: &str, width: usize) -> String {
-    let flat: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let flat: String = text.chars().map(|c| if obeyed(c) { ' ' } else { c }).collect();
     match flat.char_indices().nth(width) {
         Some(_) => format!("{}…", flat.chars().take(width.saturating_sub(1)).collect::<String>()),
         None => flat,

@@ -68,6 +68,9 @@ pub enum Permission {
     Allow,
 }
 
+/// The longest value of a parameter, in bytes: what a program may be given as one argument.
+pub const PARAM_LONGEST: usize = 64 << 10;
+
 /// A parameter: its declaration and its value in this compilation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Param {

@@ -1,6 +1,8 @@
 //! Texts of a plan, made harmless for the document that they stand in: what a person wrote is shown, never obeyed.
 //! It does not know what the texts mean.
 
+use crate::source::{harmless, obeyed};
+
 /// A text for people as Markdown on one line. Words between backticks become code; everything else is literal.
 pub fn prose(text: &str) -> String {
     spans(text, false)
@@ -43,7 +45,7 @@ pub fn line(text: &str) -> String {
 
 /// A block of commands, as it stands but for characters that a terminal would obey.
 pub fn block(text: &str) -> String {
-    text.trim_end().chars().map(|c| if obeyed(c) && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+    harmless(text.trim_end())
 }
 
 /// A text as the inside of a Mermaid string: all but plain characters as their number, cut to a readable length.
@@ -69,11 +71,6 @@ pub fn short(text: &str, max: usize) -> String {
     let mut cut: String = text.chars().take(max - 1).collect();
     cut.truncate(cut.trim_end().len());
     cut + "…"
-}
-
-/// Control characters, and those that turn the direction of writing round.
-fn obeyed(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 fn longest_run(text: &str) -> usize {

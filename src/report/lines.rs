@@ -57,7 +57,8 @@ pub fn line(story: &Story, entry: &Entry) -> Option<String> {
         Event::Objective { asset, recovery_ms, shown, .. } => format!("☆ {asset}  is back after {}, {shown}", time(*recovery_ms)),
         Event::Finished { summary, .. } => format!("■ {summary}"),
     };
-    Some(format!("{at} {text}"))
+    // Who speaks may have any name: it makes no line of its own.
+    Some(format!("{at} {}", text.replace(['\n', '\r'], " ")))
 }
 
 fn said(text: &str) -> String {
@@ -103,7 +104,7 @@ pub fn table(story: &Story) -> String {
     let mut out = String::new();
     for step in &story.steps {
         let took = step.took_ms.map(time).unwrap_or_default();
-        let text = if step.detail.is_empty() { step.title.clone() } else { lines_to_one(&step.detail, 100) };
+        let text = if step.detail.is_empty() { lines_to_one(&step.title, 400) } else { lines_to_one(&step.detail, 100) };
         let row = format!("  {} {:wide$}  {:8} {:>7}  {text}", step.status.mark(), step.id, step.status.word(), took);
         let _ = writeln!(out, "{}", row.trim_end());
     }
@@ -175,7 +176,7 @@ fn row(asset: &str, r: &Reached) -> [String; 8] {
             }
             .to_owned()
         }
-        (why, _, _) => why.to_owned(),
+        (why, _, _) => lines_to_one(why, 200),
     };
     [
         asset.to_owned(),

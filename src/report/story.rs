@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::journal::{About, Carried, Doing, End, Entry, Event, Stands, Word};
+use crate::render::escape;
 
 /// Where a step stands, for a reader.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -372,12 +373,14 @@ fn outline(outputs: &serde_json::Map<String, Value>) -> String {
     outputs.iter().filter(|(_, v)| !v.is_null()).take(3).map(|(k, v)| format!("{k}: {}", short(v))).collect::<Vec<_>>().join(" · ")
 }
 
-/// A text on one line, without control characters, cut after so many characters.
+/// A text on one line, without characters that a terminal would obey, cut after so many.
 pub fn lines_to_one(text: &str, most: usize) -> String {
-    let flat: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let flat = flat.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Of a text of megabytes no more is looked at than may be shown.
+    let seen = text.char_indices().nth(most * 4 + 1000).map_or(text, |(cut, _)| &text[..cut]);
+    let flat = escape::line(seen);
     match flat.char_indices().nth(most) {
         Some((cut, _)) => format!("{}…", &flat[..cut]),
+        None if seen.len() < text.len() => format!("{flat}…"),
         None => flat,
     }
 }

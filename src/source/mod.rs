@@ -22,6 +22,19 @@ impl Span {
     }
 }
 
+/// Whether a terminal or a browser would obey a character instead of showing it: control characters, those that turn the
+/// direction of writing round, those that nobody sees.
+pub fn obeyed(c: char) -> bool {
+    let tags = '\u{e0000}'..='\u{e007f}';
+    let marks = matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}');
+    c.is_control() || marks || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}') || tags.contains(&c)
+}
+
+/// A text of several lines in which nothing is obeyed but line breaks and tabs.
+pub fn harmless(text: &str) -> String {
+    text.chars().map(|c| if obeyed(c) && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c }).collect()
+}
+
 /// One text with its name and the start of each of its lines.
 #[derive(Debug, Clone)]
 pub struct Source {

@@ -136,6 +136,12 @@ impl<'a> Reader<'a, '_> {
                 Event::Scalar(text, style, anchor, tag) => {
                     let str_tag = self.tag(tag.as_deref(), tag_at);
                     let plain = matches!(style, ScalarStyle::Plain) && !str_tag;
+                    if text.contains('\0') {
+                        self.findings.push(
+                            Diagnostic::deny("yaml", "a text holds a NUL", at, "no program, server or file name takes one")
+                                .help("leave `\\0` out"),
+                        );
+                    }
                     let text = match text {
                         Cow::Borrowed(text) => text,
                         Cow::Owned(text) => self.arena.texts.alloc_str(&text),

@@ -86,7 +86,15 @@ fn slow(takes_ms: u64, ran_ms: u64, earlier: Option<&Vec<u64>>) -> String {
 }
 
 fn people(state: &State, contacts: &[String]) -> String {
-    let name = |id: &String| state.plan().plan.contacts.get(id).and_then(|c| c.title.clone()).unwrap_or_else(|| id.clone());
+    let name = |id: &String| {
+        state
+            .plan()
+            .plan
+            .contacts
+            .get(id)
+            .and_then(|c| c.title.as_deref().map(|title| lines_to_one(title, 60)))
+            .unwrap_or_else(|| id.clone())
+    };
     if contacts.is_empty() { "a person".to_owned() } else { contacts.iter().map(name).collect::<Vec<_>>().join(" or ") }
 }
 

@@ -24,7 +24,7 @@ pub struct Args {
 pub fn run(args: &Args, settings: &Settings) -> Ended {
     let checked = load::checked(&args.plan, settings)?;
     let Some(out) = &args.out else {
-        output::data(&checked.to_json())?;
+        output::verbatim(&checked.to_json())?;
         return Ok(Exit::Good);
     };
     output::file(out, &checked.to_json())?;

@@ -24,7 +24,7 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
     if settings.json {
         output::json(&json!({ "shell": args.shell.to_string(), "script": script }))?;
     } else {
-        output::data(&script)?;
+        output::verbatim(&script)?;
     }
     Ok(Exit::Good)
 }

@@ -238,7 +238,7 @@ async fn conclude(desk: &Desk, run: &str, outcome: Outcome, settings: &Settings)
     if settings.json {
         let line =
             json!({ "summary": story, "exit": exit.code(), "next": next::commands(&read.state, false), "runbook": desk.runbook(run) });
-        output::data(&format!("{line}\n"))?;
+        output::json_line(&line)?;
         return Ok(exit);
     }
     output::data(&lines::summary(&story))?;
@@ -356,7 +356,7 @@ impl Screen {
         match self {
             Screen::Json => {
                 let line = json!({ "run": state.run, "seq": entry.seq, "at": entry.at.to_string(), "event": entry.event });
-                let _ = output::data(&format!("{line}\n"));
+                let _ = output::json_line(&line);
             }
             Screen::Lines { story, .. } => {
                 let story = tell(story, entry, state);

@@ -28,7 +28,10 @@ pub fn print(compilation: &Compilation, settings: &Settings, format: Format) {
         Format::Human => emit::human(&compilation.findings, &compilation.sources, look(settings)),
         Format::Short | Format::Json => emit::short(&compilation.findings, &compilation.sources),
     };
-    output::say(&text);
+    match format {
+        Format::Human => output::painted(&text),
+        Format::Short | Format::Json => output::say(&text),
+    }
 }
 
 fn look(settings: &Settings) -> Look {

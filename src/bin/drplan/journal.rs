@@ -78,7 +78,7 @@ pub async fn copy_out(desk: &Desk, run: &str, out: Option<&Path>) -> Result<Head
     // What would be refused when it is read is not given out.
     let head = export::read(text.as_bytes())?.head();
     let Some(path) = out else {
-        output::data(&text)?;
+        output::verbatim(&text)?;
         return Ok(head);
     };
     let cannot = |e: std::io::Error| Stop::no_input(format!("cannot write {}: {e}", path.display()));

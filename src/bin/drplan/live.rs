@@ -4,6 +4,7 @@
 use drplan::execute::State;
 use drplan::journal::{Entry, Event};
 use drplan::report::{Story, lines};
+use drplan::source::harmless;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
@@ -23,7 +24,7 @@ impl Voice {
     /// Says it.
     pub fn say(&self, text: &str) {
         match &self.0 {
-            Some(bars) => drop(bars.println(text.trim_end_matches('\n'))),
+            Some(bars) => drop(bars.println(harmless(text.trim_end_matches('\n')))),
             None => output::say(&format!("{}\n", text.trim_end_matches('\n'))),
         }
     }
@@ -32,7 +33,7 @@ impl Voice {
     /// third; what is drawn next begins where the last row ends.
     pub fn typed(&self, line: &str) {
         if self.0.is_some() {
-            output::say(if line.is_empty() { "\x1b[1A" } else { "\x1b[2A" });
+            output::painted(if line.is_empty() { "\x1b[1A" } else { "\x1b[2A" });
         }
     }
 }
@@ -125,14 +126,15 @@ impl Live {
     }
 
     fn paint(&self, text: &str) -> String {
+        let text = harmless(text);
         if !self.color {
-            return text.to_owned();
+            return text;
         }
         let code = match text.trim_start_matches(|c: char| c.is_ascii_digit() || c == ':' || c.is_whitespace()).chars().next() {
             Some('✓' | '★') => "32",
             Some('✗' | '!' | '‽') => "31",
             Some('?' | '☆' | '↻') => "33",
-            _ => return text.to_owned(),
+            _ => return text,
         };
         format!("\x1b[{code}m{text}\x1b[0m")
     }

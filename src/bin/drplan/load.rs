@@ -9,7 +9,7 @@ use drplan::actions::template;
 use drplan::analysis::Checked;
 use drplan::compile::{Compilation, Input, Loader, compile};
 use drplan::diagnostic::Level;
-use drplan::model::Mode;
+use drplan::model::{Mode, PARAM_LONGEST};
 use drplan::source::SourceId;
 use serde_json::Value;
 
@@ -79,7 +79,13 @@ impl PlanArgs {
                 word.split_once('=').ok_or_else(|| Stop::usage(format!("`-p {word}` gives no value")).help(format!("-p {word}=VALUE")))?;
             out.insert(name.to_owned(), value.to_owned());
         }
-        Ok(out)
+        match out.iter().find(|(_, value)| value.len() > PARAM_LONGEST) {
+            Some((name, value)) => {
+                let what = format!("parameter `{name}` has {} bytes, a value has at most {PARAM_LONGEST}", value.len());
+                Err(Stop::usage(what).help("give the name of a file that holds it"))
+            }
+            None => Ok(out),
+        }
     }
 
     fn input(&self) -> Result<Input, Stop> {

@@ -132,10 +132,10 @@ fn main() -> ExitCode {
             // Help and version are data, and come with 0; anything else is a mistake in calling.
             let text = asked.render();
             if asked.use_stderr() {
-                output::say(&if output::color_err(settings::Color::Auto) { text.ansi().to_string() } else { text.to_string() });
+                output::painted(&if output::color_err(settings::Color::Auto) { text.ansi().to_string() } else { text.to_string() });
                 return Exit::Usage.code().into();
             }
-            let _ = output::data(&if output::color_out(settings::Color::Auto) { text.ansi().to_string() } else { text.to_string() });
+            let _ = output::verbatim(&if output::color_out(settings::Color::Auto) { text.ansi().to_string() } else { text.to_string() });
             return Exit::Good.code().into();
         }
     };

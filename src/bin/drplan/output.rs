@@ -4,23 +4,53 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use drplan::source::{harmless, obeyed};
 use serde_json::Value;
 
 use crate::exit::Stop;
 use crate::settings::Color;
 
-/// Writes data to standard output.
+/// Writes data to standard output, for people: nothing in it is obeyed by a terminal.
 pub fn data(text: &str) -> Result<(), Stop> {
+    verbatim(&harmless(text))
+}
+
+/// Writes to standard output what must not be changed: colours of ours, a text whose bytes have a digest.
+pub fn verbatim(text: &str) -> Result<(), Stop> {
     written(io::stdout().lock(), text, "standard output")
 }
 
 /// Writes a value to standard output, as JSON on several lines.
 pub fn json(value: &Value) -> Result<(), Stop> {
-    data(&format!("{value:#}\n"))
+    verbatim(&format!("{}\n", escaped(&format!("{value:#}"))))
 }
 
-/// Writes progress, findings and messages to standard error. There is nobody to tell if that fails.
+/// Writes a value to standard output, as JSON on one line.
+pub fn json_line(value: &Value) -> Result<(), Stop> {
+    verbatim(&format!("{}\n", escaped(&value.to_string())))
+}
+
+/// The same JSON without characters that a terminal would obey: they can only stand in its texts.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if obeyed(c) && c != '\n' {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Writes progress and messages to standard error; nothing in them is obeyed by a terminal. There is nobody to tell if
+/// that fails.
 pub fn say(text: &str) {
+    painted(&harmless(text));
+}
+
+/// Writes to standard error what was made harmless where it was painted.
+pub fn painted(text: &str) {
     let _ = written(io::stderr().lock(), text, "standard error");
 }
 

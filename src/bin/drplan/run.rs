@@ -9,6 +9,7 @@ use drplan::execute::Start;
 use drplan::journal;
 use drplan::model::{Cause, Mode, Step, Undo};
 use drplan::report::lines::time;
+use drplan::report::story::lines_to_one;
 use drplan::world::real;
 use jiff::Timestamp;
 
@@ -167,8 +168,8 @@ fn opening(checked: &Checked, desk: &Desk) -> String {
     let plan = checked.compiled();
     let mut out = format!(
         "{} · {} · {} · {} steps, about {}\n",
-        plan.plan.title.as_deref().unwrap_or(&plan.plan.name),
-        plan.scenario.title.as_deref().unwrap_or(&plan.scenario.id),
+        lines_to_one(plan.plan.title.as_deref().unwrap_or(&plan.plan.name), 200),
+        lines_to_one(plan.scenario.title.as_deref().unwrap_or(&plan.scenario.id), 200),
         plan.mode,
         plan.scenario.steps.len(),
         time(plan.predicted_ms)

@@ -4,6 +4,7 @@ use clap::Args;
 use drplan::execute::State;
 use drplan::journal::{Closed, Event, RunRow};
 use drplan::report::lines;
+use drplan::report::story::lines_to_one;
 use drplan::world::real;
 use serde_json::json;
 
@@ -47,7 +48,7 @@ pub fn status(args: &Status, settings: &Settings) -> Ended {
         }
         let mut text = format!("{}\n", lines::headline(&story));
         match &row.holder {
-            Some(holder) => text.push_str(&format!("  driven by {holder}\n")),
+            Some(holder) => text.push_str(&format!("  driven by {}\n", lines_to_one(holder, 200))),
             None if row.closed.is_some() => text.push_str(&format!("  {}\n", closed_line(&row))),
             None if row.finished.is_none() => text.push_str("  nobody drives it\n"),
             None => {}
@@ -124,10 +125,15 @@ pub fn log(args: &Log, settings: &Settings) -> Ended {
             story.tell(entry);
             if settings.json {
                 let line = json!({ "run": run, "seq": entry.seq, "at": entry.at.to_string(), "event": entry.event });
-                output::data(&format!("{line}\n"))?;
+                output::json_line(&line)?;
             } else if let Event::RunStarted { operator, host, digest, .. } = &entry.event {
                 let at = entry.at.strftime("%H:%M:%S");
-                output::data(&format!("{at} ■ {} {} started by {operator} on {host}, plan {digest}\n", story.plan, story.scenario))?;
+                output::data(&format!(
+                    "{at} ■ {} {} started by {} on {host}, plan {digest}\n",
+                    story.plan,
+                    story.scenario,
+                    lines_to_one(operator, 200)
+                ))?;
             } else if let Some(line) = lines::line(&story, entry) {
                 output::data(&format!("{line}\n"))?;
             }

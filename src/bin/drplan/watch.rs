@@ -55,7 +55,7 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
         screen.close();
         let Some(story) = drive::story(&state, &entries) else { return Ok(Exit::Good) };
         match settings.json {
-            true => output::data(&format!("{}\n", json!({ "summary": story })))?,
+            true => output::json_line(&json!({ "summary": story }))?,
             false => output::data(&drplan::report::lines::summary(&story))?,
         }
         Ok(Exit::Good)

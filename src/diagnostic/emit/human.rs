@@ -6,8 +6,8 @@ use miette::{
     GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, Severity, SourceCode, SourceSpan, SpanContents,
 };
 
-use crate::diagnostic::{Diagnostic, Level};
-use crate::source::{Source, SourceId, Sources};
+use crate::diagnostic::{Diagnostic, Label, Level};
+use crate::source::{Source, SourceId, Sources, harmless, obeyed};
 
 /// How findings are drawn.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +28,9 @@ impl Default for Look {
 
 /// The findings as text, in the order given.
 pub fn human(findings: &[Diagnostic], sources: &Sources, look: Look) -> String {
-    let theme = if look.colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    // Where a text would be obeyed by the terminal, what is drawn is not told from it: then without colours of ours.
+    let hostile = findings.iter().any(|found| obeys(found, sources));
+    let theme = if look.colour && !hostile { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let handler = GraphicalReportHandler::new_themed(theme).with_width(look.width).with_context_lines(1).without_cause_chain();
     let mut out = String::new();
     for found in findings.iter().take(look.limit) {
@@ -42,7 +44,21 @@ pub fn human(findings: &[Diagnostic], sources: &Sources, look: Look) -> String {
     if findings.len() > look.limit {
         out.push_str(&format!("… and {} more; `--format short` lists all of them\n", findings.len() - look.limit));
     }
-    out
+    if hostile { harmless(&out) } else { out }
+}
+
+fn obeys(found: &Diagnostic, sources: &Sources) -> bool {
+    let any = |text: &str| text.chars().any(|c| obeyed(c) && !matches!(c, '\n' | '\t'));
+    let words = found.labels.iter().any(|label| any(&label.text)) || any(&found.headline) || found.help.as_deref().is_some_and(any);
+    let drawn = |label: &Label| {
+        let source = sources.get(label.span.source);
+        let (first, last) = (source.line_col(label.span.start).0, source.line_col(label.span.end).0);
+        let from = source.line_range(first.saturating_sub(1).max(1)).0;
+        let lines = &source.text[from..source.line_range((last + 1).min(source.line_count())).1.max(from)];
+        // As Windows ends its lines.
+        any(&lines.replace("\r\n", "\n")) || any(&source.name)
+    };
+    words || found.labels.iter().any(drawn)
 }
 
 /// `2 findings refuse this plan, 1 warns` — for the last line.

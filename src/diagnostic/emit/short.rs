@@ -12,5 +12,5 @@ fn line(found: &Diagnostic, sources: &Sources) -> String {
     let span = found.span();
     let source = sources.get(span.source);
     let (line, column) = source.line_col(span.start);
-    format!("{}:{line}:{column}: {}[{}]: {}", source.name, found.level.word(), found.rule, found.headline)
+    format!("{}:{line}:{column}: {}[{}]: {}", source.name, found.level.word(), found.rule, found.headline.replace(['\n', '\r'], " "))
 }

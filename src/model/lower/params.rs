@@ -10,7 +10,7 @@ use crate::diagnostic::{Diagnostic, nearest};
 use crate::model::scope::{Scope, Spot, list};
 use crate::model::shapes::Shapes;
 use crate::model::vocabulary as words;
-use crate::model::{Param, ParamKind};
+use crate::model::{PARAM_LONGEST, Param, ParamKind};
 use crate::source::Span;
 use crate::syntax::Node;
 
@@ -36,7 +36,7 @@ pub fn params(section: Option<&Node<'_>>, given: &Given, text: &str, findings: &
             }
         }
         if let Some((text, at)) = given.get(entry.key) {
-            match parse(text, kind) {
+            match unusable(text).map_or_else(|| parse(text, kind), |_| Ok(Value::String(text.clone()))) {
                 Ok(parsed) => {
                     fits(entry.key, Some(&parsed), node, *at, findings);
                     value = Some(parsed);
@@ -90,10 +90,22 @@ fn parse(text: &str, kind: ParamKind) -> Result<Value, String> {
     }
 }
 
+/// Why nothing can be done with a value, whatever it is for.
+fn unusable(text: &str) -> Option<(String, &'static str)> {
+    if text.len() > PARAM_LONGEST {
+        return Some((format!("has {} bytes, a value has at most {PARAM_LONGEST}", text.len()), "give the name of a file that holds it"));
+    }
+    text.contains('\0').then(|| ("holds a NUL".to_owned(), "leave it out: no program, server or file name takes one"))
+}
+
 /// A value against `pattern` and `enum`.
 fn fits(name: &str, value: Option<&Value>, node: &Node<'_>, at: Span, findings: &mut Vec<Diagnostic>) {
     let Some(value) = value else { return };
     let text = template::plain(value);
+    if let Some((what, help)) = unusable(&text) {
+        findings.push(Diagnostic::deny("bad-param", format!("parameter `{name}` {what}"), at, "given here").help(help));
+        return;
+    }
     if let Some(pattern) = node.get("pattern")
         && let Some(Ok(regex)) = pattern.scalar().map(|s| regex::Regex::new(s.text))
         && !regex.is_match(&text)

@@ -2,6 +2,7 @@
 
 #[cfg(not(all(feature = "aws", feature = "postgres")))]
 mod absent;
+mod alive;
 #[cfg(feature = "aws")]
 mod aws;
 mod clock;

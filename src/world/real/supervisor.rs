@@ -2,10 +2,11 @@
 //! ended on the disk. It does not know plans, steps or runs, and gets every command, its environment and its secrets
 //! through its standard input only, so that no list of processes shows them.
 //!
-//! For each request: it claims the ticket on the disk, sees that it is not too late, starts the command in a group of
-//! its own, keeps what it says without the secrets, ends it when its time is up, writes its end to the disk and only
-//! then tells the driver. When the driver is gone it starts nothing more, waits for what runs, and ends. It has a
-//! session of its own: no terminal's hang-up or Ctrl-C reaches it or its commands.
+//! For each request: it claims the ticket, sees that it is not too late, starts the command in a group of its own, keeps
+//! what it says without the secrets, ends it when its time is up, writes its end to the file beside the journal and only
+//! then tells the driver; what must be on the disk by then, and what need not, `exits.rs` says. When the driver is gone it
+//! starts nothing more, waits for what runs, and ends. It has a session of its own: no terminal's hang-up or Ctrl-C
+//! reaches it or its commands.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -13,7 +14,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, setsid, test_kill_process_group};
@@ -21,12 +22,13 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command as Starting};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::alive::{MARK, boot_id, machine_id, process};
 use super::clock::since_boot;
-use super::exits::{self, Claim, End, Exits, Started};
+use super::exits::{self, End, Exits, Log, SOON};
 use crate::world::strike::{Stream, Striker};
 use crate::world::{Command, Exit};
 
@@ -79,10 +81,14 @@ async fn serve(dir: &Path) -> io::Result<()> {
     deaf()?;
     let exits = Exits::open(dir)?;
     let pid = i32::try_from(std::process::id()).map_err(io::Error::other)?;
-    let me = exits::process(pid)?.ok_or_else(|| io::Error::other("no process of this number"))?;
-    let name = format!("supervisor-{}-{}.lock", me.pid, me.start);
+    let me = process(pid)?.ok_or_else(|| io::Error::other("no process of this number"))?;
+    let (machine, boot) = (machine_id()?, boot_id()?);
+    // Two boots may give the same number and start.
+    let name = format!("supervisor-{}-{}-{}.lock", me.pid, me.start, boot.split('-').next().unwrap_or_default());
     let held = exits.lock(&name)?;
-    let claim = Arc::new(Claim::Supervisor { machine: exits::machine_id()?, boot: exits::boot_id()?, lock: name.clone() });
+    let me = exits::Supervisor { name: name.clone(), machine, boot };
+    let desk = Arc::new(Desk { name: name.clone(), log: Mutex::new(Log::begin(dir, &me)?), ended: Notify::new() });
+    let syncing = tokio::spawn(sync(desk.clone()));
 
     let requests = pipe::Receiver::from_owned_fd(io::stdin().as_fd().try_clone_to_owned()?)?;
     let (say, said) = mpsc::unbounded_channel();
@@ -96,14 +102,17 @@ async fn serve(dir: &Path) -> io::Result<()> {
         let Ok(Request { command, not_after_ms }) = serde_json::from_str(&line) else {
             break;
         };
-        let (exits, claim, say) = (exits.clone(), claim.clone(), say.clone());
+        while running.try_join_next().is_some() {}
+        let (desk, say) = (desk.clone(), say.clone());
         running.spawn(async move {
             let ticket = command.ticket.clone();
-            let end = carry_out(exits, claim, command, not_after_ms).await;
+            let end = carry_out(&desk, command, not_after_ms).await;
             let _ = say.send(Said::End { ticket, end });
         });
     }
     while running.join_next().await.is_some() {}
+    syncing.abort();
+    let _ = desk.log().to_sync().and_then(|file| file.sync_data());
     drop(say);
     // Not longer than a driver that does not read takes to go: all is on the disk.
     let _ = timeout(LAST_WORDS, telling).await;
@@ -137,10 +146,34 @@ async fn tell(to: OwnedFd, mut said: mpsc::UnboundedReceiver<Said>) {
     }
 }
 
-async fn carry_out(exits: Exits, claim: Arc<Claim>, command: Command, not_after_ms: u64) -> End {
+/// Where it is written down what becomes of commands. A write goes to the kernel's memory, and is not worth a thread.
+struct Desk {
+    /// This supervisor's.
+    name: String,
+    log: Mutex<Log>,
+    ended: Notify,
+}
+
+impl Desk {
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().expect("no holder of this lock panics")
+    }
+}
+
+/// Brings ends to the disk, many at once, each within [`SOON`].
+async fn sync(desk: Arc<Desk>) {
+    loop {
+        desk.ended.notified().await;
+        sleep(SOON / 2).await;
+        let Ok(file) = desk.log().to_sync() else { continue };
+        // Where the disk refuses, the driver still heard it; a later one finds that nobody can tell.
+        let _ = tokio::task::spawn_blocking(move || file.sync_data()).await;
+    }
+}
+
+async fn carry_out(desk: &Desk, command: Command, not_after_ms: u64) -> End {
     let ticket = command.ticket.clone();
-    let claimed = on_disk(&exits, &ticket, move |exits, ticket| exits.claim(ticket, &claim)).await;
-    match claimed {
+    match desk.log().claim(&ticket, Some(&desk.name)) {
         Err(e) => return End::NotStarted(format!("its start could not be written to the disk, so it was not started: {e}")),
         Ok(false) => return End::NotStarted("another driver took it over before it was started".to_owned()),
         Ok(true) => {}
@@ -148,24 +181,15 @@ async fn carry_out(exits: Exits, claim: Arc<Claim>, command: Command, not_after_
     let end = if since_boot().as_millis() > u128::from(not_after_ms) {
         End::NotStarted("it was too late to start it".to_owned())
     } else {
-        run(&exits, command).await
+        run(desk, command).await
     };
-    let last = end.clone();
-    // Where the disk refuses, the driver still hears it; a later one finds that nobody can tell.
-    let _ = on_disk(&exits, &ticket, move |exits, ticket| exits.ended(ticket, &last)).await;
+    // As above: a later driver finds that nobody can tell.
+    let _ = desk.log().ended(&ticket, &end);
+    desk.ended.notify_one();
     end
 }
 
-async fn on_disk<T: Send + 'static>(
-    exits: &Exits,
-    ticket: &str,
-    work: impl FnOnce(&Exits, &str) -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    let (exits, ticket) = (exits.clone(), ticket.to_owned());
-    tokio::task::spawn_blocking(move || work(&exits, &ticket)).await.map_err(io::Error::other)?
-}
-
-async fn run(exits: &Exits, command: Command) -> End {
+async fn run(desk: &Desk, command: Command) -> End {
     let mut child = match start(&command) {
         Ok(child) => child,
         Err(why) => return End::NotStarted(why),
@@ -173,8 +197,9 @@ async fn run(exits: &Exits, command: Command) -> End {
     let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) else {
         return End::NotStarted("it has no process number".to_owned());
     };
-    if let Ok(Some(process)) = exits::process(group.as_raw_nonzero().get()) {
-        record(exits, &command.ticket, process).await;
+    if let Ok(Some(started)) = process(group.as_raw_nonzero().get()) {
+        // Without it a later driver cannot tell whether the command is gone, and says so.
+        let _ = desk.log().runs(&command.ticket, started);
     }
     if let (Some(mut pipe), Some(text)) = (child.stdin.take(), command.stdin.clone()) {
         // A command need not read what it is given.
@@ -200,18 +225,13 @@ async fn run(exits: &Exits, command: Command) -> End {
     End::Ended(Exit { code, signal, timed_out, truncated: out.truncated || err.truncated, stdout: out.text, stderr: err.text })
 }
 
-async fn record(exits: &Exits, ticket: &str, process: Started) {
-    // Without it a later driver cannot tell whether the command is gone, and says so.
-    let _ = on_disk(exits, ticket, move |exits, ticket| exits.runs(ticket, process)).await;
-}
-
 fn start(command: &Command) -> Result<Child, String> {
     let program = command.argv.first().ok_or("the command is empty")?;
     let mut starting = Starting::new(program);
     starting
         .args(&command.argv[1..])
         .envs(&command.env)
-        .env(exits::MARK, &command.ticket)
+        .env(MARK, &command.ticket)
         .stdin(if command.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::SqlStr;
 use sqlx::migrate::{Migrate, Migrator};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::timeout;
@@ -130,6 +131,11 @@ impl<D: Dialect> Use<'_, D> {
     }
 
     pub(super) async fn execute(&mut self, sql: &'static str, args: &[Arg<'_>]) -> Result<u64> {
+        self.execute_made(fixed(sql), args).await
+    }
+
+    /// [`Use::execute`] of a statement that was put together here, of nothing but numbers.
+    pub(super) async fn execute_made(&mut self, sql: SqlStr, args: &[Arg<'_>]) -> Result<u64> {
         let done = in_time(D::PATIENCE, self.connection().execute(sql, args)).await;
         self.judged(done)
     }

@@ -61,7 +61,7 @@ impl Cell {
 #[async_trait]
 pub(super) trait Sql: Send {
     /// Executes a statement; the number of rows that it changed.
-    async fn execute(&mut self, sql: &'static str, args: &[Arg<'_>]) -> sqlx::Result<u64>;
+    async fn execute(&mut self, sql: SqlStr, args: &[Arg<'_>]) -> sqlx::Result<u64>;
     /// The rows of a query.
     async fn rows(&mut self, sql: &'static str, args: &[Arg<'_>]) -> sqlx::Result<Vec<Vec<Cell>>>;
     /// Executes several statements without values.
@@ -73,7 +73,7 @@ macro_rules! speaks {
     ($connection:ty, $int:literal) => {
         #[async_trait]
         impl Sql for $connection {
-            async fn execute(&mut self, sql: &'static str, args: &[Arg<'_>]) -> sqlx::Result<u64> {
+            async fn execute(&mut self, sql: SqlStr, args: &[Arg<'_>]) -> sqlx::Result<u64> {
                 Ok(bound!(sqlx::query(sql), args).execute(self).await?.rows_affected())
             }
 

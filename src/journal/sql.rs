@@ -8,6 +8,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::migrate::{Migrate, Migrator};
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use super::base::{Database, Dialect, Mode, Use};
 use super::door::{Arg, Cell, Sql};
@@ -122,10 +123,13 @@ impl<D: Dialect> Database<D> {
     }
 
     async fn insert(&self, tx: &mut Use<'_, D>, run: &str, new: &[Row]) -> Result<()> {
-        for row in new {
-            let args =
-                [Arg::Text(run), Arg::Int(row.seq as i64), Arg::Int(row.at.as_microsecond()), Arg::Text(&row.body), Arg::Text(&row.digest)];
-            tx.execute("INSERT INTO event (run, seq, at, body, digest) VALUES ($1, $2, $3, $4, $5)", &args).await?;
+        for some in new.chunks(AT_ONCE) {
+            let mut args = vec![Arg::Text(run)];
+            for row in some {
+                let cells = [Arg::Int(row.seq as i64), Arg::Int(row.at.as_microsecond()), Arg::Text(&row.body), Arg::Text(&row.digest)];
+                args.extend(cells);
+            }
+            tx.execute_made(insert_of(some.len()), &args).await?;
         }
         Ok(())
     }
@@ -294,6 +298,16 @@ impl<D: Dialect> Database<D> {
         let word = row.ok_or_else(|| Error::NoRun(run.to_owned()))?;
         Ok(Standing::read(word[0].maybe_text()?).1.is_some())
     }
+}
+
+/// How many events one statement adds: each statement is a way to the database and back.
+const AT_ONCE: usize = 32;
+
+/// The statement that adds so many events of run `$1`.
+fn insert_of(events: usize) -> SqlStr {
+    let row = |n: usize| format!("($1, ${}, ${}, ${}, ${})", 4 * n + 2, 4 * n + 3, 4 * n + 4, 4 * n + 5);
+    let rows: Vec<String> = (0..events).map(row).collect();
+    AssertSqlSafe(format!("INSERT INTO event (run, seq, at, body, digest) VALUES {}", rows.join(", "))).into_sql_str()
 }
 
 const BEGIN_RUN: &str = "INSERT INTO run (id, plan, scenario, started_at, head, digest, fence) VALUES ($1, $2, $3, $4, $5, $6, 0)

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 
-use super::story::{Line, Reached, Status, Story, lines_to_one};
+use super::story::{Reached, Status, Story, lines_to_one};
 use crate::journal::{Doing, End, Entry, Event, Stands, Word};
 
 /// One line for an event; none for those that say nothing to a reader.
@@ -30,7 +30,7 @@ pub fn line(story: &Story, entry: &Entry) -> Option<String> {
         Event::Intent { step, doing: Doing::Apply, attempt, .. } => format!("▸ {step}  attempt {attempt}"),
         Event::Intent { step, doing: Doing::Undo, .. } => format!("◂ {step}  taking it back"),
         Event::Done { step, doing: Doing::Apply, found, .. } => {
-            let line = find(story, step);
+            let line = story.find(step);
             let took = line.and_then(|l| l.took_ms).map(|ms| format!(" in {}", time(ms))).unwrap_or_default();
             let how = if *found { "  found done" } else { "  done" };
             let detail = line.map(|l| l.detail.as_str()).filter(|d| !d.is_empty() && !found).map(|d| format!("  {d}")).unwrap_or_default();
@@ -80,12 +80,8 @@ pub fn word_of(word: &Word) -> &'static str {
     }
 }
 
-fn find<'a>(story: &'a Story, step: &str) -> Option<&'a Line> {
-    story.steps.iter().find(|l| l.id == step)
-}
-
 fn title<'a>(story: &'a Story, step: &str) -> &'a str {
-    find(story, step).map_or("", |l| &l.title)
+    story.find(step).map_or("", |l| &l.title)
 }
 
 /// A span of time for people: `4.2s`, `3m 05s`, `2h 10m`.

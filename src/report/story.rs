@@ -340,6 +340,11 @@ impl Story {
         self.objectives.insert(asset.to_owned(), reached);
     }
 
+    /// A step by its name.
+    pub fn find(&self, step: &str) -> Option<&Line> {
+        self.index.get(step).map(|&i| &self.steps[i])
+    }
+
     /// How many steps stand there.
     pub fn count(&self, status: Status) -> usize {
         self.steps.iter().filter(|s| s.status == status).count()

@@ -66,7 +66,7 @@ pub fn go_on(state: &State, now: Timestamp) -> Result<Rehearsed, String> {
         let life = &world.state.steps[i];
         match life.life {
             Life::Running { doing, since } => {
-                let attempt = if doing == Doing::Apply { life.attempts } else { life.undo_attempts };
+                let attempt = life.attempt(doing);
                 let (step, outputs) = (world.state.step(i).id.clone(), world.outputs(i));
                 let at = now.max(since + std::time::Duration::from_millis(world.state.step(i).takes_ms));
                 world.hands.busy.insert(i);
@@ -80,8 +80,21 @@ pub fn go_on(state: &State, now: Timestamp) -> Result<Rehearsed, String> {
     world.ended()
 }
 
+/// What steps would find: where another asks for a value, one that the first who asks is content with.
+fn outputs(checked: &Checked) -> BTreeMap<Id, Map<String, Value>> {
+    let mut out: BTreeMap<Id, Map<String, Value>> = BTreeMap::new();
+    for when in checked.compiled().scenario.steps.iter().flat_map(|s| &s.when) {
+        if let Some(value) = content(&when.matcher) {
+            out.entry(when.step.clone()).or_default().entry(when.output.clone()).or_insert(value);
+        }
+    }
+    out
+}
+
 /// A world in which only time passes.
 struct Nothing<'a> {
+    /// What steps would find.
+    outputs: BTreeMap<Id, Map<String, Value>>,
     state: State,
     faults: &'a Faults,
     start: Timestamp,
@@ -99,6 +112,7 @@ impl<'a> Nothing<'a> {
     fn at(state: State, faults: &'a Faults, now: Timestamp) -> Nothing<'a> {
         let parallel = state.plan().parallel.max(1) as usize;
         Nothing {
+            outputs: outputs(&state.checked),
             state,
             faults,
             start: now,
@@ -229,16 +243,8 @@ impl<'a> Nothing<'a> {
         Ok(())
     }
 
-    /// What a step would find: where another asks for a value, one that the first who asks is content with.
     fn outputs(&self, i: usize) -> Map<String, Value> {
-        let id = &self.state.step(i).id;
-        let mut out = Map::new();
-        for when in self.state.plan().scenario.steps.iter().flat_map(|s| &s.when).filter(|w| w.step == *id) {
-            if let Some(value) = content(&when.matcher) {
-                out.entry(when.output.clone()).or_insert(value);
-            }
-        }
-        out
+        self.outputs.get(&self.state.step(i).id).cloned().unwrap_or_default()
     }
 
     /// Lets time pass until something ends.

@@ -31,12 +31,18 @@ const TEXTS: &[&str] = &[
     "--help; touch pwned",
 ];
 
+/// A text between quotes, as YAML takes it: some characters may only stand there as their number.
+fn quoted(text: &str) -> String {
+    let coded = |c: char| if obeyed(c) && (c as u32) < 0x1_0000 { format!("\\u{:04x}", c as u32) } else { c.to_string() };
+    serde_json::to_string(text).expect("a text is JSON").chars().map(coded).collect()
+}
+
 /// A plan with a text in every place that takes one.
 fn plan(text: &str) -> String {
     let text = text.replace("${", "$${");
-    let t = serde_json::to_string(&text).expect("a text is JSON");
+    let t = quoted(&text);
     // A header holds one line; a text of several is refused there.
-    let l = serde_json::to_string(&text.replace('\n', " ")).expect("a text is JSON");
+    let l = quoted(&text.replace(['\n', '\r'], " "));
     format!(
         r#"
 drplan: v1

@@ -11,7 +11,7 @@ use crate::model::Step;
 pub type Place = (Reverse<u64>, usize);
 
 /// Steps by what a decision has to do with them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Lists {
     /// An attempt of which nobody knows what became.
     pub unknown: BTreeSet<usize>,

@@ -16,6 +16,9 @@ use crate::world::World;
 /// How long it is left alone before it is asked again.
 const REST: Duration = Duration::from_millis(500);
 
+/// Who was stopped for longer than the lease still asks once: the journal knows who has the run now.
+const ONCE: Duration = Duration::from_secs(2);
+
 /// Told once when a journal falls silent, with the reason and how long it is asked again, and once when it answers.
 pub type Told = Box<dyn Fn(Silence<'_>) + Send + Sync>;
 
@@ -67,7 +70,7 @@ impl Patient {
         let mut silent = false;
         loop {
             let left = until.saturating_sub(self.world.clock.elapsed());
-            let why = match select(call(), self.world.clock.sleep(left)).await {
+            let why = match select(call(), self.world.clock.sleep(left.max(ONCE))).await {
                 Either::Left((Err(Error::Away(why)), _)) => why,
                 Either::Left((answer, _)) => {
                     if silent {

@@ -508,6 +508,25 @@ impl State {
         reached.into_iter().filter(|&j| j != i && j < self.steps.len()).collect()
     }
 
+    /// What is kept beside the steps and says something else than they do, if anything: a mistake of this program.
+    pub fn disorder(&self) -> Option<String> {
+        let graph = self.checked.graph();
+        for (node, before) in graph.before.iter().enumerate() {
+            let open = before.iter().filter(|&&b| !self.passed[b as usize]).count();
+            let done = self.steps.get(node).is_none_or(|s| matches!(s.life, Life::Done | Life::Skipped { .. }));
+            // A run that goes back waits for nothing more, and what was passed stays so.
+            let passed = if self.back.is_some() { self.passed[node] } else { done && open == 0 };
+            if self.missing[node] as usize != open || self.passed[node] != passed {
+                return Some(format!("node {node} waits for {open}, {} are counted, passed: {}", self.missing[node], self.passed[node]));
+            }
+        }
+        let mut lists = Lists { unsettled: self.steps.len(), due: self.lists.due.clone(), ..Lists::default() };
+        for (i, step) in self.steps.iter().enumerate() {
+            lists.sort(urgency(graph, i), self.step(i), step, self.missing[i] == 0, false);
+        }
+        (lists != self.lists).then(|| format!("the lists are\n{:?}\nand should be\n{lists:?}", self.lists))
+    }
+
     /// Puts a step into the lists where it belongs now, and its assets where they are due.
     fn sort(&mut self, i: usize, was_settled: bool) {
         let checked = Arc::clone(&self.checked);
@@ -786,6 +805,8 @@ impl State {
             (Word::Rollback { to }, _) => {
                 self.paused = None;
                 self.back = Some(Back { to: to.as_deref().and_then(|t| self.find(t)) });
+                // What was asked in order to go on is asked no more.
+                self.steps.iter_mut().filter(|s| s.life == Life::Waiting).for_each(|s| s.asked = None);
             }
             (Word::Retry, Some(i)) => self.steps[i].again(),
             (Word::Skip, Some(i)) => {
@@ -798,7 +819,8 @@ impl State {
             (Word::Resolve { done, record, .. }, Some(i)) => {
                 let seq = self.seq;
                 self.steps[i].effect_seq.get_or_insert((seq, 0));
-                self.steps[i].resolved(*done, record, &format!("{who}: {reason}"), at);
+                let back = self.back.is_some();
+                self.steps[i].resolved(*done, back, record, &format!("{who}: {reason}"), at);
             }
             (Word::Retry | Word::Skip | Word::Resolve { .. }, None) | (Word::RetryDownstream { .. }, _) => {}
         }
@@ -958,11 +980,16 @@ impl StepState {
         self.asked = None;
     }
 
-    fn resolved(&mut self, done: bool, record: &Map<String, Value>, words: &str, at: Timestamp) {
+    fn resolved(&mut self, done: bool, back: bool, record: &Map<String, Value>, words: &str, at: Timestamp) {
         let undoing = matches!(self.life, Life::Unknown { doing: Doing::Undo, .. } | Life::Stuck { .. })
-            || (matches!(self.life, Life::Done | Life::Failed { .. }) && matches!(self.asked, Some((About::Manual, _))));
+            || (matches!(self.asked, Some((About::Manual, _)))
+                && match self.life {
+                    Life::Done | Life::Failed { .. } => true,
+                    Life::Waiting | Life::Skipped { .. } => back,
+                    _ => false,
+                });
         match (&self.life, done) {
-            (Life::Skipped { .. } | Life::Undone | Life::Running { .. }, _) => return,
+            (Life::Skipped { .. } | Life::Undone | Life::Running { .. }, _) if !undoing => return,
             (Life::Done, _) if !undoing => return,
             (Life::Left { .. }, true) => {
                 self.done_at.get_or_insert(at);

@@ -281,7 +281,11 @@ fn resolve(
             t.strftime("%H:%M:%SZ")
         )),
         Life::Unknown { .. } | Life::Stuck { .. } => Ok(()),
-        Life::Done | Life::Failed { .. } if by_hand && state.back.is_some() && life.asked.is_some() => Ok(()),
+        Life::Done | Life::Failed { .. } | Life::Waiting | Life::Skipped { .. }
+            if state.back.is_some() && matches!(life.asked, Some((About::Manual, _))) =>
+        {
+            Ok(())
+        }
         _ if state.back.is_some() => Err(format!("`{id}` {}; there is nothing to resolve", life_word(&life.life))),
         Life::Left { .. } => Ok(()),
         Life::Failed { .. } if done && (fences(step) || break_glass || by_hand) => recorded(step.call.with.get("record"), record, done),

@@ -295,12 +295,14 @@ impl Sim {
             while flag.0.swap(false, Ordering::SeqCst) {
                 polls += 1;
                 assert!(polls < 10_000, "a program that goes round without end");
-                if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-                    return Some(value);
-                }
+                let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
+                // The dead say nothing more.
                 if std::mem::take(&mut self.lock().dead) {
                     self.lock().timers.clear();
                     return None;
+                }
+                if let Poll::Ready(value) = polled {
+                    return Some(value);
                 }
             }
             let mut inner = self.lock();

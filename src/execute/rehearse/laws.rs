@@ -2,6 +2,7 @@
 //! the executor's own state.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use serde_json::{Map, Value};
 use super::touched::Notes;
 use crate::actions::{Effect, matcher};
 use crate::analysis::Checked;
+use crate::execute::state::State;
 use crate::graph::schedule::collide;
 use crate::journal::{Answer, Doing, End, Entry, Event, Word};
 use crate::model::{Compiled, Node, Phase, Step, Undo, When};
@@ -286,6 +288,17 @@ impl<'a> Laws<'a> {
                 self.rested.remove(&i);
                 self.approvals.remove(&i);
             }
+            (Word::RetryDownstream { again }, _) => {
+                for i in again.iter().map(|id| self.step(id)).collect::<Vec<_>>() {
+                    self.done.remove(&i);
+                    self.passed.remove(&i);
+                    self.flaws.remove(&i);
+                    self.rested.remove(&i);
+                    self.approvals.remove(&i);
+                    self.again.insert(i);
+                    *self.said.entry(i).or_default() += 1;
+                }
+            }
             (Word::Pause, _) => self.paused = true,
             (Word::Resume, _) => self.paused = false,
             (Word::Skip, Some(i)) => {
@@ -373,6 +386,19 @@ impl<'a> Laws<'a> {
             }
         }
     }
+}
+
+/// After every event the state is in order with itself.
+pub fn folded(checked: &Arc<Checked>, run: &str, entries: &[Entry]) -> Option<String> {
+    let (first, rest) = entries.split_at_checked(1)?;
+    let mut state = match State::bound(run, first, checked) {
+        Ok(state) => state,
+        Err(why) => return Some(why.to_string()),
+    };
+    rest.iter().find_map(|entry| match state.fold(entry) {
+        Ok(()) => state.disorder().map(|what| format!("after event {}: {what}", entry.seq)),
+        Err(why) => Some(why.to_string()),
+    })
 }
 
 /// What the journal saw of who drives: one at a time, nothing after another took over or after the journal failed, and

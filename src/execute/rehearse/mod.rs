@@ -230,6 +230,7 @@ impl Play {
             broken.push("it did not end".to_owned());
         }
         broken.extend(laws::broken(&self.shadow, RUN, &entries, &self.sim.deeds()));
+        broken.extend(laws::folded(&self.shadow, RUN, &entries));
         broken.extend(laws::driven(&self.shadow, RUN, &entries, &self.notes, &self.sim.begun()));
         let mut recovered = BTreeMap::new();
         let mut takeovers = 0;

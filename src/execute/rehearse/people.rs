@@ -72,7 +72,15 @@ impl People {
     fn unasked(&mut self, state: &State, now: Timestamp) -> Option<Event> {
         let i = self.chance.below(state.steps.len() as u64) as usize;
         let id = state.step(i).id.clone();
-        let (what, step) = match self.chance.below(12) {
+        let (what, step) = match self.chance.below(15) {
+            12 | 13 => {
+                let again = words::again(state, i).ok()?.into_iter().map(|j| state.step(j).id.clone()).collect();
+                (Word::RetryDownstream { again }, Some(id))
+            }
+            14 if matches!(state.steps[i].asked, Some((About::Approval, _))) => {
+                let digest = state.checked.digest().to_owned();
+                return Some(Event::Declined { step: id, who: "somebody".to_owned(), reason: "a rehearsal".to_owned(), digest });
+            }
             0..=2 if state.paused.is_none() => (Word::Pause, None),
             3 | 4 => (Word::Skip, Some(id)),
             5 | 6 => (Word::Retry, Some(id)),

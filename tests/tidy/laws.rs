@@ -115,7 +115,6 @@ pub const BANS: &[Ban] = &[
 /// Files over 500 lines, each with the reason why it is still one room.
 pub const LONG: &[(&str, &str)] = &[
     ("src/execute/machine.rs", "one decision: its rules are asked in the order in which they stand"),
-    ("src/execute/state.rs", "one transition table: an event's effect on a step is read beside all others"),
     ("src/execute/words.rs", "one question, who may say what when: each answer is read beside the others"),
     ("src/model/plan.rs", "the plan as plain data: every section of the language, mostly doc comments"),
     ("src/world/sim.rs", "one seeded outside: its services share the clock and the faults"),

@@ -302,18 +302,14 @@ fn resume(missed: &mut Vec<String>) {
     let with = |i: usize| if i < done { "argv: [/bin/true]".to_owned() } else { format!("argv: [touch, \"{}\"]", first.display()) };
     let checked = checked(&plan(done + 1, with));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(written(&room, &checked, done));
+    let runs: Vec<String> = (0..TURNS).map(|turn| format!("bench-{turn}")).collect();
+    runtime.block_on(written(&room, &checked, done, &runs));
     let mut times = Vec::new();
-    for turn in 0..TURNS {
-        let journal = format!("journal-{turn}.db");
-        for part in ["", "-wal"].iter().filter(|part| room.path(&format!("journal.db{part}")).exists()) {
-            let (from, to) = (room.path(&format!("journal.db{part}")), room.path(&format!("{journal}{part}")));
-            std::fs::copy(from, to).expect("the disk has room");
-        }
-        std::fs::create_dir_all(room.path(&format!("{journal}.d/bench"))).expect("the disk has room");
+    for run in &runs {
+        std::fs::create_dir_all(room.path(&format!("journal.db.d/{run}"))).expect("the disk has room");
         room.remove("first");
         let began = Instant::now();
-        let mut child = room.drplan(&["resume", "bench", "--yes", "--journal", &journal]).spawn().expect("drplan starts");
+        let mut child = room.drplan(&["resume", run, "--yes", "--journal", "journal.db"]).spawn().expect("drplan starts");
         while !first.exists() {
             if let Some(ended) = child.try_wait().expect("it can be waited for") {
                 room.well(ended);
@@ -334,14 +330,13 @@ fn resume(missed: &mut Vec<String>) {
     }
 }
 
-/// A journal in which so many steps are done, three events each.
-async fn written(room: &Room, checked: &Checked, done: usize) {
+/// A journal with runs in which so many steps are done, three events each.
+async fn written(room: &Room, checked: &Checked, done: usize, runs: &[String]) {
     let store = sqlite::open(&room.path("journal.db")).await.expect("a new journal");
     let at = Timestamp::now();
     let dir = room.dir.to_string_lossy().into_owned();
     let begun =
         Start { dir, operator: "bench@here".to_owned(), host: "here".to_owned(), incident_start: at, ..Start::default() }.of(checked);
-    let mut head = store.create("bench", (at, begun)).await.expect("a new run");
     let events = (0..done).flat_map(|i| {
         let (step, doing, attempt) = (format!("s{i}"), Doing::Apply, 1);
         let key = format!("bench/s{i}/apply");
@@ -354,8 +349,11 @@ async fn written(room: &Room, checked: &Checked, done: usize) {
         ]
     });
     let events: Vec<Stamped> = events.map(|event| (at, event)).collect();
-    for some in events.chunks(3_000) {
-        head = store.append("bench", &head, None, some).await.expect("the journal takes it");
+    for run in runs {
+        let mut head = store.create(run, (at, begun.clone())).await.expect("a new run");
+        for some in events.chunks(3_000) {
+            head = store.append(run, &head, None, some).await.expect("the journal takes it");
+        }
     }
 }
 

@@ -50,10 +50,13 @@ const MOST_TO_RESUME: Duration = Duration::from_secs(1);
 const CHAIN: usize = 1_000;
 const MOST_TO_START: Duration = Duration::from_millis(5);
 
+/// Measures one thing, prints it, and adds what it missed.
+type Measure = fn(&mut Vec<String>);
+
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let mut missed = Vec::new();
-    let all: [(&str, fn(&mut Vec<String>)); 4] = [("steps", steps), ("deciding", deciding), ("resume", resume), ("start", start)];
+    let all: [(&str, Measure); 4] = [("steps", steps), ("deciding", deciding), ("resume", resume), ("start", start)];
     for (name, measure) in all {
         if wanted.is_empty() || wanted.iter().any(|w| w == name) {
             measure(&mut missed);

@@ -287,10 +287,11 @@ impl Log {
         let mut lines = BufReader::new(Part { file: &self.file, at: self.seen, end });
         let mut line = Vec::new();
         while lines.read_until(b'\n', &mut line)? > 0 {
-            if line.starts_with(KINDS[0].as_bytes()) && line.ends_with(b"}}\n") {
-                if let Record::Claimed { ticket, .. } = serde_json::from_slice(&line)? {
-                    self.claimed.insert(ticket);
-                }
+            if line.starts_with(KINDS[0].as_bytes())
+                && line.ends_with(b"}}\n")
+                && let Record::Claimed { ticket, .. } = serde_json::from_slice(&line)?
+            {
+                self.claimed.insert(ticket);
             }
             self.torn = !line.ends_with(b"\n");
             line.clear();

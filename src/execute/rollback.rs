@@ -59,6 +59,9 @@ pub fn holders(state: &State) -> Vec<usize> {
 
 /// Failed attempts of which a look can tell whether they had an effect, and that were not looked at yet.
 pub fn to_survey(state: &State) -> Vec<usize> {
+    if planted("undo-unlooked") {
+        return Vec::new();
+    }
     (0..state.steps.len())
         .filter(|&i| {
             let life = &state.steps[i];

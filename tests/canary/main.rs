@@ -257,7 +257,9 @@ fn what_is_no_secret_is_found_in_every_one_of_these_places() {
         text.replace("name: canary\n", &format!("name: canary\nparams: {{ e: {{ type: string, default: {value} }} }}\n"))
     };
     let (hits, _) = hunt(open, &[ENV]);
-    for place in ["drplan status", "drplan log (", "drplan log --json", "journal/j.db", "export.jsonl", ".md", "drplan run", "commands.jsonl"] {
+    for place in
+        ["drplan status", "drplan log (", "drplan log --json", "journal/j.db", "export.jsonl", ".md", "drplan run", "commands.jsonl"]
+    {
         assert!(hits.iter().any(|hit| hit.contains(place)), "nothing is found in {place}: {hits:#?}");
     }
     for form in ["plain", "JSON", "URL", "base64", "hexadecimal"] {

@@ -419,23 +419,31 @@ pub fn driven(checked: &Checked, run: &str, entries: &[Entry], notes: &Notes, be
             out.push(format!("{who} wrote event {seq} while {holder} had the run"));
         }
     }
-    let intents: Vec<(String, u64)> = entries
+    let intents: Vec<(String, u64, i64)> = entries
         .iter()
         .filter_map(|e| match &e.event {
-            Event::Intent { step, doing, attempt, .. } => Some((ticket(run, step, *doing, *attempt), e.seq)),
+            Event::Intent { step, doing, attempt, timeout_ms, settles_ms, .. } => {
+                let open = i64::try_from(timeout_ms.unwrap_or(0) + settles_ms).unwrap_or(i64::MAX);
+                Some((ticket(run, step, *doing, *attempt), e.seq, e.at.as_millisecond() - start + open))
+            }
             _ => None,
         })
         .collect();
     for begun in begun {
         let at = begun.at_ms as i64;
+        let by = begun.by.trim_start_matches("drplan ");
+        let mine = |ticket: &str| ticket == by || ticket.starts_with(&format!("{by}/"));
+        let ends = intents.iter().filter(|(ticket, _, _)| mine(ticket)).map(|(_, _, ends)| *ends).max();
+        if ends.is_some_and(|ends| at > ends) {
+            out.push(format!("{} began `{by}` when nothing of it was to land any more", begun.who));
+        }
         // What happens in the millisecond of a takeover may be of either.
         if taken.iter().any(|t| t.1 == at && t.2 == begun.who) {
             continue;
         }
         let Some((seq, _, holder)) = taken.iter().rev().find(|(_, from, _)| *from < at).filter(|t| t.2 != begun.who) else { continue };
         // Who is stopped in the middle of an attempt may go on with it: its intent stands where the other one sees it.
-        let by = begun.by.trim_start_matches("drplan ");
-        let known = |(ticket, n): &(String, u64)| n < seq && (ticket == by || ticket.starts_with(&format!("{by}/")));
+        let known = |(ticket, n, _): &(String, u64, i64)| n < seq && mine(ticket);
         let reads = by.contains("/check/") || steps.iter().any(|s| s.effect == Effect::Read && by.starts_with(&format!("{run}/{}/", s.id)));
         if !reads && !intents.iter().any(known) {
             out.push(format!("{} began `{by}` while {holder} had the run", begun.who));

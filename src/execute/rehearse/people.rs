@@ -58,10 +58,11 @@ impl People {
         (0..state.steps.len()).find_map(|i| self.answer(state, now, i, sim))
     }
 
-    /// Somebody else changes what a step changed.
+    /// Somebody else changes what a step changed, or could not change yet.
     fn meddle(&mut self, state: &State, sim: &Sim) {
-        let done = |i: &usize| state.steps[*i].life == Life::Done && state.step(*i).undo == Undo::Auto;
-        let all: Vec<usize> = (0..state.steps.len()).filter(done).collect();
+        let tried = |life: &Life| matches!(life, Life::Done | Life::Failed { .. });
+        let known = |i: &usize| tried(&state.steps[*i].life) && state.step(*i).undo == Undo::Auto;
+        let all: Vec<usize> = (0..state.steps.len()).filter(known).collect();
         if !all.is_empty() {
             let i = all[self.chance.below(all.len() as u64) as usize];
             sim.meddle_record(shadow::record(&state.step(i).id, "elsewhere.example.com"));
@@ -121,7 +122,9 @@ impl People {
             }
             (Life::Failed { .. }, asked) if asked.is_some() || decides(state, step, life) => {
                 // Trying again heals in the end: what goes wrong, goes wrong a few times.
-                let what = if !self.steady && self.chance.below(5) == 0 { Word::Skip } else { Word::Retry };
+                // What somebody else changed is never done: in the end they go on without it.
+                let gives_up = life.attempts > 8 || (!self.steady && self.chance.below(5) == 0);
+                let what = if gives_up { Word::Skip } else { Word::Retry };
                 let what = if words::allowed(state, now, &what, Some(&id), false).is_ok() { what } else { Word::Retry };
                 word(what, Some(id), "lead")
             }

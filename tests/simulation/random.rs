@@ -1,6 +1,6 @@
 //! Anything may happen to any plan: random plans and the plans of this repository, with everything that goes wrong
 //! following from a seed. `DRPLAN_DEATHS=N` goes on until the program has died N times; `DRPLAN_FIRST=N` begins at another seed;
-//! `DRPLAN_SEED=N` replays one.
+//! `DRPLAN_SEED=N` replays one; `DRPLAN_FAULT=NAME` plants a fault.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -75,7 +75,7 @@ fn draft(dice: &mut Dice) -> Option<Checked> {
             1 => write!(line, ", uses: manual, with: {{ do: Something }}, undo: {}", dice.one(&["{ none: no }", "{ uses: manual, with: { do: Back } }"])).unwrap(),
             2 | 3 => {
                 reads.push(n);
-                write!(line, "{asset}, phase: verify, uses: command, with: {{ argv: [look] }}, effect: read, outputs: {{ found: {{ type: string }} }}{failure}{retry}").unwrap();
+                write!(line, "{asset}, phase: verify, uses: command, with: {{ argv: [look] }}, effect: read, outputs: {{ found: {{ type: string, json: found }} }}{failure}{retry}").unwrap();
             }
             4 | 5 => write!(line, "{asset}, uses: command, with: {{ argv: [do] }}, effect: once, undo: {undo}{failure}").unwrap(),
             6 | 7 => write!(line, "{asset}, uses: command, with: {{ argv: [do] }}, check: {{ uses: command, effect: read, with: {{ argv: [is] }} }}, undo: {undo}{failure}{retry}").unwrap(),
@@ -240,6 +240,10 @@ pub fn search(first: u64, deaths: u64) -> Result<(u64, String), String> {
 
 #[test]
 fn anything_may_happen_to_any_plan() {
+    #[cfg(feature = "planted-faults")]
+    if let Ok(fault) = std::env::var("DRPLAN_FAULT") {
+        drplan::execute::planted::plant(fault.leak());
+    }
     if let Ok(seed) = std::env::var("DRPLAN_SEED") {
         let seed = seed.parse().unwrap();
         let mut tally = Tally::default();

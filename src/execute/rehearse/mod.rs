@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicU8;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::{Either, LocalBoxFuture, select};
+use futures_util::future::{LocalBoxFuture, join};
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 
@@ -265,17 +265,15 @@ impl Play {
             // It is silent for longer than its lease.
             self.sim.world().clock.sleep(Duration::from_secs(31)).await;
             self.memory.bury(RUN);
+            // Who was stopped wakes up while the other one drives, or when all is over.
             let thaw = async {
                 // Some sleep for longer than any attempt may take.
                 let ms = self.people.borrow_mut().chance.below(20_000) * self.sleepy;
                 self.sim.world().clock.sleep(Duration::from_millis(ms)).await;
                 self.sim.thaw();
-                std::future::pending::<()>().await;
+                self.sim.world().clock.sleep(Duration::from_secs(10)).await;
             };
-            match select(Box::pin(self.driver("second", &mut quiet)), Box::pin(thaw)).await {
-                Either::Left((outcome, _)) => Came::Outcome(outcome),
-                Either::Right(_) => Came::Nothing,
-            }
+            Came::Outcome(join(self.driver("second", &mut quiet), thaw).await.0)
         }));
         acts.push(Box::pin(async {
             self.people().await;

@@ -103,10 +103,17 @@ impl Stage {
             Line::Behind(text) => self.behind(text),
             Line::Offered(wanted) => {
                 self.typed += 1;
-                let screen = self.seen();
-                let offered = offers::of(&screen);
-                let Some(command) = offers::filled(wanted, &offered) else {
-                    panic!("the screen does not offer: {wanted}\nit offers:\n  {}\n{}", offered.join("\n  "), self.told())
+                // What runs behind says within a second what it waits for.
+                let start = Instant::now();
+                let command = loop {
+                    let offered = offers::of(&self.seen());
+                    match offers::filled(wanted, &offered) {
+                        Some(command) => break command,
+                        None if self.behind.is_some() && start.elapsed() < Duration::from_secs(5) => {
+                            std::thread::sleep(Duration::from_millis(20));
+                        }
+                        None => panic!("the screen does not offer: {wanted}\nit offers:\n  {}\n{}", offered.join("\n  "), self.told()),
+                    }
                 };
                 self.story.push_str(&format!("  (offered) {command}\n"));
                 self.run(&command);

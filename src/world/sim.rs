@@ -510,10 +510,10 @@ impl Process for Sim {
         if self.lock().processes.contains_key(&by) {
             return Err(Fault::refused("another driver took it over before it was started"));
         }
-        self.begins(&by);
         if command.begin_by.is_some_and(|limit| limit < self.elapsed()) {
             return Err(Fault::refused("it was too late to start it"));
         }
+        self.begins(&by);
         let wrong = self.wrong(&by);
         let ends_ms = {
             let mut inner = self.lock();

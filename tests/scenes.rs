@@ -78,6 +78,7 @@ impl Stage {
         std::fs::create_dir(desk.path("bin")).unwrap();
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_drplan"), desk.path("bin/drplan")).unwrap();
         let path = format!("{}:{}", desk.path("bin").display(), std::env::var("PATH").unwrap());
+        #[cfg_attr(not(feature = "postgres"), expect(unused_mut, reason = "only a shared journal is added"))]
         let mut env = BTreeMap::from([("PATH".to_owned(), path)]);
         if page.shared {
             #[cfg(feature = "postgres")]

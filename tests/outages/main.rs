@@ -157,6 +157,8 @@ fn shown(scene: &Scene, said: &Said) -> String {
         (r"\S+ pid \d+", "SOMEBODY"),
         (r"for \d+ s;", "for N s;"),
         (r"done in [\d.]+s", "done in N s"),
+        // Who closed a connection first is a matter of luck.
+        (r"it closed the connection|Connection reset by peer \(os error 104\)|Broken pipe \(os error 32\)", "CUT OFF"),
         // It may have been written just before.
         (r"(?m)^The ticked runbook could not be written.*\n", ""),
     ] {

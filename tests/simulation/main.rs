@@ -163,7 +163,7 @@ mod planted {
         ("always-good", Seeds(1)),
         ("hurry", Seeds(1)),
         ("crowd", Seeds(1)),
-        ("late-work", Seeds(880)),
+        ("late-work", Seeds(1565)),
     ];
 
     /// Plants a fault and looks whether it shows; one that makes the program stop where it must not has shown.

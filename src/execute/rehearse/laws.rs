@@ -260,6 +260,7 @@ impl<'a> Laws<'a> {
         self.flying.remove(&i);
         self.unknown.remove(&i);
         self.open.remove(&i);
+        self.cut.remove(&i);
         if doing == Doing::Undo {
             self.undone.insert(i);
             return;

@@ -8,9 +8,10 @@
 //! What is synced, and when:
 //!
 //! - That a supervisor begins, in which boot: before it takes its first request.
-//! - A claim and a process are not. What kills a process, or all of them, takes nothing from the kernel's memory, and after
-//!   a power cut no process is left to be asked for: in another boot than the supervisor's, a ticket without an end is
-//!   unknown and gone, claimed or not.
+//! - A claim: before its command starts. A disk may break and lose what it was not yet made to keep, in the same boot; a
+//!   command that was started must not look never started then.
+//! - As which process it runs is not. After a power cut no process is left to be asked for: in another boot than the
+//!   supervisor's, a ticket without an end is unknown and gone, claimed or not.
 //! - An end is told to the driver at once and synced within [`SOON`]. The driver that hears it writes it to the journal,
 //!   which is synced before anything stands on it; if it is dead, or dies of it, the end is in this file. Only a power cut
 //!   that also takes the driver, within that time, loses an end, and then the command is unknown and gone, as it would be

@@ -171,12 +171,20 @@ async fn sync(desk: Arc<Desk>) {
     }
 }
 
+async fn synced(desk: &Desk) -> io::Result<()> {
+    let file = desk.log().to_sync()?;
+    tokio::task::spawn_blocking(move || file.sync_data()).await.map_err(io::Error::other)?
+}
+
 async fn carry_out(desk: &Desk, command: Command, not_after_ms: u64) -> End {
     let ticket = command.ticket.clone();
     match desk.log().claim(&ticket, Some(&desk.name)) {
         Err(e) => return End::NotStarted(format!("its start could not be written to the disk, so it was not started: {e}")),
         Ok(false) => return End::NotStarted("another driver took it over before it was started".to_owned()),
         Ok(true) => {}
+    }
+    if let Err(e) = synced(desk).await {
+        return End::NotStarted(format!("its start could not be synced to the disk, so it was not started: {e}"));
     }
     let end = if since_boot().as_millis() > u128::from(not_after_ms) {
         End::NotStarted("it was too late to start it".to_owned())

@@ -281,7 +281,9 @@ fn a_disk_that_refuses_to_sync_stops_a_run_at_once_and_nothing_is_lost() {
     assert!(whole.output.status.success(), "{:?}", whole.output);
     let syncs = whole.calls.iter().filter(|c| c.on(&log)).count();
     let (mut failed, mut begun) = (0, 0);
-    for nth in (1..=syncs).step_by(syncs / 7) {
+    // What ends together is synced together, so that another run may need fewer.
+    let sure = syncs * 3 / 4;
+    for nth in (1..=sure).step_by(sure / 7) {
         let scene = Scene::new(&scene::Store::File, nth, &sixty::plan());
         let log = wal(Path::new(&scene.journal));
         let traced =

@@ -4,8 +4,8 @@
 use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
 
-use super::super::planted::planted;
 use super::{Driver, Message, Outcome, STALE, Stop};
+use crate::execute::planted::planted;
 use crate::execute::state::Life;
 use crate::journal::{Entry, Error, Event, Head};
 

@@ -112,7 +112,7 @@ async fn serve(dir: &Path) -> io::Result<()> {
     }
     while running.join_next().await.is_some() {}
     syncing.abort();
-    let _ = desk.log().to_sync().and_then(|file| file.sync_data());
+    let _ = synced(&desk).await;
     drop(say);
     // Not longer than a driver that does not read takes to go: all is on the disk.
     let _ = timeout(LAST_WORDS, telling).await;
@@ -165,12 +165,12 @@ async fn sync(desk: Arc<Desk>) {
     loop {
         desk.ended.notified().await;
         sleep(SOON / 2).await;
-        let Ok(file) = desk.log().to_sync() else { continue };
         // Where the disk refuses, the driver still heard it; a later one finds that nobody can tell.
-        let _ = tokio::task::spawn_blocking(move || file.sync_data()).await;
+        let _ = synced(&desk).await;
     }
 }
 
+/// Brings all that was written so far to the disk.
 async fn synced(desk: &Desk) -> io::Result<()> {
     let file = desk.log().to_sync()?;
     tokio::task::spawn_blocking(move || file.sync_data()).await.map_err(io::Error::other)?

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use drplan::analysis::Checked;
 use drplan::compile::{Input, compile};
-use drplan::execute::driver::{Observer, Options};
+use drplan::execute::driver::{Observer, Options, POLL};
 use drplan::execute::offline::{Faults, rehearse};
 use drplan::execute::{Driver, Outcome, Start, State};
 use drplan::journal::memory::Memory;
@@ -290,6 +290,7 @@ fn options(known: Option<Arc<Checked>>) -> Options {
         holder: "bench@here pid 1".to_owned(),
         wait_for_people: false,
         remind: Duration::from_secs(300),
+        poll: POLL,
         stop: Arc::new(AtomicU8::new(0)),
         known,
     }

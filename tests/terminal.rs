@@ -6,8 +6,12 @@ mod support {
     pub mod desk;
 }
 
+use std::fs::OpenOptions;
 use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::desk::{Desk, Said, said};
@@ -119,7 +123,11 @@ impl Seat {
     }
 
     fn types(&mut self, line: &str) {
-        self.child.stdin.as_mut().unwrap().write_all(format!("{line}\n").as_bytes()).unwrap();
+        self.presses(&format!("{line}\n"));
+    }
+
+    fn presses(&mut self, keys: &str) {
+        self.child.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
     }
 
     /// The connection breaks.
@@ -158,6 +166,52 @@ fn a_lost_terminal_stops_nothing_even_while_it_asks() {
     assert_eq!(seat.ends(), Some(0));
     assert_eq!(desk.text("out"), "first\n");
     assert_eq!(desk.say(&["journal", "verify"]).code, Some(0));
+}
+
+/// Waits until both steps did what they do.
+fn both_done(desk: &Desk) {
+    let begun = Instant::now();
+    while desk.text("out") != "first\nsecond\n" {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it stands still: {:?}", desk.text("out"));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_terminal_that_was_stopped_holds_up_nothing() {
+    let desk = gated(GATED);
+    let mut seat = Seat::at(&desk, &["run", "--yes"]);
+    seat.sees("first");
+    begun(&desk);
+    // Ctrl-S, and nobody notices for a while.
+    seat.presses("\x13");
+    std::thread::sleep(Duration::from_secs(2));
+    go(&desk);
+    both_done(&desk);
+    seat.presses("\x11");
+    seat.sees("second");
+    assert_eq!(seat.ends(), Some(0));
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_holds_up_nothing() {
+    for words in [&["run", "--yes"][..], &["run", "--yes", "--json"]] {
+        let desk = gated(GATED);
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let mut filling = OpenOptions::new();
+        filling.write(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+        let mut filling = filling.open(format!("/proc/self/fd/{}", writer.as_raw_fd())).unwrap();
+        let mut driver = desk.program(words).stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
+        begun(&desk);
+        while filling.write(b".").is_ok() {}
+        drop(filling);
+        go(&desk);
+        both_done(&desk);
+        let mut said = String::new();
+        reader.read_to_string(&mut said).unwrap();
+        assert_eq!(driver.wait().unwrap().code(), Some(0), "{said}");
+        assert!(said.contains("second"), "{said}");
+    }
 }
 
 #[test]

@@ -221,10 +221,22 @@ async fn within<T>(world: &World, limit: Duration, work: impl Future<Output = T>
     }
 }
 
+/// Begins an attempt, unless it is too late for that.
+pub async fn begin(world: &World, on: &Errand, prepared: &Prepared, names: &Names, (doing, before): (Doing, &Value)) -> Ended {
+    match doing {
+        _ if on.begin_by.is_some_and(|limit| world.clock.elapsed() > limit) => {
+            Ended::Failed { reason: "it was too late to start it".to_owned(), unreachable: false }
+        }
+        Doing::Apply => apply(world, on, prepared, names, before).await,
+        Doing::Undo => undo(world, on, prepared, names).await,
+    }
+}
+
 /// Does a step, once.
 pub async fn apply(world: &World, on: &Errand, prepared: &Prepared, names: &Names, before: &Value) -> Ended {
     let step = on.step();
-    let ended = call(world, on, prepared, names, before, (step.effect, on.begin_by)).await;
+    let timeout = step.timeout_ms.map(Duration::from_millis);
+    let ended = call(world, on, prepared, names, before, Times { effect: step.effect, begin_by: on.begin_by, timeout }).await;
     match (ended, &step.check) {
         (Ended::Done(outputs), Some(check)) => match ask(world, on, check, names).await {
             Ok(Ok(_)) => Ended::Done(outputs),
@@ -235,9 +247,15 @@ pub async fn apply(world: &World, on: &Errand, prepared: &Prepared, names: &Name
     }
 }
 
-async fn call(world: &World, on: &Errand, prepared: &Prepared, names: &Names, before: &Value, how: (Effect, Option<Duration>)) -> Ended {
-    let (effect, begin_by) = how;
-    let timeout = on.step().timeout_ms.map(Duration::from_millis);
+/// What a call may do, by when it begins, and how long it takes at most.
+struct Times {
+    effect: Effect,
+    begin_by: Option<Duration>,
+    timeout: Option<Duration>,
+}
+
+async fn call(world: &World, on: &Errand, prepared: &Prepared, names: &Names, before: &Value, times: Times) -> Ended {
+    let Times { effect, begin_by, timeout } = times;
     let ctx = Ctx { begin_by, ..prepared.ctx(world, on, names, timeout) };
     let work = (prepared.action.apply)(&ctx, before);
     let answer = match timeout {
@@ -297,14 +315,17 @@ async fn never_started(prepared: &Prepared, ctx: &Ctx<'_>) -> bool {
 }
 
 /// Takes a step back, once. An undo first looks.
-pub async fn undo(world: &World, on: &Errand, prepared: &Prepared, names: &Names) -> Ended {
+async fn undo(world: &World, on: &Errand, prepared: &Prepared, names: &Names) -> Ended {
     let step = on.step();
     let before = on.life.before.clone().unwrap_or(Value::Null);
     let limit = limit(step);
     if let Undo::Use(_) = step.undo {
+        let effect = prepared.action.effect;
+        let timeout = step.timeout_ms.map(Duration::from_millis);
         if planted("undo-unlooked") {
-            return call(world, on, prepared, names, &before, (prepared.action.effect, None)).await;
+            return call(world, on, prepared, names, &before, Times { effect, begin_by: on.begin_by, timeout }).await;
         }
+        let began = world.clock.elapsed();
         match probe(world, on).await {
             Probe::NotThere => return Ended::Done(Map::new()),
             Probe::Other(what) => return foreign(&what),
@@ -316,7 +337,14 @@ pub async fn undo(world: &World, on: &Errand, prepared: &Prepared, names: &Names
             }
             Probe::There(_) | Probe::CannotTell(_) => {}
         }
-        return call(world, on, prepared, names, &before, (prepared.action.effect, None)).await;
+        // The look is part of the attempt: it begins later by what that took, and has so much less time.
+        let took = world.clock.elapsed().saturating_sub(began);
+        let left = timeout.map(|t| t.saturating_sub(took));
+        if left == Some(Duration::ZERO) {
+            return Ended::Failed { reason: format!("{} and nothing was begun", late(limit)), unreachable: false };
+        }
+        let times = Times { effect, begin_by: on.begin_by.map(|by| by + took), timeout: left };
+        return call(world, on, prepared, names, &before, times).await;
     }
     let ctx = prepared.ctx(world, on, names, Some(limit));
     let answer = within(world, limit, (prepared.action.undo_apply)(&ctx, &before)).await;
@@ -379,9 +407,8 @@ pub async fn look(world: &World, on: &Errand, doing: Doing) -> Look {
         match found {
             (Earlier::Running, _) => return Look::Said { answer: Answer::Running, detail: "it still runs".to_owned(), gone: false },
             (Earlier::NeverStarted, _) => {
-                // An undo that was never started leaves what it was to take back where it is.
-                let answer = if doing == Doing::Apply { Answer::NotThere } else { Answer::There };
-                return Look::Said { answer, detail: "it was never started".to_owned(), gone: true };
+                let (answer, detail) = never_begun(doing);
+                return Look::Said { answer, detail, gone: true };
             }
             (Earlier::Ended(answer), prepared) => match ended(&prepared, step.effect, answer) {
                 Ended::Unknown { .. } => gone = true,
@@ -403,6 +430,16 @@ pub async fn look(world: &World, on: &Errand, doing: Doing) -> Look {
         (_, Probe::CannotTell(why)) => (Answer::CannotTell, why),
     };
     Look::Said { answer, detail, gone }
+}
+
+/// What is said of an attempt of which nothing was begun, so that nothing of it can land.
+pub const NEVER_BEGUN: &str = "it was never started";
+
+/// What there is to see of an attempt that did not begin.
+pub fn never_begun(doing: Doing) -> (Answer, String) {
+    // An undo that was never started leaves what it was to take back where it is.
+    let answer = if doing == Doing::Apply { Answer::NotThere } else { Answer::There };
+    (answer, NEVER_BEGUN.to_owned())
 }
 
 /// An end that a process left still needs the step's check.

@@ -34,10 +34,11 @@ use crate::analysis::Checked;
 use crate::journal::{BEAT_MS, Doing, End, Entry, Error, Event, Head, Lease, Stamped, Store};
 use crate::world::{Fault, World};
 
-/// How often operator's words are looked for.
-const POLL: Duration = Duration::from_millis(250);
+/// How often operator's words are looked for, where nothing else is known.
+pub const POLL: Duration = Duration::from_millis(250);
 
-/// An effect that has not begun this long after its intent was sent to the journal needs a new sign of life first.
+/// An effect that has not begun this long after its intent was sent to the journal needs a new sign of life first, and
+/// one that has not begun after twice as long a new intent. What an action gives to settle has room for both.
 const STALE: Duration = Duration::from_secs(2);
 
 /// How long a step rests between two looks at it.
@@ -95,6 +96,8 @@ pub struct Options {
     pub wait_for_people: bool,
     /// How often people are told again that the run waits for them.
     pub remind: Duration,
+    /// How often operator's words are looked for.
+    pub poll: Duration,
     /// Counts Ctrl-C.
     pub stop: Arc<AtomicU8>,
     /// The plan that the run is bound to, if it is known already: it need not be read again.
@@ -121,6 +124,8 @@ pub struct Driver<'a> {
     /// Prepared attempts of `once` steps, each of which wants an append of its own.
     alone: VecDeque<Ready>,
     held: bool,
+    /// What the next intents have to begin beyond the usual, because the journal was slow.
+    slack: Duration,
     beaten: Duration,
     polled: Duration,
     telling: Telling,
@@ -243,6 +248,7 @@ impl<'a> Driver<'a> {
             announced: Vec::new(),
             alone: VecDeque::new(),
             held: false,
+            slack: Duration::ZERO,
             beaten: elapsed,
             polled: elapsed,
             telling,
@@ -370,7 +376,7 @@ impl<'a> Driver<'a> {
     /// Waits for the next thing that happens: an attempt's end, a word, a time.
     async fn wait(&mut self) -> Result<(), Stop> {
         let elapsed = self.world.clock.elapsed();
-        let rest = POLL.saturating_sub(elapsed.saturating_sub(self.polled));
+        let rest = self.options.poll.saturating_sub(elapsed.saturating_sub(self.polled));
         let world = self.world.clone();
         let pause = world.clock.sleep(rest.max(Duration::from_millis(1)));
         let message = if self.work.is_empty() {

@@ -513,8 +513,10 @@ impl Process for Sim {
         if command.begin_by.is_some_and(|limit| limit < self.elapsed()) {
             return Err(Fault::refused("it was too late to start it"));
         }
-        self.begins(&by);
         let wrong = self.wrong(&by);
+        if wrong != Some(Wrong::Unreachable) {
+            self.begins(&by);
+        }
         let ends_ms = {
             let mut inner = self.lock();
             let (takes, argv) = inner.pace(&command.argv);

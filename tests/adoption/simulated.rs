@@ -10,7 +10,7 @@ use std::time::Duration;
 use drplan::analysis::Checked;
 use drplan::compile::{Input, compile};
 use drplan::execute::adopt::{self, By};
-use drplan::execute::driver::{Observer, Options};
+use drplan::execute::driver::{Observer, Options, POLL};
 use drplan::execute::errand::Errand;
 use drplan::execute::rehearse::touched::{Notes, Touched};
 use drplan::execute::{Driver, Life, Outcome, Start, State};
@@ -98,6 +98,7 @@ impl Play {
             holder: "me@here pid 1".to_owned(),
             wait_for_people: true,
             remind: Duration::from_secs(300),
+            poll: POLL,
             stop: Arc::new(AtomicU8::new(0)),
             known: None,
         };

@@ -31,7 +31,7 @@ use std::sync::atomic::AtomicU8;
 
 use desk::{Desk, said_of};
 use drplan::analysis::Checked;
-use drplan::execute::driver::{Observer, Options};
+use drplan::execute::driver::{Observer, Options, POLL};
 use drplan::execute::{Driver, Outcome, State};
 use drplan::journal::schema::NEWEST;
 use drplan::journal::sqlite;
@@ -264,6 +264,7 @@ async fn child_driver() {
         holder: "me".to_owned(),
         wait_for_people: false,
         remind: std::time::Duration::from_secs(300),
+        poll: POLL,
         stop: Arc::new(AtomicU8::new(0)),
         known: None,
     };

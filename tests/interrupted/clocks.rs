@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use drplan::analysis::Checked;
 use drplan::compile::{Input, compile};
-use drplan::execute::driver::{Observer, Options};
+use drplan::execute::driver::{Observer, Options, POLL};
 use drplan::execute::rehearse::touched::Touched;
 use drplan::execute::{Driver, Outcome, Start, State};
 use drplan::journal::memory::Memory;
@@ -90,6 +90,7 @@ impl Play {
             holder: "ops@here pid 1".to_owned(),
             wait_for_people: false,
             remind: Duration::from_secs(300),
+            poll: POLL,
             stop: Arc::new(AtomicU8::new(0)),
             known: None,
         };

@@ -134,7 +134,7 @@ mod planted {
     }
     use By::{Scenes, Seeds};
 
-    const FAULTS: [(&str, By); 29] = [
+    const FAULTS: [(&str, By); 30] = [
         ("retry-once", Scenes),
         ("believe-open", Scenes),
         ("repeat-once", Scenes),
@@ -150,20 +150,21 @@ mod planted {
         ("always-shown", Scenes),
         ("act-then-append", Seeds(1)),
         ("forget-orphans", Seeds(1)),
-        ("end-early", Seeds(122)),
+        ("end-early", Seeds(490)),
         ("append-unfenced", Seeds(1)),
-        ("start-stale", Seeds(170)),
-        ("forget-hands", Seeds(50)),
-        ("decide-once", Seeds(50)),
-        ("before-again", Seeds(600)),
+        ("start-stale", Seeds(15)),
+        ("forget-hands", Seeds(155)),
+        ("decide-once", Seeds(155)),
+        ("before-again", Seeds(1120)),
         ("hold-nothing", Seeds(1)),
         ("no-deadline", Seeds(1)),
-        ("undo-unlooked", Seeds(590)),
+        ("undo-unlooked", Seeds(680)),
         ("ignore-when", Seeds(1)),
         ("always-good", Seeds(1)),
         ("hurry", Seeds(1)),
-        ("crowd", Seeds(1)),
-        ("late-work", Seeds(1565)),
+        ("crowd", Seeds(35)),
+        ("late-work", Seeds(560)),
+        ("begin-late", Seeds(275)),
     ];
 
     /// Plants a fault and looks whether it shows; one that makes the program stop where it must not has shown.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use drplan::analysis::Checked;
 use drplan::compile::{Input, compile};
-use drplan::execute::driver::{Observer, Options};
+use drplan::execute::driver::{Observer, Options, POLL};
 use drplan::execute::rehearse::touched::{Notes, Touched};
 use drplan::execute::{Driver, Life, Outcome, State, rollback, words};
 use drplan::journal::memory::Memory;
@@ -144,6 +144,7 @@ impl Play {
                     holder: "driver".into(),
                     wait_for_people: true,
                     remind: Duration::from_secs(300),
+                    poll: POLL,
                     stop: Arc::new(AtomicU8::new(0)),
                     known: None,
                 };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use drplan::actions::units;
-use drplan::execute::driver::{Observer, Options};
+use drplan::execute::driver::{Observer, Options, POLL};
 use drplan::execute::machine::Idle;
 use drplan::execute::patience::Silence;
 use drplan::execute::telling::Said;
@@ -24,10 +24,10 @@ use serde_json::json;
 use crate::board::Earlier;
 use crate::desk::{self, Desk};
 use crate::exit::{Ended, Exit, Stop};
-use crate::live::{Live, Voice};
-use crate::next::{self, Asking};
+use crate::next;
 use crate::output;
 use crate::page::Page;
+use crate::screen::{Screen, Voice};
 use crate::settings::Settings;
 use crate::spoken::{self, Spoken};
 use crate::watch;
@@ -89,16 +89,19 @@ pub async fn drive(desk: &Desk, run: &str, dir: &str, driving: &Driving, setting
         ),
         wait_for_people: driving.wait || terminal,
         remind: Duration::from_millis(driving.remind),
+        poll: POLL,
         stop: Arc::clone(&stop),
         known: None,
     };
     let earlier = if terminal { watch::earlier(desk, &desk.read(run).await?.state).await } else { Earlier::new() };
-    let mut screen = Watched { screen: Screen::new(settings, terminal, true, earlier), page: Page::new(desk.runbook(run)) };
-    let voice = screen.screen.voice();
+    let mut watched = Watched { screen: Screen::new(settings, terminal, true, earlier)?, page: Page::new(desk.runbook(run)) };
+    let voice = watched.screen.voice();
     listen(Arc::clone(&stop), voice.clone());
     let world = desk.world(run, dir);
-    let patient = Patient::new(desk.store.clone(), world.clone(), stop, Box::new(silence));
-    let drive = Driver::drive(world, Arc::new(patient), run, options, &mut screen);
+    let waiting = voice.clone();
+    let told = move |silence: Silence<'_>| waiting.say(&heard_of(silence));
+    let patient = Patient::new(desk.store.clone(), world.clone(), stop, Box::new(told));
+    let drive = Driver::drive(world, Arc::new(patient), run, options, &mut watched);
     let (_, outcome) = if terminal {
         tokio::select! {
             ended = drive => ended,
@@ -107,19 +110,21 @@ pub async fn drive(desk: &Desk, run: &str, dir: &str, driving: &Driving, setting
     } else {
         drive.await
     };
-    screen.screen.close();
-    screen.page.close();
+    let Watched { screen, mut page } = watched;
+    let page_failed = page.close();
+    page_failed.iter().for_each(|why| screen.say(why));
+    screen.close();
     conclude(desk, run, outcome, settings).await
 }
 
 /// What is said while the journal does not answer.
-fn silence(silence: Silence<'_>) {
+fn heard_of(silence: Silence<'_>) -> String {
     match silence {
-        Silence::Begun { why, left } => output::say(&format!(
-            "\nThe journal does not answer: {why}\n  It is asked again for {} s; nothing is started meanwhile, what is in flight goes on.\n",
+        Silence::Begun { why, left } => format!(
+            "\nThe journal does not answer: {why}\n  It is asked again for {} s; nothing is started meanwhile, what is in flight goes on.",
             left.as_secs()
-        )),
-        Silence::Ended => output::say("The journal answers again.\n"),
+        ),
+        Silence::Ended => "The journal answers again.".to_owned(),
     }
 }
 
@@ -253,54 +258,6 @@ pub fn runbook_line(desk: &Desk, run: &str) -> String {
     if path.is_file() { format!("  runbook: {} (ticked, for going on by hand)\n", path.display()) } else { String::new() }
 }
 
-/// What is shown while a run goes on.
-pub enum Screen {
-    /// JSON lines on standard output.
-    Json,
-    /// A line an event.
-    Lines {
-        /// So far.
-        story: Option<Story>,
-        /// What was asked.
-        asking: Asking,
-    },
-    /// A table that moves.
-    Live(Box<Live>),
-}
-
-impl Screen {
-    fn voice(&self) -> Voice {
-        match self {
-            Screen::Live(live) => live.voice(),
-            Screen::Json | Screen::Lines { .. } => Voice(None),
-        }
-    }
-
-    /// An empty one; answers may be `typed` at it.
-    pub fn new(settings: &Settings, terminal: bool, typed: bool, earlier: Earlier) -> Screen {
-        match (settings.json, terminal) {
-            (true, _) => Screen::Json,
-            (false, true) => Screen::Live(Box::new(Live::new(output::color_err(settings.color), typed, earlier))),
-            (false, false) => Screen::Lines { story: None, asking: Asking::default() },
-        }
-    }
-
-    /// Something that is no event.
-    fn say(&mut self, line: &str) {
-        match self {
-            Screen::Live(live) => live.say(line),
-            Screen::Json | Screen::Lines { .. } => output::say(&format!("{line}\n")),
-        }
-    }
-
-    /// Takes what moves away.
-    pub fn close(&mut self) {
-        if let Screen::Live(live) = self {
-            live.close();
-        }
-    }
-}
-
 /// What is shown, and what is written down for people.
 struct Watched {
     screen: Screen,
@@ -309,16 +266,17 @@ struct Watched {
 
 impl Observer for Watched {
     fn begin(&mut self, entries: &[Entry], state: &State) {
-        self.page.begin(entries, state);
+        self.screen.begin(state);
+        self.page.begin(entries, state).iter().for_each(|why| self.screen.say(why));
     }
 
-    fn entry(&mut self, entry: &Entry, state: &State) {
-        self.page.entry(entry);
-        self.screen.entry(entry, state);
+    fn entry(&mut self, entry: &Entry, _: &State) {
+        self.page.entry(entry).iter().for_each(|why| self.screen.say(why));
+        self.screen.entry(entry);
     }
 
-    fn tick(&mut self, state: &State, now: Timestamp) {
-        self.screen.tick(state, now);
+    fn tick(&mut self, _: &State, now: Timestamp) {
+        self.screen.tick(now);
     }
 
     fn parted(&mut self, unwritten: &[Event], in_flight: &[&str]) {
@@ -350,34 +308,6 @@ impl Observer for Watched {
     }
 }
 
-impl Screen {
-    /// An event.
-    pub fn entry(&mut self, entry: &Entry, state: &State) {
-        match self {
-            Screen::Json => {
-                let line = json!({ "run": state.run, "seq": entry.seq, "at": entry.at.to_string(), "event": entry.event });
-                let _ = output::json_line(&line);
-            }
-            Screen::Lines { story, .. } => {
-                let story = tell(story, entry, state);
-                if let Some(line) = story.and_then(|s| lines::line(s, entry)) {
-                    output::say(&format!("{line}\n"));
-                }
-            }
-            Screen::Live(live) => live.entry(entry, state),
-        }
-    }
-
-    /// Time passed.
-    pub fn tick(&mut self, state: &State, now: Timestamp) {
-        match self {
-            Screen::Live(live) => live.tick(state, now),
-            Screen::Lines { asking, .. } => asking.fresh(state, "in another terminal").iter().for_each(|block| output::say(block)),
-            Screen::Json => {}
-        }
-    }
-}
-
 /// A run as a reader sees it, up to these events of it; each step called as the runbook calls it.
 pub fn story(state: &State, entries: &[Entry]) -> Option<Story> {
     let start = Start {
@@ -390,15 +320,5 @@ pub fn story(state: &State, entries: &[Entry]) -> Option<Story> {
     let plan = state.plan();
     story.call(plan.scenario.steps.iter().map(|step| view::title(plan, step)));
     entries.iter().for_each(|entry| story.tell(entry));
-    Some(story)
-}
-
-/// Goes on with an event; begun from the plan when the first event that this driver sees is not the run's first.
-pub fn tell<'a>(so_far: &'a mut Option<Story>, entry: &Entry, state: &State) -> Option<&'a Story> {
-    if so_far.is_none() {
-        *so_far = story(state, &[]);
-    }
-    let story = so_far.as_mut()?;
-    story.tell(entry);
     Some(story)
 }

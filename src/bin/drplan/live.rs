@@ -9,34 +9,12 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
 use crate::board::{self, Earlier};
-use crate::drive;
 use crate::next::Asking;
 use crate::output;
+use crate::screen;
 
 /// How often the clock is drawn while nothing moves: what a person types stands on the same line.
 const STILL_MS: u64 = 15_000;
-
-/// Says something above the table, if there is one.
-#[derive(Clone)]
-pub struct Voice(pub Option<MultiProgress>);
-
-impl Voice {
-    /// Says it.
-    pub fn say(&self, text: &str) {
-        match &self.0 {
-            Some(bars) => drop(bars.println(harmless(text.trim_end_matches('\n')))),
-            None => output::say(&format!("{}\n", text.trim_end_matches('\n'))),
-        }
-    }
-
-    /// A line was typed. The last row fills its line: what is typed stands on the next one, and Enter goes on to a
-    /// third; what is drawn next begins where the last row ends.
-    pub fn typed(&self, line: &str) {
-        if self.0.is_some() {
-            output::painted(if line.is_empty() { "\x1b[1A" } else { "\x1b[2A" });
-        }
-    }
-}
 
 /// The screen.
 pub struct Live {
@@ -61,7 +39,7 @@ impl Live {
 
     /// An event.
     pub fn entry(&mut self, entry: &Entry, state: &State) {
-        let Some(story) = drive::tell(&mut self.story, entry, state) else { return };
+        let Some(story) = screen::tell(&mut self.story, entry, state) else { return };
         let shown = !matches!(entry.event, Event::Intent { .. } | Event::Asked { .. });
         if let Some(line) = lines::line(story, entry).filter(|_| shown) {
             self.say(&line);
@@ -104,14 +82,15 @@ impl Live {
     }
 
     /// Something that scrolls by.
-    pub fn say(&mut self, line: &str) {
-        let line = self.paint(line);
+    pub fn say(&mut self, text: &str) {
+        let line = self.paint(text);
         let _ = self.bars.println(line);
     }
 
-    /// For those who speak beside the table.
-    pub fn voice(&self) -> Voice {
-        Voice(Some(self.bars.clone()))
+    /// A line was typed. The last row fills its line: what is typed stands on the next one, and Enter goes on to a
+    /// third; what is drawn next begins where the last row ends.
+    pub fn typed(&self, line: &str) {
+        output::painted(if line.is_empty() { "\x1b[1A" } else { "\x1b[2A" });
     }
 
     /// Leaves what was printed and takes the rest away.

@@ -29,6 +29,7 @@ mod render;
 mod resume;
 mod run;
 mod schema;
+mod screen;
 mod settings;
 mod spoken;
 mod status;

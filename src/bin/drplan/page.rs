@@ -9,8 +9,6 @@ use drplan::journal::Entry;
 use drplan::report::ticks::Ticks;
 use drplan::world::real::paper::Paper;
 
-use crate::output;
-
 /// The page, from the moment at which this driver has the run.
 pub struct Page {
     path: PathBuf,
@@ -23,8 +21,8 @@ impl Page {
         Page { path, paper: None }
     }
 
-    /// Writes it, up to these events.
-    pub fn begin(&mut self, entries: &[Entry], state: &State) {
+    /// Writes it, up to these events; gives why it cannot.
+    pub fn begin(&mut self, entries: &[Entry], state: &State) -> Option<String> {
         let (run, checked) = (state.run.clone(), Arc::clone(&state.checked));
         let mut paper = Paper::keep(self.path.clone(), move || {
             let mut ticks = Ticks::new(&run, checked);
@@ -34,26 +32,24 @@ impl Page {
             }
         });
         paper.tell(entries.to_vec());
-        complain(paper.first());
+        let failed = paper.first();
         self.paper = Some(paper);
+        complaint(failed)
     }
 
     /// An event.
-    pub fn entry(&mut self, entry: &Entry) {
-        if let Some(paper) = &mut self.paper {
-            paper.tell(vec![entry.clone()]);
-            complain(paper.failure());
-        }
+    pub fn entry(&mut self, entry: &Entry) -> Option<String> {
+        let paper = self.paper.as_mut()?;
+        paper.tell(vec![entry.clone()]);
+        complaint(paper.failure())
     }
 
     /// Waits until all of it stands there.
-    pub fn close(&mut self) {
-        complain(self.paper.as_mut().and_then(Paper::close));
+    pub fn close(&mut self) -> Option<String> {
+        complaint(self.paper.as_mut().and_then(Paper::close))
     }
 }
 
-fn complain(failure: Option<String>) {
-    if let Some(why) = failure {
-        output::say(&format!("The ticked runbook could not be written; the run goes on without it: {why}\n"));
-    }
+fn complaint(failure: Option<String>) -> Option<String> {
+    failure.map(|why| format!("! the ticked runbook could not be written; the run goes on without it: {why}"))
 }

@@ -10,9 +10,10 @@ use serde_json::json;
 
 use crate::board::Earlier;
 use crate::desk::{self, Desk};
-use crate::drive::{self, Screen};
+use crate::drive;
 use crate::exit::{Ended, Exit, Stop};
 use crate::output;
+use crate::screen::Screen;
 use crate::settings::Settings;
 
 /// How often the journal is asked.
@@ -34,20 +35,21 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
         let terminal = std::io::stderr().is_terminal();
         let read = desk.read(&run).await?;
         let earlier = earlier(&desk, &read.state).await;
-        let mut screen = Screen::new(settings, terminal, false, earlier);
+        let screen = Screen::new(settings, terminal, false, earlier)?;
         let mut entries = read.entries;
         let mut state = State::of(&run, &entries[..1]).map_err(|e| Stop::new(Exit::JournalFailed, format!("run {run}: {e}")))?;
         let mut new = entries.split_off(1);
+        screen.begin(&state);
         loop {
             for entry in new {
                 state.fold(&entry).map_err(|e| Stop::new(Exit::JournalFailed, format!("run {run}: {e}")))?;
-                screen.entry(&entry, &state);
+                screen.entry(&entry);
                 entries.push(entry);
             }
             if state.finished.is_some() {
                 break;
             }
-            screen.tick(&state, real::now());
+            screen.tick(real::now());
             clock.sleep(POLL).await;
             // One number is asked for; the events only when it moved.
             new = if desk.store.head(&run).await?.seq > state.seq { desk.store.read(&run, state.seq).await? } else { Vec::new() };

@@ -79,7 +79,7 @@ impl Driver<'_> {
             key: names.key.clone(),
             inputs: ready.prepared.inputs.clone(),
             timeout_ms: step.timeout_ms,
-            settles_ms: ready.prepared.settles_ms(),
+            settles_ms: ready.prepared.settles_ms() + u64::try_from(self.slack.as_millis()).unwrap_or(u64::MAX),
             before: ready.before.clone(),
         };
         self.stage(intent, false)?;
@@ -97,13 +97,22 @@ impl Driver<'_> {
         let world = self.world.clone();
         let work = async move {
             let Announced { ready: Ready { i, doing, prepared, before }, errand, attempt, names } = announced;
-            let ended = match doing {
-                Doing::Apply => attempt::apply(&world, &errand, &prepared, &names, &before).await,
-                Doing::Undo => attempt::undo(&world, &errand, &prepared, &names).await,
-            };
+            let ended = attempt::begin(&world, &errand, &prepared, &names, (doing, &before)).await;
             Message::Ended { i, doing, attempt, settles_ms: prepared.settles_ms(), ended }
         };
         self.work.push(work.boxed());
+    }
+
+    /// What was announced and did not begin in time: it needs a new intent, and surely nothing of this one will land.
+    pub(super) fn lapse(&mut self, announced: &Announced) -> Result<(), Stop> {
+        let Announced { ready: Ready { i, doing, .. }, attempt, .. } = *announced;
+        self.hands.busy.remove(&i);
+        let step = self.state.step(i).id.clone();
+        let why = "the journal took its intent too late for it to begin".to_owned();
+        let open_until = self.state.steps[i].lands_by;
+        self.stage(Event::Unknown { step: step.clone(), doing, attempt, why, open_until, died: true }, true)?;
+        let (answer, detail) = attempt::never_begun(doing);
+        self.stage(Event::Probed { step, doing, attempt, answer, detail, closed: true }, true)
     }
 
     pub(super) fn end_event(&self, i: usize, doing: Doing, attempt: u32, settles_ms: u64, ended: Ended, found: bool) -> Event {

@@ -1,6 +1,8 @@
 //! What a driver writes and reads: events folded as they are staged, appended together, and read again when somebody
 //! spoke meanwhile. It does not know what an event is about.
 
+use std::time::Duration;
+
 use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
 
@@ -16,6 +18,7 @@ impl Driver<'_> {
             return Ok(());
         }
         let entries = self.store.read(&self.state.run, self.head.seq).await?;
+        self.still_ours(&entries)?;
         let head = self.store.head(&self.state.run).await?;
         for entry in entries {
             self.fold(&entry)?;
@@ -24,6 +27,12 @@ impl Driver<'_> {
         // A voice may have spoken between the two: then the digests differ and the next append is refused as moved.
         self.head = Head { seq: self.state.seq, digest: head.digest };
         Ok(())
+    }
+
+    /// What another driver wrote leaves no place for what happened here.
+    fn still_ours(&self, entries: &[Entry]) -> Result<(), Stop> {
+        let later = |entry: &Entry| matches!(entry.event, Event::LeaseTaken { fence, .. } if fence > self.lease.fence);
+        if entries.iter().any(later) { Err(Error::Fenced.into()) } else { Ok(()) }
     }
 
     fn fold(&mut self, entry: &Entry) -> Result<(), Stop> {
@@ -56,21 +65,10 @@ impl Driver<'_> {
                 let first = self.head.seq + 1;
                 self.head = head;
                 self.facts.clear();
-                let appended = std::mem::take(&mut self.staged);
-                // The run was this driver's when it last heard so; what begins must begin soon after.
-                let mut heard = sent;
-                while !self.announced.is_empty() && self.world.clock.elapsed() > heard + STALE && !planted("start-stale") {
-                    heard = self.world.clock.elapsed();
-                    self.store.beat(&self.lease).await?;
-                }
-                for mut announced in std::mem::take(&mut self.announced) {
-                    announced.errand.begin_by = Some(heard + STALE).filter(|_| !planted("start-stale"));
-                    self.begin_attempt(announced);
-                }
-                for (seq, (at, event)) in (first..).zip(appended) {
+                for (seq, (at, event)) in (first..).zip(std::mem::take(&mut self.staged)) {
                     self.observer.entry(&Entry { seq, at, event }, &self.state);
                 }
-                Ok(())
+                self.begin_announced(sent).await
             }
             Err(Error::Moved) => {
                 self.reread().await?;
@@ -78,6 +76,29 @@ impl Driver<'_> {
             }
             Err(other) => Err(other.into()),
         }
+    }
+
+    /// What is in the journal begins: soon after this driver heard that it has the run, and soon after its intent was
+    /// sent. What the journal kept for longer is not begun under an intent whose last moment would pass too early.
+    async fn begin_announced(&mut self, sent: Duration) -> Result<(), Stop> {
+        let took = self.world.clock.elapsed().saturating_sub(sent);
+        // A journal that is slow once is slow again.
+        let slower = if took > STALE { 2 * took } else { Duration::ZERO };
+        let latest = sent + STALE + std::mem::replace(&mut self.slack, slower);
+        let mut heard = sent;
+        while !self.announced.is_empty() && self.world.clock.elapsed() > heard + STALE && !planted("start-stale") {
+            heard = self.world.clock.elapsed();
+            self.store.beat(&self.lease).await?;
+        }
+        for mut announced in std::mem::take(&mut self.announced) {
+            if heard > latest && !planted("begin-late") {
+                self.lapse(&announced)?;
+            } else {
+                announced.errand.begin_by = Some(heard + STALE).filter(|_| !planted("start-stale"));
+                self.begin_attempt(announced);
+            }
+        }
+        Ok(())
     }
 
     /// The journal failed. Whoever looks on is told what it will not know, and what goes on without it.
@@ -107,6 +128,7 @@ impl Driver<'_> {
         }
         let staged = std::mem::take(&mut self.staged).into_iter().zip(std::mem::take(&mut self.facts));
         let entries = self.store.read(&self.state.run, 0).await?;
+        self.still_ours(&entries)?;
         self.state = self.state.again(&entries).map_err(|e| Stop::With(Outcome::JournalFailed(e.to_string())))?;
         let known = self.head.seq;
         let head = self.store.head(&self.state.run).await?;

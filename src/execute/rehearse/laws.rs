@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::touched::Notes;
 use crate::actions::{Effect, matcher};
 use crate::analysis::Checked;
+use crate::execute::attempt::NEVER_BEGUN;
 use crate::execute::state::State;
 use crate::graph::schedule::collide;
 use crate::journal::{Answer, Doing, End, Entry, Event, Word};
@@ -19,6 +20,9 @@ use crate::world::sim::{Begun, Deed};
 
 /// What a command may take longer than its limit: it is started late and ended with patience.
 const ENDED_MS: u64 = 7_000;
+
+/// How long after its limit it is ended with patience.
+const PATIENCE_MS: u64 = 5_000;
 
 /// What does not hold, each in a sentence; empty if all does.
 pub fn broken(checked: &Checked, run: &str, entries: &[Entry], deeds: &[Deed]) -> Vec<String> {
@@ -157,8 +161,11 @@ impl<'a> Laws<'a> {
                 }
                 self.open.extend(open_until.map(|until| (i, until)));
             }
-            Event::Probed { step, answer, closed: true, .. } => {
+            Event::Probed { step, answer, detail, closed: true, .. } => {
                 let i = self.step(step);
+                if detail == NEVER_BEGUN {
+                    self.cut.remove(&i);
+                }
                 self.open.remove(&i);
                 if *answer == Answer::NotThere {
                     self.again.insert(i);
@@ -424,8 +431,25 @@ pub fn driven(checked: &Checked, run: &str, entries: &[Entry], notes: &Notes, be
         .iter()
         .filter_map(|e| match &e.event {
             Event::Intent { step, doing, attempt, timeout_ms, settles_ms, .. } => {
-                let open = i64::try_from(timeout_ms.unwrap_or(0) + settles_ms).unwrap_or(i64::MAX);
+                // A command has its whole time from where it begins; requests are sent as long as there is time, and
+                // what is taken back is looked at before.
+                let process = *doing == Doing::Apply && steps.iter().any(|s| s.id == *step && s.call.uses == "command");
+                let begins = if process { settles_ms.saturating_sub(PATIENCE_MS) } else { timeout_ms.unwrap_or(0) + settles_ms };
+                let open = i64::try_from(begins).unwrap_or(i64::MAX);
                 Some((ticket(run, step, *doing, *attempt), e.seq, e.at.as_millisecond() - start + open))
+            }
+            _ => None,
+        })
+        .collect();
+    let never: Vec<(String, i64, i64)> = entries
+        .iter()
+        .filter_map(|e| match &e.event {
+            Event::Probed { step, doing, attempt, detail, .. } if detail == NEVER_BEGUN => {
+                let ticket = ticket(run, step, *doing, *attempt);
+                let announced = entries.iter().find(
+                    |i| matches!(&i.event, Event::Intent { step: s, doing: d, attempt: a, .. } if (s, d, a) == (step, doing, attempt)),
+                )?;
+                Some((ticket, announced.at.as_millisecond() - start, e.at.as_millisecond() - start))
             }
             _ => None,
         })
@@ -436,7 +460,10 @@ pub fn driven(checked: &Checked, run: &str, entries: &[Entry], notes: &Notes, be
         let mine = |ticket: &str| ticket == by || ticket.starts_with(&format!("{by}/"));
         let ends = intents.iter().filter(|(ticket, _, _)| mine(ticket)).map(|(_, _, ends)| *ends).max();
         if ends.is_some_and(|ends| at > ends) {
-            out.push(format!("{} began `{by}` when nothing of it was to land any more", begun.who));
+            out.push(format!("{} began `{by}` when it could land after its last moment", begun.who));
+        }
+        if let Some((_, _, said)) = never.iter().find(|(ticket, from, said)| mine(ticket) && (*from..*said).contains(&at)) {
+            out.push(format!("`{by}` was begun at {at} ms, and said never to have been at {said} ms"));
         }
         // What happens in the millisecond of a takeover may be of either.
         if taken.iter().any(|t| t.1 == at && t.2 == begun.who) {

@@ -18,7 +18,7 @@ use futures_util::future::{LocalBoxFuture, join};
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 
-use super::driver::{Driver, Observer, Options, Outcome};
+use super::driver::{Driver, Observer, Options, Outcome, POLL};
 use super::patience::Patient;
 use super::start::Start;
 use super::state::State;
@@ -61,7 +61,9 @@ impl Trouble {
     /// All of it, as a seed has it.
     pub fn of(seed: u64) -> Trouble {
         let mut chance = Chance(seed ^ 0x5eed);
-        let deaths = (0..chance.below(6)).map(|_| 1 + chance.below(60)).collect();
+        // Now and then it dies again and again.
+        let (most, apart) = if chance.below(8) == 0 { (40, 20) } else { (6, 60) };
+        let deaths = (0..chance.below(most)).map(|_| 1 + chance.below(apart)).collect();
         Trouble {
             wrongs: 100 * chance.below(4),
             deaths,
@@ -301,8 +303,14 @@ impl Play {
             stop,
             known: Some(Arc::clone(&self.shadow)),
             remind: Duration::from_secs(300),
+            poll: self.poll(),
         };
         Driver::drive(world, store, RUN, options, observer).await.1
+    }
+
+    /// How often a driver looks for what people said: less often where it would look ten thousand times in vain.
+    fn poll(&self) -> Duration {
+        Duration::from_millis(self.shadow.compiled().predicted_ms / 2_000).clamp(POLL, Duration::from_secs(2))
     }
 
     async fn until_stopped(&self) {
@@ -319,7 +327,7 @@ impl Play {
         let clock = self.sim.world().clock;
         let most = MOST_MS + 10 * self.shadow.compiled().predicted_ms;
         while clock.elapsed().as_millis() < u128::from(most) {
-            clock.sleep(Duration::from_millis(300)).await;
+            clock.sleep(self.poll() + Duration::from_millis(50)).await;
             let Ok(entries) = self.memory.read(RUN, state.seq).await else { return };
             if entries.iter().try_for_each(|entry| state.fold(entry)).is_err() {
                 return;

@@ -165,7 +165,8 @@ fn way_back(state: &State) -> Option<Event> {
 
 fn approval(state: &State, step: &Step, life: &StepState) -> Option<Event> {
     let from = step.call.with.get("from").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    let who = from.into_iter().find(|who| life.approvals.iter().all(|(w, _)| w != who)).unwrap_or("somebody");
+    // Who said yes has said all they can.
+    let who = from.into_iter().find(|who| life.approvals.iter().all(|(w, _)| w != who))?;
     let digest = state.checked.digest().to_owned();
     Some(Event::Approved { step: step.id.clone(), who: who.to_owned(), comment: String::new(), digest, break_glass: false })
 }

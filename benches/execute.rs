@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use drplan::analysis::Checked;
 use drplan::compile::{Input, compile};
-use drplan::execute::driver::{Observer, Options, POLL};
+use drplan::execute::driver::{Known, Observer, Options, POLL};
 use drplan::execute::offline::{Faults, rehearse};
 use drplan::execute::{Driver, Outcome, Start, State};
 use drplan::journal::memory::Memory;
@@ -272,7 +272,10 @@ fn simulated(checked: &Arc<Checked>) -> Outcome {
     let run = async {
         let event = Start { incident_start: world.clock.now(), ..Start::default() }.of(checked);
         memory.create("bench", (world.clock.now(), event)).await.expect("a new run");
-        Driver::drive(world.clone(), memory.clone(), "bench", options(Some(Arc::clone(checked))), &mut Nobody).await.1
+        let entries = memory.read("bench", 0).await.expect("it was written just now");
+        let state = State::bound("bench", &entries, checked).expect("a run that begins");
+        let options = options(Some(Known { entries, state }));
+        Driver::drive(world.clone(), memory.clone(), "bench", options, &mut Nobody).await.1
     };
     sim.block_on(run).expect("nothing kills it")
 }
@@ -285,7 +288,7 @@ impl Observer for Nobody {
     fn tick(&mut self, _: &State, _: Timestamp) {}
 }
 
-fn options(known: Option<Arc<Checked>>) -> Options {
+fn options(known: Option<Known>) -> Options {
     Options {
         holder: "bench@here pid 1".to_owned(),
         wait_for_people: false,
@@ -311,6 +314,8 @@ fn resume(missed: &mut Vec<String>) {
     let mut times = Vec::new();
     for run in &runs {
         std::fs::create_dir_all(room.path(&format!("journal.db.d/{run}"))).expect("the disk has room");
+        // The page that whoever drove before had left.
+        room.write(&format!("journal.db.d/{run}.md"), "ticked\n");
         room.remove("first");
         let began = Instant::now();
         let mut child = room.drplan(&["resume", run, "--yes", "--journal", "journal.db"]).spawn().expect("drplan starts");

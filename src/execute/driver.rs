@@ -26,11 +26,10 @@ use super::attempt::{Ended, Look};
 use super::machine::{self, Command, Hands, Idle};
 use super::planted::planted;
 use super::secret;
-use super::state::{Life, State};
+use super::state::{Illegal, Life, State};
 use super::steady::{self, Steady};
 use super::telling::{Said, Telling};
 use crate::actions::Effect;
-use crate::analysis::Checked;
 use crate::journal::{BEAT_MS, Doing, End, Entry, Error, Event, Head, Lease, Stamped, Store};
 use crate::world::{Fault, World};
 
@@ -100,8 +99,17 @@ pub struct Options {
     pub poll: Duration,
     /// Counts Ctrl-C.
     pub stop: Arc<AtomicU8>,
-    /// The plan that the run is bound to, if it is known already: it need not be read again.
-    pub known: Option<Arc<Checked>>,
+    /// The run as it was read before, if it was: only what came since is read again.
+    pub known: Option<Known>,
+}
+
+/// A run as its journal had it.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// Its events.
+    pub entries: Vec<Entry>,
+    /// Where it stood after them.
+    pub state: State,
 }
 
 /// Drives one run.
@@ -180,6 +188,22 @@ pub fn orphans(state: &State, carried: &dyn Fn(Timestamp) -> Timestamp) -> Vec<E
         .collect()
 }
 
+impl Known {
+    /// As the journal has it now.
+    async fn read(store: &dyn Store, run: &str, known: Option<Known>) -> Result<Known, Stop> {
+        let damaged = |e: Illegal| Stop::With(Outcome::JournalFailed(e.to_string()));
+        let Some(Known { mut entries, mut state }) = known else {
+            let entries = store.read(run, 0).await?;
+            let state = State::of(run, &entries).map_err(damaged)?;
+            return Ok(Known { entries, state });
+        };
+        let later = store.read(run, state.seq).await?;
+        later.iter().try_for_each(|entry| state.fold(entry)).map_err(damaged)?;
+        entries.extend(later);
+        Ok(Known { entries, state })
+    }
+}
+
 impl<'a> Driver<'a> {
     /// Takes the lease of a run and drives it until it ends, waits for a person, or is stopped. The state is given
     /// back as far as it was folded; none if the lease was not to be had.
@@ -211,17 +235,12 @@ impl<'a> Driver<'a> {
         world: World,
         store: Arc<dyn Store>,
         run: &str,
-        options: Options,
+        mut options: Options,
         observer: &'a mut dyn Observer,
     ) -> Result<Driver<'a>, Stop> {
         let lease = store.take(run, &options.holder).await?;
-        let entries = store.read(run, 0).await?;
+        let Known { entries, state } = Known::read(&*store, run, options.known.take()).await?;
         let head = store.head(run).await?;
-        let state = match &options.known {
-            Some(known) => State::bound(run, &entries, known),
-            None => State::of(run, &entries),
-        };
-        let state = state.map_err(|e| Stop::With(Outcome::JournalFailed(e.to_string())))?;
         if let Some(end) = state.finished {
             let _ = store.give(lease).await;
             return Err(Stop::With(Outcome::Ended(end)));

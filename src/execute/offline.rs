@@ -2,12 +2,12 @@
 //! expects and ending well, or as it was told to. It touches nothing, and it knows no outcome that nobody named.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::machine::{self, Command, Hands, Idle};
-use super::start::Start;
 use super::state::{Life, State, StepState};
 use super::{waiting, words};
 use crate::analysis::Checked;
@@ -44,12 +44,12 @@ pub struct Rehearsed {
 }
 
 /// Lets a plan run against nothing. The error is a mistake of this program: the machine went in a circle.
-pub fn rehearse(checked: &Checked, faults: &Faults) -> Result<Rehearsed, String> {
+pub fn rehearse(checked: &Arc<Checked>, faults: &Faults) -> Result<Rehearsed, String> {
     let start = Timestamp::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
     let scenario = &checked.compiled().scenario;
     let before = std::time::Duration::from_millis(scenario.detect_ms + scenario.decide_ms);
-    let first = Start { incident_start: start - before, incident_assumed: true, ..Start::default() }.of(checked);
-    let state = State::of("dry-run", &[Entry { seq: 1, at: start, event: first }]).map_err(|e| e.to_string())?;
+    let mut state = State::unstarted(Arc::clone(checked), "", start);
+    state.incident_start = start - before;
     Nothing::at(state, faults, start).ended()
 }
 
@@ -333,7 +333,7 @@ scenarios:
         let compiled = compile(&texts, "plan.yaml", &Input::default()).unwrap();
         assert!(compiled.passed(), "{:#?}", compiled.findings);
         let set = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
-        rehearse(&compiled.checked[0], &Faults { fail: set(fail), lose: set(lose) }).unwrap()
+        rehearse(&Arc::new(compiled.checked[0].clone()), &Faults { fail: set(fail), lose: set(lose) }).unwrap()
     }
 
     #[test]

@@ -4,11 +4,13 @@
 //! or lock stands between. A step in effect that cannot be undone holds everything that it stands on: neither it nor
 //! its ancestors are undone, and nothing changes that. `--to STEP` undoes only what stands on STEP.
 
-use std::collections::BTreeSet;
+use std::cmp::{Ordering, Reverse};
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::machine::has_probe;
 use super::planted::planted;
-use super::state::{Life, State};
+use super::state::{Life, State, StepState};
 use crate::actions::Effect;
 use crate::graph::schedule::collide;
 use crate::journal::Answer;
@@ -85,58 +87,60 @@ pub fn plan_to(state: &State, to: Option<usize>) -> Plan {
     if to.is_none() && !holders.is_empty() && !planted("undo-under-holder") {
         return Plan { kept: all, holders, needs_to: true, ..Plan::default() };
     }
-    let mut held: BTreeSet<usize> = BTreeSet::new();
-    if !planted("undo-under-holder") {
-        held = holders.iter().flat_map(|&h| under(state, h)).collect();
-    }
-    let above: Option<BTreeSet<usize>> = to.map(|t| over(state, t).into_iter().filter(|&i| i != t).collect());
-    let takes_back = |i: &usize| !held.contains(i) && above.as_ref().is_none_or(|a| a.contains(i));
+    let graph = state.checked.graph();
+    // Without an adopted run there is nobody who could stand beside.
+    let strangers = state.steps.iter().any(StepState::beside);
+    let held = if planted("undo-under-holder") { Vec::new() } else { reach(&graph.before, holders.iter().copied()) };
+    let stays = |i: usize| held.get(i) == Some(&true) || (strangers && beside(state, &holders, i, Ordering::Less));
+    let above: Option<Vec<bool>> = to.map(|t| reach(&graph.after, [t]));
+    let stands_on = |i: usize, t: usize| above.as_ref().is_some_and(|a| a[i]) || (strangers && beside(state, &[t], i, Ordering::Greater));
+    let takes_back = |&i: &usize| !stays(i) && to.is_none_or(|t| i != t && stands_on(i, t));
     let (mut undo, kept): (Vec<usize>, Vec<usize>) = all.into_iter().partition(takes_back);
     let when = |i: usize| state.steps[i].effect_seq.unwrap_or((u64::MAX, 0));
-    undo.sort_by_key(|&i| (std::cmp::Reverse(when(i)), std::cmp::Reverse(i)));
-    let next = undo.iter().copied().filter(|&i| may_begin(state, &undo, i)).collect();
+    undo.sort_by_key(|&i| (Reverse(when(i)), Reverse(i)));
+    let next = next(state, &undo, strangers);
     Plan { undo, next, holders, kept, needs_to: false }
 }
 
-/// True if nothing that is still to be undone stands on this step or came after it on the same things.
-fn may_begin(state: &State, undo: &[usize], i: usize) -> bool {
+/// Those on which nothing stands that is still to be undone, and after which nothing came on the same things.
+fn next(state: &State, undo: &[usize], strangers: bool) -> Vec<usize> {
     if planted("undo-forwards") {
-        return true;
+        return undo.to_vec();
     }
-    let above = over(state, i);
-    let place = undo.iter().position(|&j| j == i).unwrap_or(0);
-    undo.iter().enumerate().all(|(p, &j)| j == i || !(above.contains(&j) || (p < place && collide(state.step(i), state.step(j)))))
+    let before = &state.checked.graph().before;
+    let under = reach(before, undo.iter().flat_map(|&i| before[i].iter().map(|&n| n as usize)));
+    let mut later: HashMap<&str, Vec<usize>> = HashMap::new();
+    let mut out = Vec::new();
+    for &i in undo {
+        let step = state.step(i);
+        let things = || step.assets.iter().map(String::as_str).chain(step.locks.iter().map(String::as_str));
+        let mut same = things().filter_map(|thing| later.get(thing)).flatten();
+        let held = under[i] || (strangers && beside(state, undo, i, Ordering::Less));
+        if !held && !same.any(|&j| collide(step, state.step(j))) {
+            out.push(i);
+        }
+        things().for_each(|thing| later.entry(thing).or_default().push(i));
+    }
+    out
 }
 
-/// A step and all that it stands on. What an adopted run left beside the plan has no edges in it, so the order in which
-/// things happened counts: what came before stands under it.
-fn under(state: &State, i: usize) -> BTreeSet<usize> {
-    let mut all = reach(&state.checked.graph().before, i);
-    all.extend(beside(state, i, |j, i| j < i));
-    all
+/// Whether a step came before or after one of these, and either of both stands beside the plan: what an adopted run left
+/// there has no edges in the plan, so the order in which things happened counts.
+fn beside(state: &State, of: &[usize], i: usize, wanted: Ordering) -> bool {
+    let (own, when) = (state.steps[i].beside(), state.steps[i].effect_seq);
+    let counts =
+        |&j: &usize| (own || state.steps[j].beside()) && state.steps[j].effect_seq.zip(when).is_some_and(|(o, w)| w.cmp(&o) == wanted);
+    of.iter().any(counts)
 }
 
-/// A step and all that stands on it; see [`under`].
-fn over(state: &State, i: usize) -> BTreeSet<usize> {
-    let mut all = reach(&state.checked.graph().after, i);
-    all.extend(beside(state, i, |j, i| j > i));
-    all
-}
-
-/// Steps of which either this one or they stand beside the plan, and that came earlier or later than it.
-fn beside(state: &State, i: usize, fits: impl Fn((u64, u32), (u64, u32)) -> bool) -> Vec<usize> {
-    let Some(when) = state.steps[i].effect_seq else { return Vec::new() };
-    let own = state.steps[i].beside();
-    let counts = |j: &usize| (own || state.steps[*j].beside()) && state.steps[*j].effect_seq.is_some_and(|other| fits(other, when));
-    (0..state.steps.len()).filter(counts).collect()
-}
-
-/// A node and all that can be reached from it.
-pub fn reach(edges: &[Vec<u32>], from: usize) -> BTreeSet<usize> {
-    let mut seen = BTreeSet::from([from]);
-    let mut open = vec![from];
+/// Nodes that can be reached from these, and they themselves.
+pub fn reach(edges: &[Vec<u32>], from: impl IntoIterator<Item = usize>) -> Vec<bool> {
+    let mut seen = vec![false; edges.len()];
+    let mut open: Vec<usize> = from.into_iter().collect();
     while let Some(node) = open.pop() {
-        open.extend(edges[node].iter().map(|&n| n as usize).filter(|&n| seen.insert(n)));
+        if !std::mem::replace(&mut seen[node], true) {
+            open.extend(edges[node].iter().map(|&n| n as usize));
+        }
     }
     seen
 }

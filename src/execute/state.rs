@@ -229,10 +229,10 @@ impl std::fmt::Display for Illegal {
 impl State {
     /// Folds a whole run.
     pub fn of(run: &str, entries: &[Entry]) -> Result<State, Illegal> {
-        let Some(Entry { event: Event::RunStarted { compiled, .. }, .. }) = entries.first() else {
+        let Some(Entry { event: Event::RunStarted { compiled, digest, .. }, .. }) = entries.first() else {
             return Err(Illegal("the run does not begin with its start".to_owned()));
         };
-        let checked = Checked::from_json(compiled).map_err(Illegal)?;
+        let checked = Checked::read_back(compiled, digest).map_err(Illegal)?;
         State::begun(run, entries, Arc::new(checked))
     }
 
@@ -410,8 +410,8 @@ impl State {
 
     /// Steps that wait for a step, directly or through others.
     pub fn downstream(&self, i: usize) -> Vec<usize> {
-        let reached = rollback::reach(&self.checked.graph().after, i);
-        reached.into_iter().filter(|&j| j != i && j < self.steps.len()).collect()
+        let reached = rollback::reach(&self.checked.graph().after, [i]);
+        (0..self.steps.len()).filter(|&j| j != i && reached[j]).collect()
     }
 
     /// What is kept beside the steps and says something else than they do, if anything: a mistake of this program.

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::analysis::Checked;
 use crate::journal::{About, Carried, Doing, End, Entry, Event, Stands, Word};
-use crate::render::escape;
+use crate::render::{escape, view};
 
 /// Where a step stands, for a reader.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -153,52 +154,33 @@ pub struct Story {
 }
 
 impl Story {
-    /// Begins with the first event. Steps without a title of their own have none: see [`Story::call`].
-    pub fn begin(run: &str, first: &Entry) -> Option<Story> {
-        let Event::RunStarted { plan, scenario, mode, digest, compiled, incident_start, incident_assumed, .. } = &first.event else {
-            return None;
-        };
-        let compiled: Value = serde_json::from_str(compiled).ok()?;
-        let line = |step: &Value| Line {
-            id: step["id"].as_str().unwrap_or_default().to_owned(),
-            title: step["title"].as_str().unwrap_or_default().to_owned(),
-            takes_ms: step["takes_ms"].as_u64().unwrap_or(0),
-            status: Status::Waiting,
-            since: None,
-            took_ms: None,
-            attempts: 0,
-            detail: String::new(),
-        };
-        let assets = |step: &Value| step["assets"].as_array().into_iter().flatten().filter_map(|a| Some(a.as_str()?.to_owned())).collect();
-        let all = compiled["scenario"]["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let steps: Vec<Line> = all.iter().map(line).collect();
-        let predictions =
-            compiled["predictions"].as_object().map(|m| m.iter().map(|(k, v)| (k.clone(), v.clone())).collect()).unwrap_or_default();
-        Some(Story {
+    /// Of a run that has no events yet; each step called as the runbook calls it. With the incident's start goes whether
+    /// nobody said it.
+    pub fn of(run: &str, checked: &Checked, started_at: Timestamp, incident: (Timestamp, bool)) -> Story {
+        let compiled = checked.compiled();
+        let all = &compiled.scenario.steps;
+        let line = |step| Line { title: view::title(compiled, step), id: step.id.clone(), takes_ms: step.takes_ms, ..Line::default() };
+        let value = |prediction| serde_json::to_value(prediction).unwrap_or(Value::Null);
+        Story {
             run: run.to_owned(),
-            plan: plan.clone(),
-            scenario: scenario.clone(),
-            mode: mode.clone(),
-            digest: digest.clone(),
-            started_at: first.at,
-            incident_start: *incident_start,
-            incident_assumed: *incident_assumed,
-            predicted_ms: compiled["predicted_ms"].as_u64().unwrap_or(0),
-            index: steps.iter().enumerate().map(|(i, s)| (s.id.clone(), i)).collect(),
-            assets: all.iter().map(assets).collect(),
-            steps,
+            plan: compiled.plan.name.clone(),
+            scenario: compiled.scenario.id.clone(),
+            mode: compiled.mode.to_string(),
+            digest: checked.digest().to_owned(),
+            started_at,
+            incident_start: incident.0,
+            incident_assumed: incident.1,
+            predicted_ms: compiled.predicted_ms,
+            index: all.iter().enumerate().map(|(i, s)| (s.id.clone(), i)).collect(),
+            assets: all.iter().map(|s| s.assets.clone()).collect(),
+            steps: all.iter().map(line).collect(),
             objectives: BTreeMap::new(),
             paused: None,
             finished: None,
             seq: 0,
-            last_at: first.at,
-            predictions,
-        })
-    }
-
-    /// What each step is called, by its place in the plan.
-    pub fn call(&mut self, titles: impl IntoIterator<Item = String>) {
-        self.steps.iter_mut().zip(titles).for_each(|(line, title)| line.title = title);
+            last_at: started_at,
+            predictions: compiled.predictions.iter().map(|(asset, p)| (asset.clone(), value(p))).collect(),
+        }
     }
 
     /// Goes on with an event.

@@ -228,7 +228,9 @@ impl Play {
     /// The run as lines, for a failing test.
     fn tell(&self) -> String {
         let entries = self.entries();
-        let mut story = drplan::report::Story::begin(&self.run, &entries[0]).expect("it begins");
+        let state = drplan::execute::State::of(&self.run, &entries[..1]).expect("it begins");
+        let incident = (state.incident_start, state.incident_assumed);
+        let mut story = drplan::report::Story::of(&self.run, &state.checked, state.started_at, incident);
         let mut out = String::new();
         for entry in &entries {
             story.tell(entry);

@@ -8,21 +8,20 @@ use std::time::Duration;
 
 use clap::Args;
 use drplan::actions::units;
-use drplan::execute::driver::{Observer, Options, POLL};
+use drplan::execute::driver::{Known, Observer, Options, POLL};
 use drplan::execute::machine::Idle;
 use drplan::execute::patience::Silence;
 use drplan::execute::telling::Said;
 use drplan::execute::words::Saying;
-use drplan::execute::{Driver, Outcome, Patient, Start, State};
+use drplan::execute::{Driver, Outcome, Patient, State};
 use drplan::journal::{Doing, End, Entry, Event, Store, Word};
-use drplan::render::view;
 use drplan::report::story::lines_to_one;
 use drplan::report::{Story, lines};
 use jiff::Timestamp;
 use serde_json::json;
 
 use crate::board::Earlier;
-use crate::desk::{self, Desk};
+use crate::desk::{self, Desk, Read};
 use crate::exit::{Ended, Exit, Stop};
 use crate::next;
 use crate::output;
@@ -77,7 +76,9 @@ pub fn confirm(driving: &Driving, question: &str) -> Result<(), Stop> {
 }
 
 /// Drives a run until it ends, waits or is stopped; says how, and gives the exit code.
-pub async fn drive(desk: &Desk, run: &str, dir: &str, driving: &Driving, settings: &Settings) -> Ended {
+pub async fn drive(desk: &Desk, read: Read, driving: &Driving, settings: &Settings) -> Ended {
+    let Read { run, entries, state } = read;
+    let (run, dir) = (run.as_str(), state.dir.clone());
     let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let stop = Arc::new(AtomicU8::new(0));
     let options = Options {
@@ -93,11 +94,12 @@ pub async fn drive(desk: &Desk, run: &str, dir: &str, driving: &Driving, setting
         stop: Arc::clone(&stop),
         known: None,
     };
-    let earlier = if terminal { watch::earlier(desk, &desk.read(run).await?.state).await } else { Earlier::new() };
+    let earlier = if terminal { watch::earlier(desk, &state).await } else { Earlier::new() };
+    let options = Options { known: Some(Known { entries, state }), ..options };
     let mut watched = Watched { screen: Screen::new(settings, terminal, true, earlier)?, page: Page::new(desk.runbook(run)) };
     let voice = watched.screen.voice();
     listen(Arc::clone(&stop), voice.clone());
-    let world = desk.world(run, dir);
+    let world = desk.world(run, &dir);
     let waiting = voice.clone();
     let told = move |silence: Silence<'_>| waiting.say(&heard_of(silence));
     let patient = Patient::new(desk.store.clone(), world.clone(), stop, Box::new(told));
@@ -239,7 +241,7 @@ async fn conclude(desk: &Desk, run: &str, outcome: Outcome, settings: &Settings)
         _ => {}
     }
     let read = desk.read(run).await?;
-    let Some(story) = story(&read.state, &read.entries) else { return Ok(exit) };
+    let story = story(&read.state, &read.entries);
     if settings.json {
         let line =
             json!({ "summary": story, "exit": exit.code(), "next": next::commands(&read.state, false), "runbook": desk.runbook(run) });
@@ -308,17 +310,9 @@ impl Observer for Watched {
     }
 }
 
-/// A run as a reader sees it, up to these events of it; each step called as the runbook calls it.
-pub fn story(state: &State, entries: &[Entry]) -> Option<Story> {
-    let start = Start {
-        dir: state.dir.clone(),
-        incident_start: state.incident_start,
-        incident_assumed: state.incident_assumed,
-        ..Start::default()
-    };
-    let mut story = Story::begin(&state.run, &Entry { seq: 1, at: state.started_at, event: start.of(&state.checked) })?;
-    let plan = state.plan();
-    story.call(plan.scenario.steps.iter().map(|step| view::title(plan, step)));
+/// A run as a reader sees it, up to these events of it.
+pub fn story(state: &State, entries: &[Entry]) -> Story {
+    let mut story = Story::of(&state.run, &state.checked, state.started_at, (state.incident_start, state.incident_assumed));
     entries.iter().for_each(|entry| story.tell(entry));
-    Some(story)
+    story
 }

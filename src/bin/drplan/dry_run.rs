@@ -52,6 +52,7 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
         return live(args, settings, checked);
     }
     let faults = faults(args, &checked)?;
+    let checked = Arc::new(checked);
     let out = rehearse(&checked, &faults).map_err(|e| Stop::new(Exit::Findings, e))?;
     if settings.json {
         output::json(&as_json(&checked, &out))?;

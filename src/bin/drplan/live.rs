@@ -39,7 +39,7 @@ impl Live {
 
     /// An event.
     pub fn entry(&mut self, entry: &Entry, state: &State) {
-        let Some(story) = screen::tell(&mut self.story, entry, state) else { return };
+        let story = screen::tell(&mut self.story, entry, state);
         let shown = !matches!(entry.event, Event::Intent { .. } | Event::Asked { .. });
         if let Some(line) = lines::line(story, entry).filter(|_| shown) {
             self.say(&line);

@@ -31,8 +31,10 @@ impl Page {
                 ticks.text()
             }
         });
+        let there = self.path.is_file();
         paper.tell(entries.to_vec());
-        let failed = paper.first();
+        // Whoever goes on has the page that the one before left.
+        let failed = if there { None } else { paper.first() };
         self.paper = Some(paper);
         complaint(failed)
     }

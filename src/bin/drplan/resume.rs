@@ -73,7 +73,7 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
                 return Ok(Exit::Good);
             }
         }
-        drive::drive(&desk, &read.run, &read.state.dir, &args.driving, settings).await
+        drive::drive(&desk, read, &args.driving, settings).await
     })
 }
 
@@ -139,6 +139,6 @@ async fn turn(named: Option<&str>, word: &Spoken, show: bool, driving: &Driving,
             output::say(&format!("said to {holder}, who drives the run; `drplan status {}` shows what it does\n", read.run));
             Ok(Exit::Good)
         }
-        None => drive::drive(&desk, &read.run, &read.state.dir, driving, settings).await,
+        None => drive::drive(&desk, read, driving, settings).await,
     }
 }

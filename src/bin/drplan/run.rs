@@ -115,8 +115,7 @@ async fn begin(args: &Args, settings: &Settings, checked: Checked, dir: &str) ->
             Found::Adopted(run) => {
                 output::say(&format!("run {named} was adopted for this plan already: run {run} goes on\n"));
                 drive::confirm(&args.driving, &format!("Go on with run {run}?"))?;
-                let dir = desk.read(&run).await?.state.dir;
-                return drive::drive(&desk, &run, &dir, &args.driving, settings).await;
+                return drive::drive(&desk, desk.read(&run).await?, &args.driving, settings).await;
             }
         },
     };
@@ -154,7 +153,7 @@ async fn begin(args: &Args, settings: &Settings, checked: Checked, dir: &str) ->
         None => drop(desk.store.create(&run, (now, start.of(&checked))).await?),
     }
     output::say(&format!("run {run}\n  runbook {} (ticked as it goes on)\n\n", desk.runbook(&run).display()));
-    drive::drive(&desk, &run, dir, &args.driving, settings).await
+    drive::drive(&desk, desk.read(&run).await?, &args.driving, settings).await
 }
 
 /// The directory of a plan, absolute: relative paths of the plan stand in it.

@@ -167,8 +167,7 @@ impl Picture {
                 let _ = output::json_line(&line);
             }
             Picture::Lines { story, .. } => {
-                let story = tell(story, entry, state);
-                if let Some(line) = story.and_then(|s| lines::line(s, entry)) {
+                if let Some(line) = lines::line(tell(story, entry, state), entry) {
                     output::say(&format!("{line}\n"));
                 }
             }
@@ -200,11 +199,8 @@ impl Picture {
 }
 
 /// Goes on with an event; begun from the plan when the first event that is seen here is not the run's first.
-pub fn tell<'a>(so_far: &'a mut Option<Story>, entry: &Entry, state: &State) -> Option<&'a Story> {
-    if so_far.is_none() {
-        *so_far = drive::story(state, &[]);
-    }
-    let story = so_far.as_mut()?;
+pub fn tell<'a>(so_far: &'a mut Option<Story>, entry: &Entry, state: &State) -> &'a Story {
+    let story = so_far.get_or_insert_with(|| drive::story(state, &[]));
     story.tell(entry);
-    Some(story)
+    story
 }

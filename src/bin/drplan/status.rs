@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::desk::{self, Desk};
 use crate::drive;
-use crate::exit::{Ended, Exit, Stop};
+use crate::exit::{Ended, Exit};
 use crate::next;
 use crate::output;
 use crate::settings::Settings;
@@ -39,7 +39,7 @@ pub fn status(args: &Status, settings: &Settings) -> Ended {
         let desk = Desk::open(settings).await?;
         let row = desk.run(args.run.as_deref()).await?;
         let read = desk.read(&row.id).await?;
-        let story = drive::story(&read.state, &read.entries).ok_or_else(|| Stop::new(Exit::JournalFailed, "the run has no beginning"))?;
+        let story = drive::story(&read.state, &read.entries);
         if settings.json {
             let say = next::sentence(&read.state, row.holder.as_deref());
             let next = if row.closed.is_none() { next::commands(&read.state, row.holder.is_some()) } else { Vec::new() };
@@ -118,9 +118,7 @@ pub fn log(args: &Log, settings: &Settings) -> Ended {
         let desk = Desk::open(settings).await?;
         let run = desk.run(args.run.as_deref()).await?.id;
         let read = desk.read(&run).await?;
-        let Some(mut story) = drive::story(&read.state, &[]) else {
-            return Err(Stop::new(Exit::JournalFailed, "the run has no beginning"));
-        };
+        let mut story = drive::story(&read.state, &[]);
         for entry in &read.entries {
             story.tell(entry);
             if settings.json {

@@ -55,7 +55,7 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
             new = if desk.store.head(&run).await?.seq > state.seq { desk.store.read(&run, state.seq).await? } else { Vec::new() };
         }
         screen.close();
-        let Some(story) = drive::story(&state, &entries) else { return Ok(Exit::Good) };
+        let story = drive::story(&state, &entries);
         match settings.json {
             true => output::json_line(&json!({ "summary": story }))?,
             false => output::data(&drplan::report::lines::summary(&story))?,
@@ -74,7 +74,7 @@ pub async fn earlier(desk: &Desk, state: &State) -> Earlier {
     for row in same.take(RUNS) {
         // What cannot be read any more is no measure.
         let Ok(read) = desk.read(&row.id).await else { continue };
-        let Some(story) = drive::story(&read.state, &read.entries) else { continue };
+        let story = drive::story(&read.state, &read.entries);
         for line in story.steps.iter().filter(|l| l.status == drplan::report::Status::Done) {
             out.entry(line.id.clone()).or_default().extend(line.took_ms);
         }

@@ -18,7 +18,7 @@ use futures_util::future::{LocalBoxFuture, join};
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 
-use super::driver::{Driver, Observer, Options, Outcome, POLL};
+use super::driver::{Driver, Known, Observer, Options, Outcome, POLL};
 use super::patience::Patient;
 use super::start::Start;
 use super::state::State;
@@ -295,16 +295,14 @@ impl Play {
     async fn driver(&self, name: &'static str, observer: &mut dyn Observer) -> Outcome {
         let world = self.sim.world_of(name);
         let stop = Arc::new(AtomicU8::new(0));
+        let known = match self.memory.read(RUN, 0).await {
+            Ok(entries) => State::bound(RUN, &entries, &self.shadow).ok().map(|state| Known { entries, state }),
+            Err(_) => None,
+        };
         let store = Arc::new(Touched::new(&self.memory, &self.sim, name, &self.notes));
         let store = Arc::new(Patient::new(store, world.clone(), Arc::clone(&stop), Box::new(|_| {})));
-        let options = Options {
-            holder: name.to_owned(),
-            wait_for_people: true,
-            stop,
-            known: Some(Arc::clone(&self.shadow)),
-            remind: Duration::from_secs(300),
-            poll: self.poll(),
-        };
+        let options =
+            Options { holder: name.to_owned(), wait_for_people: true, stop, known, remind: Duration::from_secs(300), poll: self.poll() };
         Driver::drive(world, store, RUN, options, observer).await.1
     }
 

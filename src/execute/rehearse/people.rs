@@ -21,6 +21,8 @@ pub struct People {
     meddling: bool,
     /// They say nothing that they would not say in an undisturbed run.
     steady: bool,
+    /// After so many attempts they go on without a step: what somebody else changed is never done.
+    attempts: u32,
     /// How often they look at something new before they go home.
     patience: u32,
     seen: u64,
@@ -29,7 +31,9 @@ pub struct People {
 impl People {
     /// People as the trouble has them.
     pub fn new(chance: Chance, trouble: &Trouble) -> People {
-        People { chance, words: trouble.words, meddling: trouble.meddling, steady: trouble.words == 0, patience: 5_000, seen: 0 }
+        let (words, meddling) = (trouble.words, trouble.meddling);
+        let steady = words == 0;
+        People { chance, words, meddling, steady, attempts: if steady && !meddling { u32::MAX } else { 8 }, patience: 5_000, seen: 0 }
     }
 
     /// What somebody says now, if anybody does.
@@ -122,13 +126,12 @@ impl People {
             }
             (Life::Failed { .. }, asked) if asked.is_some() || decides(state, step, life) => {
                 // Trying again heals in the end: what goes wrong, goes wrong a few times.
-                // What somebody else changed is never done: in the end they go on without it.
-                let gives_up = life.attempts > 8 || (!self.steady && self.chance.below(5) == 0);
+                let gives_up = life.attempts > self.attempts || (!self.steady && self.chance.below(5) == 0);
                 let what = if gives_up { Word::Skip } else { Word::Retry };
                 let what = if words::allowed(state, now, &what, Some(&id), false).is_ok() { what } else { Word::Retry };
                 word(what, Some(id), "lead")
             }
-            (Life::Stuck { .. }, _) if life.undo_attempts < 8 && (self.steady || self.chance.below(3) > 0) => {
+            (Life::Stuck { .. }, _) if life.undo_attempts < self.attempts && (self.steady || self.chance.below(3) > 0) => {
                 word(Word::Retry, Some(id), "lead")
             }
             (Life::Stuck { .. }, _) => word(Word::Resolve { done: true, record: Map::new(), accept_late_effect: false }, Some(id), "lead"),

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{Builder, JoinHandle};
+use std::thread::{Builder, JoinHandle, sleep};
+use std::time::Duration;
 
 use drplan::execute::State;
 use drplan::journal::Entry;
 use drplan::report::{Story, lines};
+use drplan::world::real;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -19,6 +21,9 @@ use crate::live::Live;
 use crate::next::Asking;
 use crate::output;
 use crate::settings::Settings;
+
+/// How long it gathers what it is told.
+const NAP: Duration = Duration::from_millis(20);
 
 /// The screen, as those see it who have something to show. Dropped, it has shown all of it.
 pub struct Screen {
@@ -65,6 +70,7 @@ impl Screen {
         let wanted = Arc::new(AtomicBool::new(false));
         let (json, color, drawn) = (settings.json, output::color_err(settings.color), Arc::clone(&wanted));
         let show = move || {
+            real::humble();
             let picture = match (json, terminal) {
                 (true, _) => Picture::Json,
                 (false, true) => Picture::Live(Box::new(Live::new(color, typed, earlier))),
@@ -138,7 +144,13 @@ enum Picture {
 impl Picture {
     fn follow(mut self, heard: &Receiver<News>, drawn: &AtomicBool) {
         let mut run: Option<Box<State>> = None;
-        for news in heard {
+        let naps = std::iter::from_fn(|| {
+            let first = heard.recv().ok()?;
+            // Who tells something is not to pay for waking it up: what comes now is read together.
+            sleep(NAP);
+            Some(std::iter::once(first).chain(heard.try_iter()))
+        });
+        for news in naps.flatten() {
             match (news, &mut run) {
                 (News::Begun(state), run) => *run = Some(state),
                 (News::Event(entry), Some(state)) => match state.fold(&entry) {

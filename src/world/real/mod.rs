@@ -114,6 +114,13 @@ pub fn features() -> &'static [(&'static str, bool)] {
     &[("aws", cfg!(feature = "aws")), ("postgres", cfg!(feature = "postgres"))]
 }
 
+/// The calling thread steps back where others want the processor: what people read may come a moment later, what is
+/// driven may not.
+pub fn humble() {
+    // It is a courtesy: a system that does not grant it is none the worse.
+    let _ = rustix::process::nice(10);
+}
+
 /// This machine's name, as its journal entries give it.
 pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()

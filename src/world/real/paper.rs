@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,9 @@ const SHARE: u32 = 20;
 
 /// The longest rest between two writings.
 const LONGEST_REST: Duration = Duration::from_secs(30);
+
+/// How long it does not listen while it rests.
+const NAP: Duration = Duration::from_millis(20);
 
 /// How long the first and the last writing are waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -83,6 +86,7 @@ impl<T: Send + 'static> Paper<T> {
 }
 
 fn follow<T>(path: &Path, mut write: impl FnMut(Vec<T>) -> String, heard: &Receiver<T>, say: &Sender<Result<(), String>>) {
+    super::humble();
     let mut news: Vec<T> = Vec::new();
     loop {
         if news.is_empty() {
@@ -97,8 +101,14 @@ fn follow<T>(path: &Path, mut write: impl FnMut(Vec<T>) -> String, heard: &Recei
         // Nobody may listen any more; the file is kept all the same.
         let _ = say.send(written.map_err(|e| format!("{}: {e}", path.display())));
         let until = Instant::now() + (began.elapsed() * (SHARE - 1)).min(LONGEST_REST);
-        while let Ok(one) = heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            news.push(one);
+        // Who tells something is not to pay for waking it up.
+        loop {
+            match heard.try_recv() {
+                Ok(one) => news.push(one),
+                Err(TryRecvError::Disconnected) => break,
+                Err(TryRecvError::Empty) if Instant::now() >= until => break,
+                Err(TryRecvError::Empty) => thread::sleep(NAP),
+            }
         }
     }
 }

@@ -3,14 +3,15 @@
 
 mod support {
     pub mod desk;
+    pub mod fact;
 }
 
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::desk::{Desk, Said, said};
+use support::fact::until;
 
 /// A step that waits until it is let on, and one after it.
 const PLAN: &str = r#"
@@ -28,14 +29,6 @@ scenarios:
         undo: { none: written }
       - { id: second, uses: command, with: { argv: [sh, -c, "echo second >> names"] }, takes: 1s, undo: { none: written } }
 "#;
-
-fn until(what: &str, mut there: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !there() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "{what}: not in 30 s");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
 
 /// A desk whose driver waits in its first step.
 fn driven() -> (Desk, Child, String) {

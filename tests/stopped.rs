@@ -8,6 +8,7 @@
 mod support {
     #[expect(dead_code, reason = "other tests need the rest of it")]
     pub mod desk;
+    pub mod fact;
     #[cfg(feature = "postgres")]
     pub mod lab;
     pub mod scene;
@@ -24,7 +25,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
-use support::scene::{Scene, Store, until};
+use support::fact::until;
+use support::scene::{Scene, Store};
 use support::sixty;
 use support::strace::{Call, trace};
 

@@ -4,6 +4,7 @@
 
 mod support {
     pub mod desk;
+    pub mod fact;
 }
 
 use std::fs::OpenOptions;
@@ -11,10 +12,11 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use support::desk::{Desk, Said, said};
+use support::fact::until;
 
 /// A terminal of 80 × 24 around a command: what is written to this program is typed, what it prints is on the screen; when
 /// its input ends the terminal goes away, as a lost ssh does.
@@ -170,11 +172,7 @@ fn a_lost_terminal_stops_nothing_even_while_it_asks() {
 
 /// Waits until both steps did what they do.
 fn both_done(desk: &Desk) {
-    let begun = Instant::now();
-    while desk.text("out") != "first\nsecond\n" {
-        assert!(begun.elapsed() < Duration::from_secs(60), "it stands still: {:?}", desk.text("out"));
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until("both steps are done", || desk.text("out") == "first\nsecond\n");
 }
 
 #[test]

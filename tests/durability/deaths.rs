@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use crate::desk::{Said, said_of};
 use crate::disk::Dice;
-use crate::scene::{Scene, Store, until};
+use crate::fact::until;
+use crate::scene::{Scene, Store};
 use crate::sixty::{self, Next};
 use crate::strace::{inject, trace};
 #[cfg(feature = "postgres")]

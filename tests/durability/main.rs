@@ -5,6 +5,8 @@
 mod desk;
 #[path = "../support/disk.rs"]
 mod disk;
+#[path = "../support/fact.rs"]
+mod fact;
 #[cfg(feature = "postgres")]
 #[path = "../support/lab.rs"]
 mod lab;

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::desk::{Desk, Said, said};
-use super::until;
+use super::fact::until;
 
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 const DAY: SignedDuration = SignedDuration::from_hours(24);

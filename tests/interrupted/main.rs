@@ -5,6 +5,8 @@
 mod clocks;
 #[path = "../support/desk.rs"]
 mod desk;
+#[path = "../support/fact.rs"]
+mod fact;
 mod machine;
 
 use std::io::{BufRead, BufReader, Read};
@@ -12,6 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use desk::{Desk, said};
+use fact::until;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -177,13 +180,4 @@ fn of_many_terminals_that_resume_one_drives_and_the_others_hear_what_to_type() {
     let winner = left.pop().unwrap().wait_with_output().unwrap();
     assert_eq!(winner.status.code(), Some(0), "{winner:?}");
     assert_eq!(desk.text("out"), "second\n", "once");
-}
-
-/// Asks again and again; not a wait for a time but for a fact.
-pub fn until(what: &str, mut fact: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !fact() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "never: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }

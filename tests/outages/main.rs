@@ -6,6 +6,8 @@
 #[expect(dead_code, reason = "other tests need the rest of it")]
 #[path = "../support/desk.rs"]
 mod desk;
+#[path = "../support/fact.rs"]
+mod fact;
 #[path = "../support/mounts.rs"]
 mod mounts;
 
@@ -23,9 +25,9 @@ mod way;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use desk::{Desk, Said, said, said_of};
+use fact::until;
 use mounts::Mount;
 use serde_json::Value;
 
@@ -52,14 +54,6 @@ scenarios:
         undo: { none: written }
       - { id: second, needs: [first], uses: command, with: { argv: [sh, -c, "echo second >> names"] }, takes: 1s, undo: { none: written } }
 "#;
-
-fn until(what: &str, mut there: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !there() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what}: not in 60 s");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
 
 /// A run on a journal, at the moment at which both of its first steps are in flight.
 struct Scene {

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use super::lab::Lab;
-use super::{Scene, until};
+use super::Scene;
+use super::fact::until;
 use crate::desk::{Desk, said};
 
 /// An authority, and a certificate of it for `localhost` alone.

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::lab::Lab;
 use super::way::{BLACK_HOLE, OPEN, SHUT, Way};
-use super::{Scene, shown, snapshot, until};
+use super::fact::until;
+use super::{Scene, shown, snapshot};
 
 /// A run whose driver goes by a way that can be lost; and the straight way to the same journal.
 fn behind(lab: &Lab, schema: &str) -> (Way, Scene, PathBuf) {

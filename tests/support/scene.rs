@@ -3,29 +3,14 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
 use super::desk::{Desk, Said, said};
 
-/// How long anything may take.
-pub const LONG: Duration = Duration::from_secs(60);
-
 /// A file system in memory, where a sync costs nothing; what a disk would make of one is judged by what was asked of it.
 pub const LIGHT: &str = "/dev/shm";
-
-/// Waits for something to be there.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(begun.elapsed() < LONG, "{what}: not in {LONG:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
 
 /// Where runs are remembered.
 pub enum Store {

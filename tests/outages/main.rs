@@ -154,7 +154,7 @@ fn shown(scene: &Scene, said: &Said) -> String {
         // Who closed a connection first is a matter of luck.
         (r"it closed the connection|Connection reset by peer \(os error 104\)|Broken pipe \(os error 32\)", "CUT OFF"),
         // It may have been written just before.
-        (r"(?m)^The ticked runbook could not be written.*\n", ""),
+        (r"(?m)^! the ticked runbook could not be written.*\n", ""),
     ] {
         text = same(text, pattern, word);
     }

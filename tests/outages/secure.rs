@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::lab::Lab;
 use super::Scene;
 use super::fact::until;
+use super::lab::Lab;
 use crate::desk::{Desk, said};
 
 /// An authority, and a certificate of it for `localhost` alone.

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::fact::until;
 use super::lab::Lab;
 use super::way::{BLACK_HOLE, OPEN, SHUT, Way};
-use super::fact::until;
 use super::{Scene, shown, snapshot};
 
 /// A run whose driver goes by a way that can be lost; and the straight way to the same journal.

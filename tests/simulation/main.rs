@@ -163,7 +163,7 @@ mod planted {
         ("always-good", Seeds(1)),
         ("hurry", Seeds(1)),
         ("crowd", Seeds(35)),
-        ("late-work", Seeds(560)),
+        ("late-work", Seeds(4060)),
         ("begin-late", Seeds(275)),
     ];
 

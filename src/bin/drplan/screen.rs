@@ -3,14 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{Builder, JoinHandle, sleep};
-use std::time::Duration;
 
 use drplan::execute::State;
 use drplan::journal::Entry;
 use drplan::report::{Story, lines};
-use drplan::world::real;
+use drplan::world::real::aside::{Aside, Ear};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -22,20 +19,16 @@ use crate::next::Asking;
 use crate::output;
 use crate::settings::Settings;
 
-/// How long it gathers what it is told.
-const NAP: Duration = Duration::from_millis(20);
-
 /// The screen, as those see it who have something to show. Dropped, it has shown all of it.
 pub struct Screen {
-    voice: Voice,
+    aside: Aside<News>,
     /// A picture is wanted and not drawn yet: no second one is asked for.
     wanted: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
 }
 
 /// Speaks at the screen, from anywhere.
 #[derive(Clone)]
-pub struct Voice(Sender<News>);
+pub struct Voice(Ear<News>);
 
 enum News {
     Begun(Box<State>),
@@ -43,86 +36,75 @@ enum News {
     Passed(Timestamp),
     Said(String),
     Typed(String),
-    Over,
 }
 
 impl Voice {
     /// Says something that is no event.
     pub fn say(&self, text: &str) {
-        self.tell(News::Said(text.to_owned()));
+        self.0.tell(News::Said(text.to_owned()));
     }
 
     /// A line was typed.
     pub fn typed(&self, line: &str) {
-        self.tell(News::Typed(line.to_owned()));
-    }
-
-    fn tell(&self, news: News) {
-        // When all is shown there is nobody who hears.
-        let _ = self.0.send(news);
+        self.0.tell(News::Typed(line.to_owned()));
     }
 }
 
 impl Screen {
     /// An empty one; answers may be `typed` at it.
     pub fn new(settings: &Settings, terminal: bool, typed: bool, earlier: Earlier) -> Result<Screen, Stop> {
-        let (news, heard) = channel();
         let wanted = Arc::new(AtomicBool::new(false));
         let (json, color, drawn) = (settings.json, output::color_err(settings.color), Arc::clone(&wanted));
         let show = move || {
-            real::humble();
-            let picture = match (json, terminal) {
+            let mut picture = match (json, terminal) {
                 (true, _) => Picture::Json,
                 (false, true) => Picture::Live(Box::new(Live::new(color, typed, earlier))),
                 (false, false) => Picture::Lines { story: None, asking: Asking::default() },
             };
-            picture.follow(&heard, &drawn);
+            let mut run = None;
+            move |news| picture.hear(news, &mut run, &drawn)
         };
-        let thread = Builder::new().name("screen".to_owned()).spawn(show);
-        let thread = thread.map_err(|e| Stop::no_input(format!("nothing was started: the screen has no thread: {e}")))?;
-        Ok(Screen { voice: Voice(news), wanted, thread: Some(thread) })
+        let aside = Aside::begin("screen", show);
+        let aside = aside.map_err(|e| Stop::no_input(format!("nothing was started: the screen has no thread: {e}")))?;
+        Ok(Screen { aside, wanted })
     }
 
     /// For those who speak beside the events.
     pub fn voice(&self) -> Voice {
-        self.voice.clone()
+        Voice(self.aside.ear())
     }
 
     /// The run as it stands before the first event that is shown.
     pub fn begin(&self, state: &State) {
-        self.voice.tell(News::Begun(Box::new(state.clone())));
+        self.tell(News::Begun(Box::new(state.clone())));
     }
 
     /// An event.
     pub fn entry(&self, entry: &Entry) {
         // A picture from before it would not show it.
         self.wanted.store(false, Ordering::SeqCst);
-        self.voice.tell(News::Event(Box::new(entry.clone())));
+        self.tell(News::Event(Box::new(entry.clone())));
     }
 
     /// Time passed.
     pub fn tick(&self, now: Timestamp) {
         if !self.wanted.swap(true, Ordering::SeqCst) {
-            self.voice.tell(News::Passed(now));
+            self.tell(News::Passed(now));
         }
     }
 
     /// Something that is no event.
     pub fn say(&self, text: &str) {
-        self.voice.say(text);
+        self.tell(News::Said(text.to_owned()));
+    }
+
+    fn tell(&self, news: News) {
+        self.aside.ear().tell(news);
     }
 
     /// Shows what was told so far, and takes what moves away.
     pub fn close(self) {
         drop(self);
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        self.voice.tell(News::Over);
-        // A thread that panicked has said so itself.
-        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
@@ -142,33 +124,25 @@ enum Picture {
 }
 
 impl Picture {
-    fn follow(mut self, heard: &Receiver<News>, drawn: &AtomicBool) {
-        let mut run: Option<Box<State>> = None;
-        let naps = std::iter::from_fn(|| {
-            let first = heard.recv().ok()?;
-            // Who tells something is not to pay for waking it up: what comes now is read together.
-            sleep(NAP);
-            Some(std::iter::once(first).chain(heard.try_iter()))
-        });
-        for news in naps.flatten() {
-            match (news, &mut run) {
-                (News::Begun(state), run) => *run = Some(state),
-                (News::Event(entry), Some(state)) => match state.fold(&entry) {
-                    Ok(()) => self.entry(&entry, state),
-                    Err(e) => self.say(&format!("! what is shown here is not the run as it stands: {e}")),
-                },
-                (News::Passed(now), Some(state)) => {
-                    drawn.store(false, Ordering::SeqCst);
-                    self.tick(state, now);
-                }
-                (News::Event(_) | News::Passed(_), None) => {}
-                (News::Said(text), _) => self.say(&text),
-                (News::Typed(line), _) => self.typed(&line),
-                (News::Over, _) => break,
+    fn hear(&mut self, news: Option<News>, run: &mut Option<Box<State>>, drawn: &AtomicBool) {
+        match (news, run) {
+            (Some(News::Begun(state)), run) => *run = Some(state),
+            (Some(News::Event(entry)), Some(state)) => match state.fold(&entry) {
+                Ok(()) => self.entry(&entry, state),
+                Err(e) => self.say(&format!("! what is shown here is not the run as it stands: {e}")),
+            },
+            (Some(News::Passed(now)), Some(state)) => {
+                drawn.store(false, Ordering::SeqCst);
+                self.tick(state, now);
             }
-        }
-        if let Picture::Live(live) = &mut self {
-            live.close();
+            (Some(News::Event(_) | News::Passed(_)), None) => {}
+            (Some(News::Said(text)), _) => self.say(&text),
+            (Some(News::Typed(line)), _) => self.typed(&line),
+            (None, _) => {
+                if let Picture::Live(live) = self {
+                    live.close();
+                }
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //! stopped, people say things at any moment, somebody else changes the same targets. Everything follows from one seed.
 //! It does not know the real actions: what is rehearsed is the plan's order, its ways back, and this executor.
 
+mod drivers;
 pub mod laws;
 mod people;
 pub mod shadow;
@@ -233,7 +234,7 @@ impl Play {
         }
         broken.extend(laws::broken(&self.shadow, RUN, &entries, &self.sim.deeds()));
         broken.extend(laws::folded(&self.shadow, RUN, &entries));
-        broken.extend(laws::driven(&self.shadow, RUN, &entries, &self.notes, &self.sim.begun()));
+        broken.extend(drivers::driven(&self.shadow, RUN, &entries, &self.notes, &self.sim.begun()));
         let mut recovered = BTreeMap::new();
         let mut takeovers = 0;
         let mut asked = BTreeSet::new();

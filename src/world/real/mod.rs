@@ -3,6 +3,7 @@
 #[cfg(not(all(feature = "aws", feature = "postgres")))]
 mod absent;
 mod alive;
+pub mod aside;
 #[cfg(feature = "aws")]
 mod aws;
 mod clock;
@@ -116,7 +117,7 @@ pub fn features() -> &'static [(&'static str, bool)] {
 
 /// The calling thread steps back where others want the processor: what people read may come a moment later, what is
 /// driven may not.
-pub fn humble() {
+fn humble() {
     // It is a courtesy: a system that does not grant it is none the worse.
     let _ = rustix::process::nice(10);
 }

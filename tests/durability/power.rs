@@ -178,7 +178,7 @@ fn go_on(scene: &Scene, moment: &Moment) {
     files.extend(moment.safe.iter().filter(|(path, _)| path.starts_with(&kept)));
     let anew = |(path, bytes): (&PathBuf, &Vec<u8>)| {
         let text = String::from_utf8_lossy(bytes);
-        let claim = path.extension().is_some_and(|end| end == "json");
+        let claim = path.extension().is_some_and(|end| end == "jsonl");
         (path.clone(), if claim { text.replace(boot.trim(), "an-earlier-boot").into_bytes() } else { bytes.clone() })
     };
     lay(&files.into_iter().map(anew).collect(), &root, &root);

@@ -188,7 +188,10 @@ pub fn judge(scene: &Scene, what: &str) {
     seen.iter().for_each(|(step, doing, _)| *runs.entry((step, doing)).or_default() += 1);
     for n in 1..=STEPS {
         let times = runs.get(&(id(n).as_str(), "apply")).copied().unwrap_or_default();
-        assert!(times == 1 || times == 0 && rolled_back || times > 1 && kind(n) != Kind::Once, "{} ran {times} times: {all}", id(n));
+        // Who looked and saw that it did not happen has it done again.
+        let told = events.iter().filter(|e| e["step"] == id(n).as_str() && e["word"]["resolve"]["done"] == false).count();
+        let most = if kind(n) == Kind::Once { 1 + told } else { usize::MAX };
+        assert!(times == 0 && rolled_back || (1..=most).contains(&times), "{} ran {times} times: {all}", id(n));
         let taken_back = runs.get(&(id(n).as_str(), "undo")).copied().unwrap_or_default();
         assert!(taken_back <= usize::from(can_be_undone(n)), "{} was taken back {taken_back} times: {all}", id(n));
     }

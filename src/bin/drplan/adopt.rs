@@ -2,6 +2,7 @@
 
 use drplan::analysis::Checked;
 use drplan::execute::adopt::{self, By, Taking, taking};
+use drplan::execute::driver::Known;
 use drplan::execute::{Start, State};
 use drplan::journal::{End, Entry, Error, Event, Stands};
 use drplan::model::Mode;
@@ -11,7 +12,7 @@ use drplan::report::story::lines_to_one;
 use drplan::world::real;
 
 use crate::changed;
-use crate::desk::{Desk, Read};
+use crate::desk::Desk;
 use crate::exit::{Exit, Stop};
 use crate::output;
 
@@ -34,7 +35,7 @@ pub struct Adopting {
 /// What a run is adopted for.
 pub enum Found {
     /// It can be.
-    Run(Box<Read>),
+    Run(Box<Known>),
     /// It was, for the same plan, by this run, which goes on.
     Adopted(String),
 }

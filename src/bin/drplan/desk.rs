@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use drplan::execute::State;
+use drplan::execute::driver::Known;
 use drplan::journal::{self, Archive, Entry, Error, Event, Place, RunRow, Store};
 use drplan::model::JournalRef;
 use drplan::world::World;
@@ -24,16 +25,6 @@ pub struct Desk {
     here: PathBuf,
     aws_endpoint: Option<String>,
     smtp: Option<Smtp>,
-}
-
-/// A run that was read.
-pub struct Read {
-    /// Its name.
-    pub run: String,
-    /// Its events.
-    pub entries: Vec<Entry>,
-    /// Its state.
-    pub state: State,
 }
 
 impl From<Error> for Stop {
@@ -124,10 +115,10 @@ impl Desk {
     }
 
     /// Reads a run and folds it.
-    pub async fn read(&self, run: &str) -> Result<Read, Stop> {
+    pub async fn read(&self, run: &str) -> Result<Known, Stop> {
         let entries = self.store.read(run, 0).await?;
         let state = folded(run, &entries)?;
-        Ok(Read { run: run.to_owned(), entries, state })
+        Ok(Known { entries, state })
     }
 
     /// Says a word, checked against the state on which it lands; said again if the run went on meanwhile.

@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::board::Earlier;
-use crate::desk::{self, Desk, Read};
+use crate::desk::{self, Desk};
 use crate::exit::{Ended, Exit, Stop};
 use crate::next;
 use crate::output;
@@ -76,10 +76,10 @@ pub fn confirm(driving: &Driving, question: &str) -> Result<(), Stop> {
 }
 
 /// Drives a run until it ends, waits or is stopped; says how, and gives the exit code.
-pub async fn drive(desk: &Desk, read: Read, driving: &Driving, settings: &Settings) -> Ended {
-    let Read { run, entries, state } = read;
-    let (run, dir) = (run.as_str(), state.dir.clone());
+pub async fn drive(desk: &Desk, known: Known, driving: &Driving, settings: &Settings) -> Ended {
+    let (run, dir) = (&known.state.run.clone(), &known.state.dir.clone());
     let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let earlier = if terminal { watch::earlier(desk, &known.state).await } else { Earlier::new() };
     let stop = Arc::new(AtomicU8::new(0));
     let options = Options {
         holder: format!(
@@ -92,14 +92,12 @@ pub async fn drive(desk: &Desk, read: Read, driving: &Driving, settings: &Settin
         remind: Duration::from_millis(driving.remind),
         poll: POLL,
         stop: Arc::clone(&stop),
-        known: None,
+        known: Some(known),
     };
-    let earlier = if terminal { watch::earlier(desk, &state).await } else { Earlier::new() };
-    let options = Options { known: Some(Known { entries, state }), ..options };
     let mut watched = Watched { screen: Screen::new(settings, terminal, true, earlier)?, page: Page::new(desk.runbook(run)) };
     let voice = watched.screen.voice();
     listen(Arc::clone(&stop), voice.clone());
-    let world = desk.world(run, &dir);
+    let world = desk.world(run, dir);
     let waiting = voice.clone();
     let told = move |silence: Silence<'_>| waiting.say(&heard_of(silence));
     let patient = Patient::new(desk.store.clone(), world.clone(), stop, Box::new(told));

@@ -1,11 +1,12 @@
 //! `drplan resume`, `rollback`, `abort`: commands that drive a run which exists.
 
 use clap::Args as ClapArgs;
+use drplan::execute::driver::Known;
 use drplan::execute::words::Saying;
 use drplan::journal::{Error, Word};
 
 use crate::adopt;
-use crate::desk::{self, Desk, Read};
+use crate::desk::{self, Desk};
 use crate::drive::{self, Driving};
 use crate::exit::{Ended, Exit, Stop};
 use crate::output;
@@ -65,10 +66,10 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
         if read.state.paused.is_some() {
             output::say(&spoken::text(&resume.meaning(&read.state)));
         }
-        drive::confirm(&args.driving, &format!("Go on with run {}?", read.run))?;
+        drive::confirm(&args.driving, &format!("Go on with run {}?", read.state.run))?;
         if read.state.paused.is_some() {
-            desk.speak(&read.run, |state| resume.event(state, &desk.operator)).await?;
-            if let Some(holder) = desk.run(Some(&read.run)).await?.holder {
+            desk.speak(&read.state.run, |state| resume.event(state, &desk.operator)).await?;
+            if let Some(holder) = desk.run(Some(&read.state.run)).await?.holder {
                 output::say(&resume.said(&read.state, Some(&holder)));
                 return Ok(Exit::Good);
             }
@@ -108,7 +109,7 @@ impl Abort {
     }
 }
 
-async fn find(named: Option<&str>, settings: &Settings) -> Result<(Desk, Read), Stop> {
+async fn find(named: Option<&str>, settings: &Settings) -> Result<(Desk, Known), Stop> {
     let desk = Desk::open(settings).await?;
     let row = desk.run(named).await?;
     if let Some(end) = row.finished {
@@ -132,11 +133,11 @@ async fn turn(named: Option<&str>, word: &Spoken, show: bool, driving: &Driving,
     if show {
         return Ok(Exit::Good);
     }
-    drive::confirm(driving, &format!("{verb} {}?", read.run))?;
-    desk.speak(&read.run, |state| word.event(state, &desk.operator)).await?;
-    match desk.run(Some(&read.run)).await?.holder {
+    drive::confirm(driving, &format!("{verb} {}?", read.state.run))?;
+    desk.speak(&read.state.run, |state| word.event(state, &desk.operator)).await?;
+    match desk.run(Some(&read.state.run)).await?.holder {
         Some(holder) => {
-            output::say(&format!("said to {holder}, who drives the run; `drplan status {}` shows what it does\n", read.run));
+            output::say(&format!("said to {holder}, who drives the run; `drplan status {}` shows what it does\n", read.state.run));
             Ok(Exit::Good)
         }
         None => drive::drive(&desk, read, driving, settings).await,

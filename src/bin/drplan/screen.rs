@@ -76,30 +76,26 @@ impl Screen {
 
     /// The run as it stands before the first event that is shown.
     pub fn begin(&self, state: &State) {
-        self.tell(News::Begun(Box::new(state.clone())));
+        self.aside.tell(News::Begun(Box::new(state.clone())));
     }
 
     /// An event.
     pub fn entry(&self, entry: &Entry) {
         // A picture from before it would not show it.
         self.wanted.store(false, Ordering::SeqCst);
-        self.tell(News::Event(Box::new(entry.clone())));
+        self.aside.tell(News::Event(Box::new(entry.clone())));
     }
 
     /// Time passed.
     pub fn tick(&self, now: Timestamp) {
         if !self.wanted.swap(true, Ordering::SeqCst) {
-            self.tell(News::Passed(now));
+            self.aside.tell(News::Passed(now));
         }
     }
 
     /// Something that is no event.
     pub fn say(&self, text: &str) {
-        self.tell(News::Said(text.to_owned()));
-    }
-
-    fn tell(&self, news: News) {
-        self.aside.ear().tell(news);
+        self.aside.tell(News::Said(text.to_owned()));
     }
 
     /// Shows what was told so far, and takes what moves away.

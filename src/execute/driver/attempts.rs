@@ -79,7 +79,7 @@ impl Driver<'_> {
             key: names.key.clone(),
             inputs: ready.prepared.inputs.clone(),
             timeout_ms: step.timeout_ms,
-            settles_ms: ready.prepared.settles_ms() + u64::try_from(self.slack.as_millis()).unwrap_or(u64::MAX),
+            settles_ms: ready.prepared.settles_ms().saturating_add(u64::try_from(self.slack.as_millis()).unwrap_or(u64::MAX)),
             before: ready.before.clone(),
         };
         self.stage(intent, false)?;

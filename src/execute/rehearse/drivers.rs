@@ -11,6 +11,15 @@ use crate::world::sim::Begun;
 /// How long after its limit a command is ended with patience.
 const PATIENCE_MS: u64 = 5_000;
 
+/// An intent, its times in milliseconds from the run's start.
+struct Announced {
+    ticket: String,
+    seq: u64,
+    at: i64,
+    /// After this nothing of it may begin.
+    ends: i64,
+}
+
 /// What the journal saw of who drives: one at a time, nothing after another took over or after the journal failed, and
 /// assets are held before the first effect.
 pub fn driven(checked: &Checked, run: &str, entries: &[Entry], notes: &Notes, begun: &[Begun]) -> Vec<String> {
@@ -29,7 +38,7 @@ pub fn driven(checked: &Checked, run: &str, entries: &[Entry], notes: &Notes, be
             out.push(format!("{who} wrote event {seq} while {holder} had the run"));
         }
     }
-    let intents: Vec<(String, u64, i64)> = entries
+    let intents: Vec<Announced> = entries
         .iter()
         .filter_map(|e| match &e.event {
             Event::Intent { step, doing, attempt, timeout_ms, settles_ms, .. } => {
@@ -37,21 +46,19 @@ pub fn driven(checked: &Checked, run: &str, entries: &[Entry], notes: &Notes, be
                 // what is taken back is looked at before.
                 let process = *doing == Doing::Apply && steps.iter().any(|s| s.id == *step && s.call.uses == "command");
                 let begins = if process { settles_ms.saturating_sub(PATIENCE_MS) } else { timeout_ms.unwrap_or(0) + settles_ms };
-                let open = i64::try_from(begins).unwrap_or(i64::MAX);
-                Some((ticket(run, step, *doing, *attempt), e.seq, e.at.as_millisecond() - start + open))
+                let at = e.at.as_millisecond() - start;
+                let ends = at + i64::try_from(begins).unwrap_or(i64::MAX);
+                Some(Announced { ticket: ticket(run, step, *doing, *attempt), seq: e.seq, at, ends })
             }
             _ => None,
         })
         .collect();
-    let never: Vec<(String, i64, i64)> = entries
+    let never: Vec<(&Announced, i64)> = entries
         .iter()
         .filter_map(|e| match &e.event {
             Event::Probed { step, doing, attempt, detail, .. } if detail == NEVER_BEGUN => {
                 let ticket = ticket(run, step, *doing, *attempt);
-                let announced = entries.iter().find(
-                    |i| matches!(&i.event, Event::Intent { step: s, doing: d, attempt: a, .. } if (s, d, a) == (step, doing, attempt)),
-                )?;
-                Some((ticket, announced.at.as_millisecond() - start, e.at.as_millisecond() - start))
+                Some((intents.iter().find(|i| i.ticket == ticket)?, e.at.as_millisecond() - start))
             }
             _ => None,
         })
@@ -60,11 +67,11 @@ pub fn driven(checked: &Checked, run: &str, entries: &[Entry], notes: &Notes, be
         let at = begun.at_ms as i64;
         let by = begun.by.trim_start_matches("drplan ");
         let mine = |ticket: &str| ticket == by || ticket.starts_with(&format!("{by}/"));
-        let ends = intents.iter().filter(|(ticket, _, _)| mine(ticket)).map(|(_, _, ends)| *ends).max();
+        let ends = intents.iter().filter(|i| mine(&i.ticket)).map(|i| i.ends).max();
         if ends.is_some_and(|ends| at > ends) {
             out.push(format!("{} began `{by}` when it could land after its last moment", begun.who));
         }
-        if let Some((_, _, said)) = never.iter().find(|(ticket, from, said)| mine(ticket) && (*from..*said).contains(&at)) {
+        if let Some((_, said)) = never.iter().find(|(i, said)| mine(&i.ticket) && (i.at..*said).contains(&at)) {
             out.push(format!("`{by}` was begun at {at} ms, and said never to have been at {said} ms"));
         }
         // What happens in the millisecond of a takeover may be of either.
@@ -73,7 +80,7 @@ pub fn driven(checked: &Checked, run: &str, entries: &[Entry], notes: &Notes, be
         }
         let Some((seq, _, holder)) = taken.iter().rev().find(|(_, from, _)| *from < at).filter(|t| t.2 != begun.who) else { continue };
         // Who is stopped in the middle of an attempt may go on with it: its intent stands where the other one sees it.
-        let known = |(ticket, n, _): &(String, u64, i64)| n < seq && mine(ticket);
+        let known = |i: &Announced| i.seq < *seq && mine(&i.ticket);
         let reads = by.contains("/check/") || steps.iter().any(|s| s.effect == Effect::Read && by.starts_with(&format!("{run}/{}/", s.id)));
         if !reads && !intents.iter().any(known) {
             out.push(format!("{} began `{by}` while {holder} had the run", begun.who));

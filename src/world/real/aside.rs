@@ -43,6 +43,11 @@ impl<T: Send + 'static> Aside<T> {
         Ok(Aside { ear: Ear(tell), thread: Some(thread) })
     }
 
+    /// Tells it something.
+    pub fn tell(&self, news: T) {
+        self.ear.tell(news);
+    }
+
     /// For those who speak to it.
     pub fn ear(&self) -> Ear<T> {
         self.ear.clone()

@@ -20,20 +20,21 @@ pub const EMBED_BYTES: usize = 1 << 20;
 
 /// Where texts and files come from.
 pub trait Loader {
-    /// The bytes of the plan at a path as the person typed it. The error says in words why not.
-    fn plan(&self, path: &str) -> Result<String, String>;
+    /// The bytes of the plan at a path as the person typed it; of one that is too large a few more than a plan may have.
+    /// The error says in words why not.
+    fn plan(&self, path: &str) -> Result<Vec<u8>, String>;
     /// The bytes of a file of the plan's directory; none if there is none.
     fn file(&self, plan: &str, relative: &str) -> Option<Vec<u8>>;
 }
 
 /// Texts by path, for tests and embedded plans; files stand beside them under their relative path.
-impl Loader for BTreeMap<String, String> {
-    fn plan(&self, path: &str) -> Result<String, String> {
-        self.get(path).cloned().ok_or_else(|| "no such file".to_owned())
+impl<T: AsRef<[u8]>> Loader for BTreeMap<String, T> {
+    fn plan(&self, path: &str) -> Result<Vec<u8>, String> {
+        self.get(path).map(|text| text.as_ref().to_vec()).ok_or_else(|| "no such file".to_owned())
     }
 
     fn file(&self, _plan: &str, relative: &str) -> Option<Vec<u8>> {
-        self.get(relative).map(|text| text.clone().into_bytes())
+        self.get(relative).map(|text| text.as_ref().to_vec())
     }
 }
 
@@ -85,9 +86,9 @@ impl Compilation {
 
 /// Compiles a plan. The error says why its text could not be had.
 pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compilation, String> {
-    let text = loader.plan(path)?;
+    let decoded = syntax::decode(loader.plan(path)?);
     let mut sources = Sources::default();
-    let id = sources.add(path, text);
+    let id = sources.add(path, decoded.text);
     let mut line = CommandLine::default();
     let given: Given = input.params.iter().map(|(k, v)| (k.clone(), (v.clone(), line.word(&format!("-p {k}={v}"))))).collect();
     let scenario_at = input.scenario.as_ref().map(|s| line.word(&format!("-s {s}")));
@@ -95,6 +96,10 @@ pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compila
     let only_at: Vec<Span> = input.only.iter().map(|s| line.word(&format!("--only {s}"))).collect();
     sources.add("command line", line.text);
     let mut findings = Vec::new();
+    if let Some(at) = decoded.broken_at {
+        findings.push(syntax::not_utf8(id, at));
+        return Ok(Compilation { sources, findings, ..Compilation::default() });
+    }
     let Some(read) = read(id, &sources, &given, &mut findings) else {
         return Ok(Compilation { sources, findings, ..Compilation::default() });
     };

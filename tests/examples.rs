@@ -8,8 +8,8 @@ use drplan::diagnostic::emit::{Look, human};
 struct Disk;
 
 impl Loader for Disk {
-    fn plan(&self, path: &str) -> Result<String, String> {
-        std::fs::read_to_string(path).map_err(|e| e.to_string())
+    fn plan(&self, path: &str) -> Result<Vec<u8>, String> {
+        std::fs::read(path).map_err(|e| e.to_string())
     }
 
     fn file(&self, plan: &str, relative: &str) -> Option<Vec<u8>> {

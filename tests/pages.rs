@@ -8,8 +8,14 @@ use drplan::compile::{Compilation, Input, compile};
 use drplan::diagnostic::Level;
 use drplan::diagnostic::emit::{Look, human};
 
+/// A page is UTF-8: where a plan is not, it shows the byte as its number.
 fn compiled(text: &str) -> Compilation {
-    let files = BTreeMap::from([("plan.yaml".to_owned(), text.to_owned())]);
+    let mut bytes = text.as_bytes().to_vec();
+    let shown = "‹E9›".as_bytes();
+    if let Some(at) = bytes.windows(shown.len()).position(|w| w == shown) {
+        bytes.splice(at..at + shown.len(), [0xe9]);
+    }
+    let files = BTreeMap::from([("plan.yaml".to_owned(), bytes)]);
     compile(&files, "plan.yaml", &Input::default()).unwrap()
 }
 

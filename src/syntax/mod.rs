@@ -4,7 +4,8 @@
 mod fault;
 mod read;
 
-use crate::source::Span;
+use crate::diagnostic::Diagnostic;
+use crate::source::{SourceId, Span};
 
 pub use read::read;
 
@@ -14,6 +15,35 @@ pub const MAX_DEPTH: usize = 64;
 pub const MAX_ALIASED: usize = 1_000_000;
 /// Bytes of a text, and bytes that aliases may stand for, all together.
 pub const MAX_BYTES: usize = 64 << 20;
+
+/// The text of a plan's bytes.
+pub struct Decoded {
+    /// The text; where it is broken, up to the end of that line, with a sign in place of what is no UTF-8.
+    pub text: String,
+    /// The first byte that is no UTF-8.
+    pub broken_at: Option<usize>,
+}
+
+/// Bytes as a text. Never fails.
+pub fn decode(bytes: Vec<u8>) -> Decoded {
+    let broken = match String::from_utf8(bytes) {
+        Ok(text) => return Decoded { text, broken_at: None },
+        Err(broken) => broken,
+    };
+    let at = broken.utf8_error().valid_up_to();
+    let bytes = broken.as_bytes();
+    let end = bytes[at..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |i| at + i);
+    // What one line holds is enough to find the place in an editor.
+    let end = end.min(at + 200);
+    Decoded { text: String::from_utf8_lossy(&bytes[..end]).into_owned(), broken_at: Some(at) }
+}
+
+/// The finding for a text that is no UTF-8.
+pub fn not_utf8(source: SourceId, at: usize) -> Diagnostic {
+    let at = Span { source, start: at as u32, end: at as u32 + '\u{fffd}'.len_utf8() as u32 };
+    let found = Diagnostic::deny("not-utf8", "the text is not UTF-8", at, "these bytes are no character of UTF-8");
+    found.help("save the file as UTF-8; from Latin-1: `iconv -f latin1 -t utf8 FILE > NEW`")
+}
 
 /// Where the nodes of a tree live: in a few large pieces, so that reading a large plan and forgetting it is quick.
 #[derive(Default)]

@@ -15,10 +15,42 @@ mod unsure_output;
 use super::facts::Facts;
 use crate::diagnostic::{Diagnostic, Level};
 
+/// What a rule is about, in the order in which a plan is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum Subject {
+    /// The text itself: YAML as people write it.
+    Text,
+    /// Keys, words and names.
+    Names,
+    /// What a value may be.
+    Types,
+    /// `${…}`, and parameters.
+    References,
+    /// Secrets, and where they may stand.
+    Secrets,
+    /// Actions, and what they act on.
+    Actions,
+    /// What a repetition, a failure or silence means.
+    Effects,
+    /// The way back.
+    Undo,
+    /// What happens before what.
+    Order,
+    /// Values of a plan that would be obeyed as text.
+    Injection,
+    /// Backups, replicas and what may be lost.
+    Data,
+    /// What was promised.
+    Objectives,
+}
+
 /// A rule: its name everywhere, its weight, its manual page and its judgement.
 pub struct Rule {
     /// As findings, `policy` and `explain` name it.
     pub name: &'static str,
+    /// What it is about.
+    pub subject: Subject,
     /// How much its findings weigh.
     pub level: Level,
     /// The manual page (Markdown).
@@ -28,59 +60,55 @@ pub struct Rule {
 }
 
 macro_rules! rule {
-    ($name:literal, $level:ident) => {
-        Rule { name: $name, level: Level::$level, page: include_str!(concat!($name, ".md")), run: None }
+    ($name:literal, $subject:ident, $level:ident) => {
+        Rule { name: $name, subject: Subject::$subject, level: Level::$level, page: include_str!(concat!($name, ".md")), run: None }
     };
-    ($name:literal, $level:ident, $run:path) => {
-        Rule { name: $name, level: Level::$level, page: include_str!(concat!($name, ".md")), run: Some($run) }
+    ($name:literal, $subject:ident, $level:ident, $run:path) => {
+        Rule { name: $name, subject: Subject::$subject, level: Level::$level, page: include_str!(concat!($name, ".md")), run: Some($run) }
     };
 }
 
 /// Every rule, by name.
 pub static TABLE: &[Rule] = &[
-    rule!("bad-continue", Deny, bad_continue::run),
-    rule!("bad-id", Deny),
-    rule!("bad-param", Deny),
-    rule!("bad-reference", Deny),
-    rule!("bad-retry", Deny),
-    rule!("bad-schedule", Deny),
-    rule!("bad-unit", Deny),
-    rule!("bad-value", Deny),
-    rule!("change-before-approval", Warn, change_before_approval::run),
-    rule!("cycle", Deny),
-    rule!("duplicate-id", Deny),
-    rule!("duplicate-key", Deny),
-    rule!("lost-not-recovered", Deny, lost_not_recovered::run),
-    rule!("misplaced-secret", Deny),
-    rule!("missing-file", Warn),
-    rule!("missing-key", Deny),
-    rule!("missing-param", Deny),
-    rule!("missing-undo", Deny),
-    rule!("no-source", Warn, no_source::run),
-    rule!("not-in-this-version", Deny),
-    rule!("objective-missed", Warn, objective_missed::run),
-    rule!("reading-only", Deny),
-    rule!("skip-unaccepted", Deny, skip_unaccepted::run),
-    rule!("source-unsaid", Warn, source_unsaid::run),
-    rule!("stop-in-recover", Warn, stop_in_recover::run),
-    rule!("undo-impossible", Deny),
-    rule!("unfit-action", Deny),
-    rule!("unknown-action", Deny),
-    rule!("unknown-key", Deny),
-    rule!("unknown-name", Deny),
-    rule!("unknown-word", Deny),
-    rule!("unreachable-unsaid", Deny, unreachable_unsaid::run),
-    rule!("unsure-output", Deny, unsure_output::run),
-    rule!("wrong-type", Deny),
-    rule!("yaml", Deny),
+    rule!("bad-continue", Effects, Deny, bad_continue::run),
+    rule!("bad-id", Names, Deny),
+    rule!("bad-param", References, Deny),
+    rule!("bad-reference", References, Deny),
+    rule!("bad-retry", Effects, Deny),
+    rule!("bad-schedule", Types, Deny),
+    rule!("bad-unit", Types, Deny),
+    rule!("bad-value", Actions, Deny),
+    rule!("change-before-approval", Order, Warn, change_before_approval::run),
+    rule!("cycle", Order, Deny),
+    rule!("duplicate-id", Names, Deny),
+    rule!("duplicate-key", Names, Deny),
+    rule!("lost-not-recovered", Objectives, Deny, lost_not_recovered::run),
+    rule!("misplaced-secret", Secrets, Deny),
+    rule!("missing-file", Actions, Warn),
+    rule!("missing-key", Names, Deny),
+    rule!("missing-param", References, Deny),
+    rule!("missing-undo", Undo, Deny),
+    rule!("no-source", Data, Warn, no_source::run),
+    rule!("not-in-this-version", Names, Deny),
+    rule!("not-utf8", Text, Deny),
+    rule!("objective-missed", Objectives, Warn, objective_missed::run),
+    rule!("reading-only", Effects, Deny),
+    rule!("skip-unaccepted", Order, Deny, skip_unaccepted::run),
+    rule!("source-unsaid", Data, Warn, source_unsaid::run),
+    rule!("stop-in-recover", Order, Warn, stop_in_recover::run),
+    rule!("undo-impossible", Undo, Deny),
+    rule!("unfit-action", Actions, Deny),
+    rule!("unknown-action", Names, Deny),
+    rule!("unknown-key", Names, Deny),
+    rule!("unknown-name", Names, Deny),
+    rule!("unknown-word", Names, Deny),
+    rule!("unreachable-unsaid", Effects, Deny, unreachable_unsaid::run),
+    rule!("unsure-output", Order, Deny, unsure_output::run),
+    rule!("wrong-type", Types, Deny),
+    rule!("yaml", Text, Deny),
 ];
 
 /// The rule of a name.
 pub fn find(name: &str) -> Option<&'static Rule> {
     TABLE.iter().find(|r| r.name == name)
-}
-
-/// The manual pages of all rules, by name.
-pub fn pages() -> impl Iterator<Item = (&'static str, &'static str)> {
-    TABLE.iter().map(|r| (r.name, r.page))
 }

@@ -22,6 +22,8 @@ pub struct Args {
 /// One manual page.
 struct Page {
     kind: &'static str,
+    /// Of a rule: what it is about.
+    subject: Option<&'static str>,
     name: &'static str,
     text: Cow<'static, str>,
 }
@@ -40,7 +42,7 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
         });
     };
     if settings.json {
-        output::json(&json!({ "kind": page.kind, "name": page.name, "page": page.text }))?;
+        output::json(&json!({ "kind": page.kind, "subject": page.subject, "name": page.name, "page": page.text }))?;
     } else {
         output::data(&page.text)?;
     }
@@ -49,17 +51,19 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
 
 fn list(pages: &[Page], settings: &Settings) -> Ended {
     if settings.json {
-        let all: Vec<_> = pages.iter().map(|p| json!({ "kind": p.kind, "name": p.name, "title": title(&p.text) })).collect();
+        let all: Vec<_> =
+            pages.iter().map(|p| json!({ "kind": p.kind, "subject": p.subject, "name": p.name, "title": title(&p.text) })).collect();
         output::json(&json!(all))?;
         return Ok(Exit::Good);
     }
     let width = pages.iter().map(|p| p.name.len()).max().unwrap_or(0);
     let mut text = String::new();
-    let mut kind = "";
+    let mut heading = String::new();
     for page in pages {
-        if page.kind != kind {
-            kind = page.kind;
-            text.push_str(&format!("{}{kind}s\n", if text.is_empty() { "" } else { "\n" }));
+        let own = page.subject.map_or_else(|| format!("{}s", page.kind), |subject| format!("{}s about {subject}", page.kind));
+        if own != heading {
+            text.push_str(&format!("{}{own}\n", if text.is_empty() { "" } else { "\n" }));
+            heading = own;
         }
         text.push_str(&format!("  {:width$}  {}\n", page.name, title(&page.text)));
     }
@@ -73,10 +77,13 @@ fn title(page: &str) -> &str {
 }
 
 fn pages() -> Vec<Page> {
-    let actions = actions::all().iter().map(|a| Page { kind: "action", name: a.name, text: a.page.into() });
-    let rules = rules::pages().map(|(name, text)| Page { kind: "rule", name, text: text.into() });
-    let sections = SECTIONS.iter().map(|(name, what, fields)| Page { kind: "section", name, text: section(name, what, fields).into() });
-    let topics = TOPICS.iter().map(|(name, text)| Page { kind: "topic", name, text: (*text).into() });
+    let page = |kind, name, text| Page { kind, subject: None, name, text };
+    let actions = actions::all().iter().map(|a| page("action", a.name, a.page.into()));
+    let mut rules: Vec<_> = rules::TABLE.iter().collect();
+    rules.sort_by_key(|r| (r.subject, r.name));
+    let rules = rules.into_iter().map(|r| Page { subject: Some(r.subject.into()), ..page("rule", r.name, r.page.into()) });
+    let sections = SECTIONS.iter().map(|(name, what, fields)| page("section", name, section(name, what, fields).into()));
+    let topics = TOPICS.iter().map(|(name, text)| page("topic", name, (*text).into()));
     actions.chain(rules).chain(sections).chain(topics).collect()
 }
 

@@ -2,6 +2,7 @@
 //! is said on standard error. It does not know what the command wants to do with the plan.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -19,7 +20,7 @@ use crate::plans;
 use crate::settings::Settings;
 
 /// Larger texts are no plans.
-const MOST_BYTES: u64 = 64 << 20;
+const MOST_BYTES: u64 = drplan::syntax::MAX_BYTES as u64;
 
 /// Which plan, and what of it.
 #[derive(Debug, Clone, clap::Args)]
@@ -168,13 +169,12 @@ pub fn compilation(path: &Path, input: &Input) -> Result<Compilation, Stop> {
 struct Disk;
 
 impl Loader for Disk {
-    fn plan(&self, path: &str) -> Result<String, String> {
-        let size = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
-        if size > MOST_BYTES {
-            return Err(format!("it has {size} bytes, a plan has at most {MOST_BYTES}"));
-        }
-        let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
-        String::from_utf8(bytes).map_err(|e| format!("it is not UTF-8 from byte {} on", e.utf8_error().valid_up_to()))
+    fn plan(&self, path: &str) -> Result<Vec<u8>, String> {
+        // One byte more than a plan may have is enough to say so.
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
+        file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+        Ok(bytes)
     }
 
     fn file(&self, plan: &str, relative: &str) -> Option<Vec<u8>> {
@@ -183,7 +183,12 @@ impl Loader for Disk {
 }
 
 fn read(path: &Path) -> Result<String, Stop> {
-    Disk.plan(&path.display().to_string()).map_err(|e| Stop::no_input(format!("cannot read {}: {e}", path.display())))
+    let bad = |e: String| Stop::no_input(format!("cannot read {}: {e}", path.display()));
+    let bytes = Disk.plan(&path.display().to_string()).map_err(bad)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(bad(format!("it has more than {MOST_BYTES} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|e| bad(format!("it is not UTF-8 from byte {} on", e.utf8_error().valid_up_to())))
 }
 
 fn params_file(path: &Path) -> Result<BTreeMap<String, String>, Stop> {

@@ -103,9 +103,14 @@ pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compila
     let Some(read) = read(id, &sources, &given, &mut findings) else {
         return Ok(Compilation { sources, findings, ..Compilation::default() });
     };
-    let Lowered { plan, scenarios, places, broken, broken_scenarios } = read;
+    let Lowered { plan, scenarios, places, mut broken, broken_scenarios } = read;
     let plan = Arc::new(plan);
     let count = scenarios.len();
+    if !broken {
+        let before = findings.len();
+        analysis::judge(&plan, &scenarios, &places, &mut findings);
+        broken = findings[before..].iter().any(|f| f.level == crate::diagnostic::Level::Deny);
+    }
     let circles = graph::cycle::asset_cycles(&plan, &places);
     let circled = !circles.is_empty();
     findings.extend(circles);

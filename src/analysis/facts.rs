@@ -1,11 +1,11 @@
 //! One compiled scenario as rules look at it: the plan, its order, its schedule, what is lost and where words stand.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use foldhash::{HashMap, HashMapExt, HashSet};
 
-use super::gaps::longest_gap_ms;
+use super::gaps::Gaps;
 use super::predict::predictions;
 use crate::graph::Graph;
 use crate::graph::schedule::{Schedule, durations, schedule};
@@ -13,8 +13,8 @@ use crate::model::places::{Keys, ScenarioPlaces, StepPlaces};
 use crate::model::{Asset, Backup, Compiled, Id, Phase, Places, Plan, Prediction, Scenario, Step, Tier, Undo, lost_assets, lost_sites};
 use crate::source::Span;
 
-/// Longest gaps by schedule and time zone.
-type Gaps<'a> = HashMap<(&'a str, Option<&'a str>), Option<u64>>;
+/// How often a node may be looked at in all by [`Facts::waits_for`], as a multiple of the nodes.
+const LOOKS: usize = 32;
 
 /// What rules may look at.
 pub struct Facts<'a> {
@@ -42,13 +42,24 @@ pub struct Facts<'a> {
     by_asset: HashMap<&'a str, Vec<usize>>,
     /// Whether each step runs.
     runs: Vec<bool>,
-    /// Gaps of schedules that were asked for: many backups share one.
-    gaps: RefCell<Gaps<'a>>,
+    gaps: Gaps<'a>,
+    search: RefCell<Search>,
+    /// The scenario's place in the plan.
+    pub index: usize,
     /// Sites that are lost.
     pub lost_sites: BTreeSet<Id>,
     /// Assets that are lost or damaged, by name.
     pub lost_assets: BTreeSet<Id>,
     lost: HashSet<&'a str>,
+}
+
+/// What [`Facts::waits_for`] has seen.
+#[derive(Debug, Default)]
+struct Search {
+    /// By node: the turn in which it was seen last.
+    seen: Vec<u32>,
+    turn: u32,
+    looks: usize,
 }
 
 impl<'a> Facts<'a> {
@@ -65,7 +76,9 @@ impl<'a> Facts<'a> {
             lost: plan.assets.keys().map(String::as_str).filter(|id| lost_assets.contains(*id)).collect(),
             by_asset,
             runs: scenario.steps.iter().map(|s| s.modes.contains(&compiled.mode) && !compiled.left_out.contains(&s.id)).collect(),
-            gaps: RefCell::default(),
+            gaps: Gaps::default(),
+            search: RefCell::default(),
+            index,
             compiled,
             plan,
             scenario,
@@ -106,8 +119,32 @@ impl<'a> Facts<'a> {
 
     /// The longest gap of a backup's schedule in milliseconds, see [`longest_gap_ms`].
     pub fn gap_ms(&self, backup: &'a Backup) -> Option<u64> {
-        let (line, zone) = (backup.schedule.as_deref()?, backup.timezone.as_deref());
-        *self.gaps.borrow_mut().entry((line, zone)).or_insert_with(|| longest_gap_ms(line, zone))
+        self.gaps.of(backup)
+    }
+
+    /// Whether a step waits for one of the wanted ones, directly or not; the first of these ends at `soonest_ms`. After
+    /// too many looks it is taken for granted: a plan that keeps its promises is seen to do so within a few.
+    pub fn waits_for(&self, step: usize, soonest_ms: u64, wanted: &dyn Fn(usize) -> bool) -> bool {
+        let nodes = self.graph.before.len();
+        let search = &mut *self.search.borrow_mut();
+        search.seen.resize(nodes, 0);
+        search.turn += 1;
+        let mut open = VecDeque::from([step]);
+        while let Some(at) = open.pop_front() {
+            for &before in &self.graph.before[at] {
+                let before = before as usize;
+                search.looks += 1;
+                if before < self.graph.steps && wanted(before) || search.looks > LOOKS * nodes {
+                    return true;
+                }
+                // What starts before the first of them ends does not come after it.
+                if self.schedule.start_ms[before] >= soonest_ms && search.seen[before] != search.turn {
+                    search.seen[before] = search.turn;
+                    open.push_back(before);
+                }
+            }
+        }
+        false
     }
 
     /// Places of a step.

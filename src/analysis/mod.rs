@@ -5,16 +5,18 @@ pub mod gaps;
 pub mod loss;
 pub mod predict;
 pub mod rules;
+pub mod whole;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use facts::Facts;
 use sha2::{Digest, Sha256};
+use whole::Whole;
 
 use crate::diagnostic::{Diagnostic, Level};
 use crate::graph::Graph;
-use crate::model::{Asset, Compiled, Id, Places, Plan, Secret, Step};
+use crate::model::{Asset, Compiled, Id, Places, Plan, Scenario, Secret, Step};
 
 /// A plan that passed: the only thing that can be rendered or run.
 #[derive(Debug, Clone)]
@@ -108,6 +110,12 @@ impl Checked {
     fn with(compiled: Compiled, graph: Graph) -> Checked {
         Checked { compiled, graph, digest: OnceLock::new(), evidence: OnceLock::new() }
     }
+}
+
+/// Judges what all scenarios share, once. It wants a plan in which nothing was refused.
+pub fn judge(plan: &Plan, scenarios: &[Scenario], places: &Places, findings: &mut Vec<Diagnostic>) {
+    let whole = Whole::new(plan, scenarios, places);
+    rules::TABLE.iter().filter_map(|r| r.once).for_each(|run| run(&whole, findings));
 }
 
 /// Judges an ordered plan: what was predicted is written into it, what is unwise is a finding. None if it is refused.

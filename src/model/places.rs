@@ -15,14 +15,39 @@ pub struct Places {
     pub plan: Keys,
     /// Each site.
     pub sites: BTreeMap<Id, Keys>,
+    /// The shared journal.
+    pub journal: Keys,
+    /// Each secret.
+    pub secrets: BTreeMap<String, Keys>,
+    /// Each contact.
+    pub contacts: BTreeMap<Id, Keys>,
     /// The `escalate` of each contact that has one.
     pub escalations: BTreeMap<Id, Keys>,
     /// Each tier.
     pub tiers: BTreeMap<Id, Keys>,
     /// Each asset.
     pub assets: BTreeMap<Id, Keys>,
+    /// The replicas of each asset that has some, in order.
+    pub replicas: BTreeMap<Id, Vec<Keys>>,
+    /// The backups of each asset that has some, in order.
+    pub backups: BTreeMap<Id, Vec<BackupPlaces>>,
+    /// The `rebuild` of each asset that has one.
+    pub rebuilds: BTreeMap<Id, Keys>,
     /// Each scenario, by its index in the plan.
     pub scenarios: Vec<ScenarioPlaces>,
+}
+
+/// Places of one backup.
+#[derive(Debug, Clone, Default)]
+pub struct BackupPlaces {
+    /// Its own keys; `at` is its id.
+    pub keys: Keys,
+    /// Its `keep`, if that is a map.
+    pub keep: Keys,
+    /// Its `encryption`.
+    pub encryption: Keys,
+    /// Its copies, in order.
+    pub copies: Vec<Keys>,
 }
 
 /// Places of one scenario.
@@ -30,6 +55,10 @@ pub struct Places {
 pub struct ScenarioPlaces {
     /// Its own keys.
     pub keys: Keys,
+    /// Each name in `leaves`.
+    pub leaves: Vec<Span>,
+    /// Each tier in `objectives`.
+    pub objectives: BTreeMap<Id, Span>,
     /// Each step, by index.
     pub steps: Vec<StepPlaces>,
 }

@@ -13,6 +13,7 @@ mod unreachable_unsaid;
 mod unsure_output;
 
 use super::facts::Facts;
+use super::whole::Whole;
 use crate::diagnostic::{Diagnostic, Level};
 
 /// What a rule is about, in the order in which a plan is read.
@@ -55,16 +56,31 @@ pub struct Rule {
     pub level: Level,
     /// The manual page (Markdown).
     pub page: &'static str,
-    /// Looks at one scenario; none: found while the plan is read.
+    /// Looks at one scenario; none: see `once`, or found while the plan is read.
     pub run: Option<fn(&Facts<'_>, &mut Vec<Diagnostic>)>,
+    /// Looks at the whole plan, once.
+    pub once: Option<fn(&Whole<'_>, &mut Vec<Diagnostic>)>,
 }
 
 macro_rules! rule {
     ($name:literal, $subject:ident, $level:ident) => {
-        Rule { name: $name, subject: Subject::$subject, level: Level::$level, page: include_str!(concat!($name, ".md")), run: None }
+        rule!($name, $subject, $level, None, None)
+    };
+    ($name:literal, $subject:ident, $level:ident, once $run:path) => {
+        rule!($name, $subject, $level, None, Some($run))
     };
     ($name:literal, $subject:ident, $level:ident, $run:path) => {
-        Rule { name: $name, subject: Subject::$subject, level: Level::$level, page: include_str!(concat!($name, ".md")), run: Some($run) }
+        rule!($name, $subject, $level, Some($run), None)
+    };
+    ($name:literal, $subject:ident, $level:ident, $run:expr, $once:expr) => {
+        Rule {
+            name: $name,
+            subject: Subject::$subject,
+            level: Level::$level,
+            page: include_str!(concat!($name, ".md")),
+            run: $run,
+            once: $once,
+        }
     };
 }
 

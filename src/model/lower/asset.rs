@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 use super::{HERE, Lower, Named, action, read};
 use crate::actions::{AssetKind, connect_fields};
 use crate::diagnostic::Diagnostic;
-use crate::model::places::Keys;
+use crate::model::places::{BackupPlaces, Keys};
 use crate::model::scope::Spot;
-use crate::model::shapes::Shapes;
+use crate::model::shapes::{Shapes, keep_fields};
 use crate::model::{Asset, Backup, Copy, Dependency, Encryption, Immutable, Rebuild, Replica, vocabulary as words};
 use crate::syntax::{Entry, Node};
 
@@ -28,6 +28,7 @@ impl<'t> Lower<'_, 't> {
         let depends_on = self.depends_on(node);
         let replicas = self.replicas(node, kind, &connect);
         let backups = self.backups(node);
+        self.asset_places(&id, node);
         let rebuild = node.get("rebuild").and_then(|r| {
             let from = self.name_in(r, "from", Named::Asset)?;
             Some(Rebuild { from, within_ms: self.kept(r, "within")?, takes_ms: self.duration(r, "takes")? })
@@ -47,6 +48,22 @@ impl<'t> Lower<'_, 't> {
             keep_ms: self.kept(node, "keep"),
         };
         self.plan.assets.insert(id, asset);
+    }
+
+    /// Where the parts of an asset stand.
+    fn asset_places(&mut self, id: &str, node: &Node<'_>) {
+        let items = |key| node.get(key).and_then(Node::list).unwrap_or(&[]);
+        let replicas: Vec<Keys> = items("replicas").iter().map(|r| Keys::of(r.head(), r, words::REPLICA)).collect();
+        let backups: Vec<BackupPlaces> = items("backups").iter().map(backup_places).collect();
+        if !replicas.is_empty() {
+            self.places.replicas.insert(id.to_owned(), replicas);
+        }
+        if !backups.is_empty() {
+            self.places.backups.insert(id.to_owned(), backups);
+        }
+        if let Some(rebuild) = node.entry("rebuild") {
+            self.places.rebuilds.insert(id.to_owned(), Keys::of(rebuild.at, &rebuild.value, words::REBUILD));
+        }
     }
 
     fn connect(&mut self, node: &Node<'_>, kind: Option<AssetKind>, partial: bool) -> Map<String, Value> {
@@ -187,5 +204,15 @@ impl<'t> Lower<'_, 't> {
             let found = Diagnostic::deny("bad-schedule", format!("no time zone `{zone}`"), at.span, "not a name of the time zone database");
             self.findings.push(found.help("write it like `Europe/Berlin`"));
         }
+    }
+}
+
+fn backup_places(node: &Node<'_>) -> BackupPlaces {
+    let part = |key, words| node.entry(key).map(|e| Keys::of(e.at, &e.value, words)).unwrap_or_default();
+    BackupPlaces {
+        keys: Keys::of(node.get("id").map_or(node.head(), |id| id.span), node, words::BACKUP),
+        keep: part("keep", keep_fields()),
+        encryption: part("encryption", words::ENCRYPTION),
+        copies: node.get("copies").and_then(Node::list).unwrap_or(&[]).iter().map(|c| Keys::of(c.head(), c, words::COPY)).collect(),
     }
 }

@@ -142,6 +142,7 @@ impl<'t> Lower<'_, 't> {
         self.plan.owner = self.name_in(root, "owner", Named::Contact);
         self.plan.params = self.scope.params.clone();
         for entry in entries(root.get("secrets")) {
+            self.places.secrets.insert(entry.key.to_string(), Keys::of(entry.at, &entry.value, words::SECRET));
             if let Some(secret) = self.secret(entry) {
                 self.plan.secrets.insert(entry.key.to_string(), secret);
             }
@@ -157,6 +158,7 @@ impl<'t> Lower<'_, 't> {
         }
         self.plan.policy.approval_by_starter = root.get("policy").and_then(|at| read::word(at, "approval_by_starter")).unwrap_or_default();
         self.plan.journal = root.get("journal").and_then(|node| self.journal(node));
+        self.places.journal = root.entry("journal").map(|e| Keys::of(e.at, &e.value, words::JOURNAL)).unwrap_or_default();
         if root.get("sites").is_none() {
             self.plan.sites.insert(HERE.to_owned(), Site::default());
         }
@@ -169,6 +171,7 @@ impl<'t> Lower<'_, 't> {
         for entry in entries(root.get("contacts")) {
             let contact = self.contact(entry);
             self.plan.contacts.insert(entry.key.to_string(), contact);
+            self.places.contacts.insert(entry.key.to_string(), Keys::of(entry.at, &entry.value, words::CONTACT));
             if let Some(escalate) = entry.value.get("escalate") {
                 self.places.escalations.insert(entry.key.to_string(), Keys::of(entry.at, escalate, words::ESCALATE));
             }

@@ -85,7 +85,12 @@ impl<'t> Lower<'_, 't> {
             leaves,
             steps: Vec::new(),
         };
-        let mut places = ScenarioPlaces { keys: Keys::of(entry.at, node, words::SCENARIO), steps: Vec::new() };
+        let mut places = ScenarioPlaces {
+            keys: Keys::of(entry.at, node, words::SCENARIO),
+            leaves: node.get("leaves").and_then(Node::list).unwrap_or(&[]).iter().map(|n| n.span).collect(),
+            objectives: entries(node.get("objectives")).iter().map(|e| (e.key.to_owned(), e.at)).collect(),
+            steps: Vec::new(),
+        };
         let items = node.get("steps").and_then(Node::list).unwrap_or(&[]);
         scenario.steps.reserve_exact(items.len());
         places.steps.reserve_exact(items.len());

@@ -1,6 +1,7 @@
 //! What is wrong with a plan, as data. It does not know how a finding is drawn: that is `emit`.
 
 pub mod emit;
+pub mod repair;
 
 use crate::source::Span;
 
@@ -35,6 +36,36 @@ pub struct Label {
     pub text: String,
 }
 
+/// One edit of a text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Edit {
+    /// What is taken out; nothing where its ends are the same.
+    pub span: Span,
+    /// What is put there.
+    pub replacement: String,
+}
+
+impl Edit {
+    /// Another text at a place.
+    pub fn new(span: Span, replacement: impl Into<String>) -> Edit {
+        Edit { span, replacement: replacement.into() }
+    }
+
+    /// Something before and something behind a place, which itself stays as it is.
+    pub fn around(span: Span, before: &str, behind: &str) -> [Edit; 2] {
+        [Edit::new(Span { end: span.start, ..span }, before), Edit::new(Span { start: span.end, ..span }, behind)]
+    }
+}
+
+/// The one obvious repair of a finding: what a program may do without asking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fix {
+    /// What it does, as one imperative sentence without a full stop.
+    pub what: String,
+    /// The edits, which belong together.
+    pub edits: Vec<Edit>,
+}
+
 /// One finding: a headline, what is wrong here, the other places, and what to type instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -48,12 +79,14 @@ pub struct Diagnostic {
     pub labels: Vec<Label>,
     /// What to type instead.
     pub help: Option<String>,
+    /// The repair that a program may make, where only one is meant.
+    pub fix: Option<Fix>,
 }
 
 impl Diagnostic {
     /// The one constructor: there is no finding without a place.
     pub fn new(rule: &'static str, level: Level, headline: impl Into<String>, span: Span, label: impl Into<String>) -> Self {
-        Diagnostic { rule, level, headline: headline.into(), labels: vec![Label { span, text: label.into() }], help: None }
+        Diagnostic { rule, level, headline: headline.into(), labels: vec![Label { span, text: label.into() }], help: None, fix: None }
     }
 
     /// A finding that refuses the plan.
@@ -78,6 +111,20 @@ impl Diagnostic {
     pub fn help(mut self, text: impl Into<String>) -> Self {
         self.help = Some(text.into());
         self
+    }
+
+    /// Adds the one obvious repair; the last call counts.
+    #[must_use]
+    pub fn fix(mut self, what: impl Into<String>, edits: impl IntoIterator<Item = Edit>) -> Self {
+        self.fix = Some(Fix { what: what.into(), edits: edits.into_iter().collect() });
+        self
+    }
+
+    /// Says to write another word at the finding's own place, and carries that as the repair.
+    #[must_use]
+    pub fn write(self, word: &str) -> Self {
+        let (what, at) = (format!("write `{word}`"), self.span());
+        self.help(what.clone()).fix(what, [Edit::new(at, word)])
     }
 
     /// The finding's own place.

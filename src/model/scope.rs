@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::Param;
 use crate::actions::Action;
 use crate::actions::template::{Part, parts, plain, references};
-use crate::diagnostic::nearest;
+use crate::diagnostic::{Diagnostic, nearest};
+use crate::source::Span;
 use crate::syntax::{Core, Node};
 
 /// Every name that a reference may begin with, as a help.
@@ -91,6 +92,15 @@ pub struct Unknown {
     pub label: String,
     /// What to type.
     pub help: String,
+    /// The path to write instead, where only one can be meant.
+    pub instead: Option<String>,
+}
+
+impl Unknown {
+    /// The finding, where the reference stands.
+    pub fn at(&self, place: Span) -> Diagnostic {
+        Diagnostic::deny(self.rule, &self.what, place, &self.label).help(&self.help)
+    }
 }
 
 impl<'t> Scope<'t> {
@@ -103,6 +113,7 @@ impl<'t> Scope<'t> {
                 what: format!("`{path}` is more than a path"),
                 label: format!("`{sign}` cannot stand in a reference: there are no operators and no functions"),
                 help: FORMS.to_owned(),
+                instead: None,
             });
         }
         match words.as_slice() {
@@ -123,6 +134,7 @@ impl<'t> Scope<'t> {
                 what: format!("`{path}` is not in this version"),
                 label: "this word of the language is known, and not built yet".to_owned(),
                 help: "write what you know, or leave it out".to_owned(),
+                instead: None,
             }),
             ["steps", step, output] => match spot {
                 Spot::Step { own, steps } => step_output(path, step, output, own, steps),
@@ -137,12 +149,14 @@ impl<'t> Scope<'t> {
                 what: format!("`{path}` names no output"),
                 label: "a step by itself is no value".to_owned(),
                 help: format!("write `{path}.OUTPUT`"),
+                instead: None,
             }),
             _ => Err(Unknown {
                 rule: "bad-reference",
                 what: format!("`{path}` is not a reference"),
                 label: "nothing is known by this path".to_owned(),
                 help: FORMS.to_owned(),
+                instead: None,
             }),
         }
     }
@@ -242,12 +256,13 @@ fn step_output(path: &str, step: &str, output: &str, own: &str, steps: &Steps<'_
 fn unknown<'n>(what: &str, path: &str, name: &str, known: impl Iterator<Item = &'n str> + Clone, section: &str) -> Unknown {
     let mut all: Vec<&str> = known.clone().collect();
     all.sort_unstable();
-    let help = match nearest(name, known) {
-        Some(near) => format!("write `{}`", replace_word(path, name, near)),
+    let instead = nearest(name, known).map(|near| replace_word(path, name, near));
+    let help = match &instead {
+        Some(path) => format!("write `{path}`"),
         None if all.is_empty() => format!("nothing stands in {section}; declare it there"),
         None => format!("known in {section}: {}", list(&all)),
     };
-    Unknown { rule: "bad-reference", what: format!("no {what} `{name}`"), label: format!("`{name}` is not in {section}"), help }
+    Unknown { rule: "bad-reference", what: format!("no {what} `{name}`"), label: format!("`{name}` is not in {section}"), help, instead }
 }
 
 /// At most a dozen names.
@@ -262,7 +277,13 @@ fn replace_word(path: &str, name: &str, near: &str) -> String {
 }
 
 fn misplaced(path: &str, label: &str, help: &str) -> Unknown {
-    Unknown { rule: "bad-reference", what: format!("`{path}` cannot stand here"), label: label.to_owned(), help: help.to_owned() }
+    Unknown {
+        rule: "bad-reference",
+        what: format!("`{path}` cannot stand here"),
+        label: label.to_owned(),
+        help: help.to_owned(),
+        instead: None,
+    }
 }
 
 fn escaped(value: &Value) -> Value {

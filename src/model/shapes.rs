@@ -9,7 +9,7 @@ use super::places::StepRef;
 use super::scope::{Meaning, Scope, Spot, list};
 use crate::actions::template::{Part, parts, references};
 use crate::actions::{Field, Type, matcher, units};
-use crate::diagnostic::{Diagnostic, nearest};
+use crate::diagnostic::{Diagnostic, Edit, nearest};
 use crate::source::Span;
 use crate::syntax::{Core, Entry, Node, Scalar};
 
@@ -44,6 +44,8 @@ struct Wrong {
     headline: String,
     label: String,
     help: Option<String>,
+    /// What to write instead of the whole value, where only that can be meant.
+    instead: Option<String>,
 }
 
 impl Shapes<'_, '_> {
@@ -161,7 +163,7 @@ impl Shapes<'_, '_> {
             Diagnostic::deny("unknown-key", format!("unknown key `{}` in `{key}`", entry.key), entry.at, "not a word of the language here");
         let built: Vec<&str> = fields.iter().filter(|f| !matches!(f.kind, Type::NotYet)).map(|f| f.name).collect();
         self.findings.push(match nearest(entry.key, open()) {
-            Some(near) => found.help(format!("write `{near}`")),
+            Some(near) => found.write(near),
             None if built.is_empty() => found.help("leave it out: no key is known here"),
             None => found.help(format!("known here: {}", list(&built))),
         });
@@ -178,9 +180,10 @@ impl Shapes<'_, '_> {
         let value = self.scope.json(node, self.spot);
         if let Some(problem) = matcher::problem(&value) {
             let found = Diagnostic::deny("wrong-type", format!("`{key}` wants a value or a matcher"), node.head(), problem);
-            let known = node.map().and_then(|m| m.first()).and_then(|e| nearest(e.key, matcher::WORDS.iter().copied()));
+            let first = node.map().and_then(|m| m.first()).filter(|e| !matcher::WORDS.contains(&e.key));
+            let known = first.and_then(|e| nearest(e.key, matcher::WORDS.iter().copied()));
             self.findings.push(match known {
-                Some(near) => found.help(format!("write `{{ {near}: … }}`")),
+                Some(near) => found.help(format!("write `{{ {near}: … }}`")).fix(format!("write `{near}`"), [Edit::new(node.head(), near)]),
                 None => found.help("write a plain value, or one of `{ not: … }`, `{ at_least: … }`, `{ at_most: … }`, `{ matches: … }`, `{ contains: … }`, `{ one_of: [ … ] }`, `{ present: true }`"),
             });
         }
@@ -220,7 +223,7 @@ impl Shapes<'_, '_> {
             // A number that a parameter gives goes into a text as it is.
             let textual = matches!(kind, Type::Text | Type::Secret);
             if !textual {
-                self.lit(key, node.span, lit, &plain_of(&filled), kind);
+                self.lit(key, node.span, lit, &plain_of(&filled), kind, false);
             }
             return;
         }
@@ -234,7 +237,8 @@ impl Shapes<'_, '_> {
             Core::Float(_) => Lit::Float,
             Core::Text => Lit::Text(scalar.text),
         };
-        self.lit(key, node.span, lit, scalar.text, kind);
+        // What an anchor shares may be right where it stands otherwise.
+        self.lit(key, node.span, lit, scalar.text, kind, !matches!(node.value, crate::syntax::Value::Shared(_)));
     }
 
     /// A value that is not known now: fine where a run fills it in, not where the compiler needs it.
@@ -247,9 +251,13 @@ impl Shapes<'_, '_> {
         }
     }
 
-    fn lit(&mut self, key: &str, at: Span, lit: Lit<'_>, text: &str, kind: &Type) {
+    /// `typed`: the value stands in the text as it is.
+    fn lit(&mut self, key: &str, at: Span, lit: Lit<'_>, text: &str, kind: &Type, typed: bool) {
         if let Err(wrong) = fits(key, lit, text, kind) {
-            let found = Diagnostic::deny(wrong.rule, wrong.headline, at, wrong.label);
+            let mut found = Diagnostic::deny(wrong.rule, wrong.headline, at, wrong.label);
+            if let (Some(help), Some(instead), true) = (&wrong.help, wrong.instead, typed) {
+                found = found.fix(help, [Edit::new(at, instead)]);
+            }
             self.findings.push(match wrong.help {
                 Some(help) => found.help(help),
                 None => found,
@@ -298,7 +306,12 @@ impl Shapes<'_, '_> {
             let at = self.place(node.span, path, &mut from);
             match self.scope.meaning(path, self.spot) {
                 Err(unknown) => {
-                    self.findings.push(Diagnostic::deny(unknown.rule, unknown.what, at, unknown.label).help(unknown.help));
+                    let typed = self.scope.text.get(at.start as usize..at.end as usize).is_some_and(|t| t.starts_with("${"));
+                    let found = unknown.at(at);
+                    self.findings.push(match unknown.instead.filter(|_| typed) {
+                        Some(path) => found.fix(unknown.help, [Edit::new(at, format!("${{{path}}}"))]),
+                        None => found,
+                    });
                 }
                 Ok(meaning) => {
                     if !secret_ok && holds_secret(path, &meaning) {
@@ -426,6 +439,7 @@ fn fits(key: &str, lit: Lit<'_>, text: &str, kind: &Type) -> Result<(), Wrong> {
         headline: format!("`{key}`: {}", problem.what),
         label: format!("`{key}` wants {}", wanted(kind).0),
         help: Some(problem.help),
+        instead: None,
     };
     let wrong = |help: Option<String>| {
         let this = match lit {
@@ -435,11 +449,13 @@ fn fits(key: &str, lit: Lit<'_>, text: &str, kind: &Type) -> Result<(), Wrong> {
             Lit::Text(_) => "a text",
             Lit::Other => "something else",
         };
-        Wrong { rule: "wrong-type", headline: format!("`{key}` wants {}", wanted(kind).0), label: format!("this is {this}"), help }
+        Wrong { rule: "wrong-type", headline: format!("`{key}` wants {}", wanted(kind).0), label: format!("this is {this}"), help, instead: None }
     };
+    let instead = |help: String, text: &str| Wrong { instead: Some(text.to_owned()), ..wrong(Some(help)) };
     match (kind, &lit) {
         (Type::Text | Type::Secret | Type::Url | Type::Pattern, Lit::Int | Lit::Float | Lit::Bool) => {
-            Err(wrong(Some(format!("put it into quotes: `\"{text}\"`"))))
+            let quoted = format!("\"{text}\"");
+            Err(instead(format!("put it into quotes: `{quoted}`"), &quoted))
         }
         (Type::Text | Type::Secret, Lit::Text(_)) => Ok(()),
         (Type::Url, Lit::Text(t)) if t.contains("://") => Ok(()),
@@ -449,27 +465,29 @@ fn fits(key: &str, lit: Lit<'_>, text: &str, kind: &Type) -> Result<(), Wrong> {
             ..wrong(Some("close every bracket, and write `\\` before a sign that stands for itself".to_owned()))
         }),
         (Type::Int, Lit::Int) | (Type::Number, Lit::Int | Lit::Float) | (Type::Bool, Lit::Bool) => Ok(()),
-        (Type::Int | Type::Number, Lit::Text(t)) if t.parse::<i64>().is_ok() => Err(wrong(Some(format!("leave the quotes out: `{t}`")))),
+        (Type::Int | Type::Number, Lit::Text(t)) if t.parse::<i64>().is_ok() => Err(instead(format!("leave the quotes out: `{t}`"), t)),
         (Type::Int | Type::Number, _) => Err(wrong(Some(format!("write it like `{}`", wanted(kind).1.unwrap_or_default())))),
-        (Type::Bool, Lit::Text(t)) => Err(wrong(match t.to_lowercase().as_str() {
-            "yes" | "on" | "y" => Some("write `true`".to_owned()),
-            "no" | "off" | "n" => Some("write `false`".to_owned()),
-            _ => Some("write `true` or `false`".to_owned()),
-        })),
+        (Type::Bool, Lit::Text(t)) => Err(match t.to_lowercase().as_str() {
+            word @ ("true" | "false") => instead(format!("leave the quotes out: `{word}`"), word),
+            "yes" | "on" | "y" => instead("write `true`".to_owned(), "true"),
+            "no" | "off" | "n" => instead("write `false`".to_owned(), "false"),
+            _ => wrong(Some("write `true` or `false`".to_owned())),
+        }),
         (Type::Duration, Lit::Text(_) | Lit::Int) => units::duration_ms(text).map(drop).map_err(unit),
         (Type::Keep, Lit::Text(_) | Lit::Int) => units::kept_ms(text).map(drop).map_err(unit),
         (Type::Size, Lit::Text(_) | Lit::Int) => units::size_bytes(text).map(drop).map_err(unit),
         (Type::Time, Lit::Text(_)) => units::time(text).map(drop).map_err(unit),
         (Type::Word(words), Lit::Text(t)) if words.contains(t) => Ok(()),
-        (Type::Word(words), Lit::Text(t)) => Err(Wrong {
-            rule: "unknown-word",
-            headline: format!("`{key}` cannot be `{t}`"),
-            label: "not a word of the language here".to_owned(),
-            help: Some(match nearest(t, words.iter().copied()) {
-                Some(near) => format!("write `{near}`"),
-                None => format!("write one of {}", list(words)),
-            }),
-        }),
+        (Type::Word(words), Lit::Text(t)) => {
+            let near = nearest(t, words.iter().copied());
+            Err(Wrong {
+                rule: "unknown-word",
+                headline: format!("`{key}` cannot be `{t}`"),
+                label: "not a word of the language here".to_owned(),
+                help: Some(near.map_or_else(|| format!("write one of {}", list(words)), |near| format!("write `{near}`"))),
+                instead: near.map(str::to_owned),
+            })
+        }
         _ => Err(wrong(wanted(kind).1.map(|s| format!("write it like `{s}`")))),
     }
 }

@@ -3,7 +3,7 @@
 
 use granit_parser::{ErrorKind, ScanError};
 
-use crate::diagnostic::{Diagnostic, nearest};
+use crate::diagnostic::{Diagnostic, Edit, nearest};
 use crate::source::{SourceId, Span};
 
 /// The finding for a text that the parser gave up on. `open` are the starts of the `{` and `[` that were open.
@@ -13,9 +13,9 @@ pub fn finding(source: SourceId, text: &str, error: &ScanError, open: &[Span]) -
     let here = |start: usize, len: usize| Span { source, start: start as u32, end: (start + len) as u32 };
     // The mistake is often on the line above the one where the parser noticed.
     for line in [Some(line), line.previous(text)].into_iter().flatten() {
-        if let Some((at, len, fixed)) = line.unquoted_reference() {
-            return Diagnostic::deny("yaml", "`${…}` inside `{ }` or `[ ]` without quotes", here(at, len), "YAML reads this `{` as a map")
-                .help(format!("put it into quotes: `{fixed}`"));
+        if let Some((at, len, value)) = line.unquoted_reference() {
+            let found = Diagnostic::deny("yaml", "`${…}` inside `{ }` or `[ ]` without quotes", here(at, len), "YAML reads this `{` as a map");
+            return into_quotes(found, &line, value);
         }
     }
     match error.kind() {
@@ -54,9 +54,11 @@ pub fn finding(source: SourceId, text: &str, error: &ScanError, open: &[Span]) -
                 .help(format!("close it with `{close}`, and put `,` between its parts"))
         }
         _ => match line.second_colon() {
-            Some((at, fixed)) => {
-                Diagnostic::deny("yaml", "a text with `: ` in it needs quotes", here(at, 1), "this colon would begin another key")
-                    .help(format!("put the text into quotes: `{fixed}`"))
+            Some((at, value)) => {
+                let found = Diagnostic::deny("yaml", "a text with `: ` in it needs quotes", here(at, 1), "this colon would begin another key");
+                let found = into_quotes(found, &line, value);
+                // Where the text ends is known only if it ends on its line.
+                if open.is_empty() && !line.goes_on(text) { found } else { Diagnostic { fix: None, ..found } }
             }
             None => {
                 Diagnostic::deny("yaml", format!("this is not YAML: {}", plain_words(error)), here(offset, 0), "the reader gave up here")
@@ -78,7 +80,7 @@ pub fn unknown_alias(source: SourceId, text: &str, name: &str, at: Span) -> Diag
         text.split('&').skip(1).filter_map(|t| t.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').next()).collect();
     let found = Diagnostic::deny("yaml", format!("no anchor `&{name}` stands above"), at, "this alias stands for nothing");
     match nearest(name, anchors) {
-        Some(near) => found.help(format!("write `*{near}`")),
+        Some(near) => found.write(&format!("*{near}")),
         None => found.help("put a text that begins with `*` into quotes"),
     }
 }
@@ -86,8 +88,23 @@ pub fn unknown_alias(source: SourceId, text: &str, name: &str, at: Span) -> Diag
 fn star(at: Span, line: &Line<'_>) -> Diagnostic {
     let found = Diagnostic::deny("yaml", "a text that begins with `*` or `&` needs quotes", at, "YAML reads this as an alias or an anchor");
     let from = at.start as usize - line.start;
-    let value = line.text[from..].split(" #").next().unwrap_or("").trim_end().trim_end_matches([',', '}', ']']).trim_end();
-    found.help(format!("put it into quotes: `{}\"{value}\"`", line.text[..from].trim_start()))
+    let (before, value) = (&line.text[..from], line.text[from..].split(" #").next().unwrap_or(""));
+    let flow = before.matches(['{', '[']).count() > before.matches(['}', ']']).count();
+    let value = if flow { value.split(", ").next().unwrap_or(value) } else { value };
+    let value = value.trim_end().trim_end_matches([',', '}', ']']).trim_end();
+    into_quotes(found, line, (from, from + value.len()))
+}
+
+/// Says how the line is written with quotes round a part of it, and carries that as the repair.
+fn into_quotes(found: Diagnostic, line: &Line<'_>, (from, to): (usize, usize)) -> Diagnostic {
+    let quoted = format!("\"{}\"", line.text[from..to].replace('\\', "\\\\").replace('"', "\\\""));
+    let what = format!("put it into quotes: `{}{quoted}{}`", line.text[..from].trim_start(), without_comment(&line.text[to..]));
+    let at = Span { source: found.span().source, start: (line.start + from) as u32, end: (line.start + to) as u32 };
+    found.help(&what).fix(what, [Edit::new(at, quoted)])
+}
+
+fn without_comment(rest: &str) -> &str {
+    rest.split(" #").next().unwrap_or(rest).trim_end()
 }
 
 #[derive(Clone, Copy)]
@@ -107,8 +124,15 @@ impl<'a> Line<'a> {
         (self.start > 0).then(|| Line::at(text, self.start - 1))
     }
 
-    /// A `${…}` outside quotes, within `{` or `[`: its offset, its length, and the line with quotes.
-    fn unquoted_reference(&self) -> Option<(usize, usize, String)> {
+    /// Whether the next line is indented deeper, so that a text of this one may go on there.
+    fn goes_on(&self, text: &str) -> bool {
+        let indent = |line: &str| line.len() - line.trim_start_matches([' ', '-']).len();
+        let next = text.get(self.start + self.text.len()..).unwrap_or("").lines().find(|l| !l.trim().is_empty());
+        next.is_some_and(|next| indent(next) > indent(self.text))
+    }
+
+    /// A `${…}` outside quotes, within `{` or `[`: its offset, its length, and from where to where in the line its text goes.
+    fn unquoted_reference(&self) -> Option<(usize, usize, (usize, usize))> {
         let bytes = self.text.as_bytes();
         let (mut quote, mut depth) = (None, 0usize);
         for (i, &b) in bytes.iter().enumerate() {
@@ -118,11 +142,10 @@ impl<'a> Line<'a> {
                 (None, b'"' | b'\'') => quote = Some(b),
                 (None, b'#') if i > 0 && bytes[i - 1] == b' ' => return None,
                 (None, b'{') if i > 0 && bytes[i - 1] == b'$' && depth > 0 => {
-                    let from = self.text[..i].rfind([' ', ',', '[', '{', ':']).map_or(0, |j| j + 1);
+                    let from = self.text[..i - 1].rfind([' ', ',', '[', '{']).map_or(0, |j| j + 1);
                     let close = self.text[i..].find('}').map_or(self.text.len(), |j| i + j + 1);
                     let to = self.text[close..].find([' ', ',', ']', '}']).map_or(self.text.len(), |j| close + j);
-                    let fixed = format!("{}\"{}\"{}", &self.text[..from], &self.text[from..to], &self.text[to..]);
-                    return Some((self.start + i - 1, close - (i - 1), fixed.trim().to_owned()));
+                    return Some((self.start + i - 1, close - (i - 1), (from, to)));
                 }
                 (None, b'{' | b'[') => depth += 1,
                 (None, b'}' | b']') => depth = depth.saturating_sub(1),
@@ -132,16 +155,15 @@ impl<'a> Line<'a> {
         None
     }
 
-    /// `key: a text: with a colon` → the second colon, and the line with quotes.
-    fn second_colon(&self) -> Option<(usize, String)> {
+    /// `key: a text: with a colon` → the second colon, and from where to where in the line the text goes.
+    fn second_colon(&self) -> Option<(usize, (usize, usize))> {
         let (key, value) = self.text.split_once(": ")?;
         let value = value.split(" #").next().unwrap_or(value).trim_end();
         if value.starts_with(['"', '\'', '{', '[', '|', '>']) {
             return None;
         }
-        let at = value.find(": ")?;
-        let fixed = format!("{}: \"{}\"", key.trim_start(), value.replace('\\', "\\\\").replace('"', "\\\""));
-        Some((self.start + key.len() + 2 + at, fixed))
+        let (at, from) = (value.find(": ")?, key.len() + 2);
+        Some((self.start + from + at, (from, from + value.len())))
     }
 }
 

@@ -93,7 +93,7 @@ fn unknown(shapes: &mut Shapes<'_, '_>, name: &str, uses: &Node<'_>) {
     let names: Vec<&str> = actions::all().iter().map(|a| a.name).collect();
     let found = Diagnostic::deny("unknown-action", format!("no action `{name}`"), uses.span, "not an action");
     shapes.findings.push(match nearest(name, names.iter().copied()) {
-        Some(near) => found.help(format!("write `{near}`")),
+        Some(near) => found.write(near),
         None => found.help(format!("the actions are {}", list(&names))),
     });
 }

@@ -236,7 +236,7 @@ impl<'t> Lower<'_, 't> {
         let section = format!("{what}s");
         let found = Diagnostic::deny("unknown-name", format!("no {what} `{name}`"), at, format!("not one of the plan's {section}"));
         self.findings.push(match nearest(name, known.iter().copied()) {
-            Some(near) => found.help(format!("write `{near}`")),
+            Some(near) => found.write(near),
             None if known.is_empty() => found.help(format!("declare it under `{section}`")),
             None => found.help(format!("known {section}: {}", list(&known))),
         });

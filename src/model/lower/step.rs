@@ -425,7 +425,13 @@ fn when(shapes: &mut Shapes<'_, '_>, node: &Node<'_>) -> Vec<When> {
                 );
                 shapes.findings.push(found.help("write `steps.STEP.OUTPUT: …`"));
             }
-            Err(unknown) => shapes.findings.push(Diagnostic::deny(unknown.rule, unknown.what, entry.at, unknown.label).help(unknown.help)),
+            Err(unknown) => {
+                let found = unknown.at(entry.at);
+                shapes.findings.push(match unknown.instead {
+                    Some(path) => found.write(&path),
+                    None => found,
+                });
+            }
         }
     }
     all

@@ -449,7 +449,13 @@ fn fits(key: &str, lit: Lit<'_>, text: &str, kind: &Type) -> Result<(), Wrong> {
             Lit::Text(_) => "a text",
             Lit::Other => "something else",
         };
-        Wrong { rule: "wrong-type", headline: format!("`{key}` wants {}", wanted(kind).0), label: format!("this is {this}"), help, instead: None }
+        Wrong {
+            rule: "wrong-type",
+            headline: format!("`{key}` wants {}", wanted(kind).0),
+            label: format!("this is {this}"),
+            help,
+            instead: None,
+        }
     };
     let instead = |help: String, text: &str| Wrong { instead: Some(text.to_owned()), ..wrong(Some(help)) };
     match (kind, &lit) {

@@ -14,7 +14,8 @@ pub fn finding(source: SourceId, text: &str, error: &ScanError, open: &[Span]) -
     // The mistake is often on the line above the one where the parser noticed.
     for line in [Some(line), line.previous(text)].into_iter().flatten() {
         if let Some((at, len, value)) = line.unquoted_reference() {
-            let found = Diagnostic::deny("yaml", "`${…}` inside `{ }` or `[ ]` without quotes", here(at, len), "YAML reads this `{` as a map");
+            let found =
+                Diagnostic::deny("yaml", "`${…}` inside `{ }` or `[ ]` without quotes", here(at, len), "YAML reads this `{` as a map");
             return into_quotes(found, &line, value);
         }
     }
@@ -55,7 +56,8 @@ pub fn finding(source: SourceId, text: &str, error: &ScanError, open: &[Span]) -
         }
         _ => match line.second_colon() {
             Some((at, value)) => {
-                let found = Diagnostic::deny("yaml", "a text with `: ` in it needs quotes", here(at, 1), "this colon would begin another key");
+                let found =
+                    Diagnostic::deny("yaml", "a text with `: ` in it needs quotes", here(at, 1), "this colon would begin another key");
                 let found = into_quotes(found, &line, value);
                 // Where the text ends is known only if it ends on its line.
                 if open.is_empty() && !line.goes_on(text) { found } else { Diagnostic { fix: None, ..found } }

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use drplan::compile::{Compilation, Input};
-use drplan::diagnostic::emit;
-use serde_json::{Value, json};
+use drplan::diagnostic::Diagnostic;
+use drplan::diagnostic::emit::{self, Judged};
+use drplan::source::Sources;
 
 use crate::exit::{Ended, Exit};
 use crate::findings::{self, Format};
@@ -18,9 +19,9 @@ use crate::settings::Settings;
 pub struct Args {
     /// Plans, or directories that hold some; without any, the current directory.
     #[arg(value_name = "PATH")]
-    paths: Vec<PathBuf>,
+    pub paths: Vec<PathBuf>,
 
-    /// How findings are printed.
+    /// How findings are printed: for people on standard error, for programs on standard output.
     #[arg(long, env = "DRPLAN_FORMAT", default_value = "human", value_name = "FORMAT")]
     format: Format,
 
@@ -35,32 +36,63 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
     let mut all = Vec::new();
     let mut exits = Vec::new();
     for path in plans::of(&args.paths)? {
-        let compilation = match load::compilation(&path, &Input::default()) {
-            Ok(compilation) => compilation,
+        let plan = load::shown(&path);
+        let judged = match load::compilation(&path, &Input::default()) {
+            Ok(compilation) => {
+                findings_of(&compilation, settings, format);
+                Found { plan, scenarios: compilation.scenarios, findings: compilation.findings, sources: compilation.sources, unread: None }
+            }
             Err(stop) => {
                 // The others are looked at all the same.
                 output::say(&format!("drplan: {stop}\n"));
                 exits.push(stop.exit);
-                continue;
+                Found { plan, unread: Some(stop.message), ..Found::default() }
             }
         };
-        let refused = !compilation.passed() || (args.deny_warnings && !compilation.findings.is_empty());
-        exits.push(if refused { Exit::Findings } else { Exit::Good });
-        findings::print(&compilation, settings, format);
-        if format == Format::Json {
-            let findings = emit::json(&compilation.findings, &compilation.sources);
-            all.push(json!({ "plan": path, "passed": compilation.passed(), "findings": findings }));
-        } else {
-            output::say(&format!("{}: {}\n", path.display(), verdict(&compilation)));
+        if judged.unread.is_none() {
+            let passed = judged.judged(args.deny_warnings).passed();
+            exits.push(if passed { Exit::Good } else { Exit::Findings });
+            if format.for_people() {
+                output::say(&format!("{}: {}\n", judged.plan, verdict(&judged)));
+            }
         }
+        all.push(judged);
     }
-    if format == Format::Json {
-        output::json(&Value::Array(all))?;
-    }
+    let judged: Vec<Judged<'_>> = all.iter().map(|found| found.judged(args.deny_warnings)).collect();
+    findings::document(&judged, format)?;
     Ok(Exit::worst(exits))
 }
 
-fn verdict(compilation: &Compilation) -> String {
-    let n = compilation.scenarios;
-    format!("{n} scenario{}, {}", if n == 1 { "" } else { "s" }, emit::summary(&compilation.findings))
+/// What is kept of a plan until all were looked at.
+#[derive(Default)]
+struct Found {
+    plan: String,
+    scenarios: usize,
+    sources: Sources,
+    findings: Vec<Diagnostic>,
+    unread: Option<String>,
+}
+
+impl Found {
+    fn judged(&self, strict: bool) -> Judged<'_> {
+        Judged {
+            plan: &self.plan,
+            scenarios: self.scenarios,
+            sources: &self.sources,
+            findings: &self.findings,
+            strict,
+            unread: self.unread.as_deref(),
+        }
+    }
+}
+
+fn findings_of(compilation: &Compilation, settings: &Settings, format: Format) {
+    if format.for_people() {
+        findings::print(compilation, settings, format);
+    }
+}
+
+fn verdict(found: &Found) -> String {
+    let n = found.scenarios;
+    format!("{n} scenario{}, {}", if n == 1 { "" } else { "s" }, emit::summary(&found.findings))
 }

@@ -161,8 +161,15 @@ pub fn compiled(path: &Path) -> Result<Checked, Stop> {
 
 /// The plan at a path, compiled, whatever is wrong with it.
 pub fn compilation(path: &Path, input: &Input) -> Result<Compilation, Stop> {
-    let shown = path.display().to_string();
+    let shown = shown(path);
     compile(&Disk, &shown, input).map_err(|e| Stop::no_input(format!("cannot read {shown}: {e}")))
+}
+
+/// A plan's path as it is named everywhere: relative to the current directory where it lies below it.
+pub fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    let below = path.strip_prefix(&here).unwrap_or(path);
+    below.strip_prefix(".").unwrap_or(below).display().to_string()
 }
 
 /// Files of this machine.

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use miette::{
-    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, Severity, SourceCode, SourceSpan, SpanContents,
-};
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity, SourceCode};
+use textwrap::{WordSeparator, WordSplitter};
 
-use crate::diagnostic::{Diagnostic, Label, Level};
-use crate::source::{Source, SourceId, Sources, harmless, obeyed};
+use super::excerpt::{AROUND, Excerpt, plain};
+use crate::diagnostic::{Diagnostic, Level};
+use crate::source::Sources;
 
 /// How findings are drawn.
 #[derive(Debug, Clone, Copy)]
@@ -28,37 +28,23 @@ impl Default for Look {
 
 /// The findings as text, in the order given.
 pub fn human(findings: &[Diagnostic], sources: &Sources, look: Look) -> String {
-    // Where a text would be obeyed by the terminal, what is drawn is not told from it: then without colours of ours.
-    let hostile = findings.iter().any(|found| obeys(found, sources));
-    let theme = if look.colour && !hostile { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-    let handler = GraphicalReportHandler::new_themed(theme).with_width(look.width).with_context_lines(1).without_cause_chain();
+    let theme = if look.colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(look.width).with_context_lines(AROUND).without_cause_chain();
+    let handler = handler.with_break_words(false).with_word_separator(WordSeparator::AsciiSpace);
+    let handler = handler.with_word_splitter(WordSplitter::NoHyphenation);
     let mut out = String::new();
     for found in findings.iter().take(look.limit) {
-        let drawn = Drawn { found, code: Lined(sources.get(found.span().source)), sources };
+        let drawn = Drawn { found, excerpt: Excerpt::of(found, sources, look.width) };
         if handler.render_report(&mut out, &drawn).is_err() {
-            // A place outside its text is our mistake; the words still help.
-            out.push_str(&super::short(std::slice::from_ref(found), sources));
+            // A place that cannot be drawn is our mistake; the words still help.
+            out.push_str(&plain(&super::short(std::slice::from_ref(found), sources)));
         }
         out.push('\n');
     }
     if findings.len() > look.limit {
         out.push_str(&format!("… and {} more; `--format short` lists all of them\n", findings.len() - look.limit));
     }
-    if hostile { harmless(&out) } else { out }
-}
-
-fn obeys(found: &Diagnostic, sources: &Sources) -> bool {
-    let any = |text: &str| text.chars().any(|c| obeyed(c) && !matches!(c, '\n' | '\t'));
-    let words = found.labels.iter().any(|label| any(&label.text)) || any(&found.headline) || found.help.as_deref().is_some_and(any);
-    let drawn = |label: &Label| {
-        let source = sources.get(label.span.source);
-        let (first, last) = (source.line_col(label.span.start).0, source.line_col(label.span.end).0);
-        let from = source.line_range(first.saturating_sub(1).max(1)).0;
-        let lines = &source.text[from..source.line_range((last + 1).min(source.line_count())).1.max(from)];
-        // As Windows ends its lines.
-        any(&lines.replace("\r\n", "\n")) || any(&source.name)
-    };
-    words || found.labels.iter().any(drawn)
+    out
 }
 
 /// `2 findings refuse this plan, 1 warns` — for the last line.
@@ -75,14 +61,7 @@ pub fn summary(findings: &[Diagnostic]) -> String {
 
 struct Drawn<'a> {
     found: &'a Diagnostic,
-    code: Lined<'a>,
-    sources: &'a Sources,
-}
-
-impl Drawn<'_> {
-    fn source(&self) -> SourceId {
-        self.found.span().source
-    }
+    excerpt: Excerpt<'a>,
 }
 
 impl fmt::Debug for Drawn<'_> {
@@ -93,7 +72,7 @@ impl fmt::Debug for Drawn<'_> {
 
 impl fmt::Display for Drawn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.found.headline)
+        f.write_str(&plain(&self.found.headline))
     }
 }
 
@@ -113,52 +92,17 @@ impl miette::Diagnostic for Drawn<'_> {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        let mut text = self.found.help.clone().unwrap_or_default();
-        // A label in another text cannot be drawn here; it is said.
-        for label in self.found.labels.iter().filter(|l| l.span.source != self.source()) {
-            let other = self.sources.get(label.span.source);
-            let (line, column) = other.line_col(label.span.start);
-            let separator = if text.is_empty() { "" } else { "\n" };
-            text.push_str(&format!("{separator}{}:{line}:{column}: {}", other.name, label.text));
-        }
-        (!text.is_empty()).then(|| Box::new(text) as Box<dyn fmt::Display>)
+        self.found.help.as_ref().map(|help| Box::new(plain(help)) as Box<dyn fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(&self.code)
+        Some(&self.excerpt)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let own = self.found.labels.iter().enumerate().filter(|(_, l)| l.span.source == self.source());
-        Some(Box::new(own.map(|(i, label)| {
-            let span = (label.span.start as usize, (label.span.end.saturating_sub(label.span.start)) as usize);
+        Some(Box::new(self.excerpt.labels.iter().enumerate().map(|(i, label)| {
             let text = Some(label.text.clone());
-            if i == 0 { LabeledSpan::new_primary_with_span(text, span) } else { LabeledSpan::new_with_span(text, span) }
+            if i == 0 { LabeledSpan::new_primary_with_span(text, label.place) } else { LabeledSpan::new_with_span(text, label.place) }
         })))
-    }
-}
-
-/// A text whose lines are found by its table: the library's own would scan the whole text for each finding.
-struct Lined<'a>(&'a Source);
-
-impl SourceCode for Lined<'_> {
-    fn read_span<'a>(&'a self, span: &SourceSpan, before: usize, after: usize) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let text = &self.0.text;
-        let (start, end) = (span.offset(), span.offset() + span.len());
-        if end > text.len() {
-            return Err(MietteError::OutOfBounds);
-        }
-        let (first, column) = self.0.line_col(start as u32);
-        let (last, _) = self.0.line_col(end as u32);
-        let from = first.saturating_sub(before).max(1);
-        let to = (last + after).min(self.0.line_count());
-        // Without lines around it the span itself is asked for, to learn its line and column.
-        let (begin, column) = if before == 0 { (start, column - 1) } else { (self.0.line_range(from).0, 0) };
-        let finish = if after == 0 { end } else { self.0.line_range(to).1 };
-        let data = &text.as_bytes()[begin..finish.max(begin)];
-        let span = (begin, data.len()).into();
-        let name = self.0.name.clone();
-        // Two labels are drawn apart if the second begins after so many lines.
-        Ok(Box::new(MietteSpanContents::new_named(name, data, span, from - 1, column, to - from + 1)))
     }
 }

@@ -1,5 +1,6 @@
-//! One finding a line: `path:line:column: level[name]: headline`.
+//! One finding a line: `path:line:column: level[name]: headline`, and its repair if it carries one.
 
+use super::place;
 use crate::diagnostic::Diagnostic;
 use crate::source::Sources;
 
@@ -9,8 +10,8 @@ pub fn short(findings: &[Diagnostic], sources: &Sources) -> String {
 }
 
 fn line(found: &Diagnostic, sources: &Sources) -> String {
-    let span = found.span();
-    let source = sources.get(span.source);
-    let (line, column) = source.line_col(span.start);
-    format!("{}:{line}:{column}: {}[{}]: {}", source.name, found.level.word(), found.rule, found.headline.replace(['\n', '\r'], " "))
+    let at = place(found.span(), sources);
+    let fix = found.fix.as_ref().map_or_else(String::new, |fix| format!(" (fix: {})", fix.what));
+    let text = format!("{}:{}:{}: {}[{}]: {}{fix}", at.file, at.start.0, at.start.1, found.level.word(), found.rule, found.headline);
+    text.replace(['\n', '\r'], " ")
 }

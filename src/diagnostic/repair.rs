@@ -163,7 +163,7 @@ mod tests {
         let source = sources.add("t", text);
         let finding = |(i, letter): (usize, &str)| {
             let span = Span { source, start: i as u32, end: i as u32 + 1 };
-            Diagnostic::deny("r", format!("`{letter}` is wrong"), span, "here").write(if letter == "a" { "bb" } else { letter })
+            Diagnostic::deny("yaml", format!("`{letter}` is wrong"), span, "here").write(if letter == "a" { "bb" } else { letter })
         };
         let found = text.match_indices(['a', 'c']).map(finding).collect();
         Ok((sources, found))
@@ -182,7 +182,7 @@ mod tests {
         let mut sources = Sources::default();
         let source = sources.add("t", "abcdef");
         let at = |start, end| Span { source, start, end };
-        let found = |span, word: &str| Diagnostic::deny("r", "wrong", span, "").write(word);
+        let found = |span, word: &str| Diagnostic::deny("yaml", "wrong", span, "").write(word);
         let all = [found(at(2, 4), "X"), found(at(1, 3), "Y"), found(at(4, 5), "Z"), found(at(9, 12), "?"), found(at(5, 6), "W")];
         let round = Round::of(&sources, &all, &BTreeSet::new());
         assert_eq!(round.texts().next().unwrap().1, "abXeW");

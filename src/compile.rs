@@ -9,14 +9,22 @@ use sha2::{Digest, Sha256};
 use crate::analysis::{self, Checked};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::model::lower::{Given, Lowered, lower};
-use crate::model::{Compiled, EmbeddedFile, Id, Mode, Places, Plan, Scenario};
-use crate::source::{Sources, Span};
+use crate::model::{Compiled, EmbeddedFile, Id, Mode, Places, Plan, Scenario, each, joined};
+use crate::source::{SourceId, Sources, Span};
 use crate::{graph, syntax};
 
 /// Steps that run at once unless told otherwise.
 pub const PARALLEL: u32 = 16;
 /// Files up to this size are carried in the compiled plan.
 pub const EMBED_BYTES: usize = 1 << 20;
+
+/// Files that one plan may be made of.
+pub const FILES: usize = 1_000;
+
+/// The text of the plan itself.
+pub const PLAN: SourceId = SourceId(0);
+/// The words of the command line, as a text in which findings have a place.
+pub const COMMAND_LINE: SourceId = SourceId(1);
 
 /// Where texts and files come from.
 pub trait Loader {
@@ -25,6 +33,8 @@ pub trait Loader {
     fn plan(&self, path: &str) -> Result<Vec<u8>, String>;
     /// The bytes of a file of the plan's directory; none if there is none.
     fn file(&self, plan: &str, relative: &str) -> Option<Vec<u8>>;
+    /// Whether a path that a plan includes lies where plans may read: in the plan's Git work tree, else in its directory.
+    fn inside(&self, plan: &str, path: &str) -> bool;
 }
 
 /// Texts by path, for tests and embedded plans; files stand beside them under their relative path.
@@ -35,6 +45,10 @@ impl<T: AsRef<[u8]>> Loader for BTreeMap<String, T> {
 
     fn file(&self, _plan: &str, relative: &str) -> Option<Vec<u8>> {
         self.get(relative).map(|text| text.as_ref().to_vec())
+    }
+
+    fn inside(&self, _plan: &str, path: &str) -> bool {
+        !path.starts_with("..")
     }
 }
 
@@ -86,21 +100,24 @@ impl Compilation {
 
 /// Compiles a plan. The error says why its text could not be had.
 pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compilation, String> {
-    let decoded = syntax::decode(loader.plan(path)?);
     let mut sources = Sources::default();
-    let id = sources.add(path, decoded.text);
+    let mut findings = Vec::new();
+    let readable = add(&mut sources, path, loader.plan(path)?, &mut findings);
     let mut line = CommandLine::default();
     let given: Given = input.params.iter().map(|(k, v)| (k.clone(), (v.clone(), line.word(&format!("-p {k}={v}"))))).collect();
     let scenario_at = input.scenario.as_ref().map(|s| line.word(&format!("-s {s}")));
     let left_at: Vec<Span> = input.skip.iter().map(|s| line.word(&format!("--skip {s}"))).collect();
     let only_at: Vec<Span> = input.only.iter().map(|s| line.word(&format!("--only {s}"))).collect();
     sources.add("command line", line.text);
-    let mut findings = Vec::new();
-    if let Some(at) = decoded.broken_at {
-        findings.push(syntax::not_utf8(id, at));
+    if readable.is_none() {
         return Ok(Compilation { sources, findings, ..Compilation::default() });
     }
-    let Some(read) = read(id, &sources, &given, &mut findings) else {
+    let texts = gather(loader, path, &mut sources, &mut findings);
+    if !findings.is_empty() {
+        // What a missing file declares would be missing everywhere.
+        return Ok(Compilation { sources, findings, ..Compilation::default() });
+    }
+    let Some((read, templates)) = read(&texts, &sources, &given, &mut findings) else {
         return Ok(Compilation { sources, findings, ..Compilation::default() });
     };
     let Lowered { plan, scenarios, places, mut broken, broken_scenarios } = read;
@@ -127,7 +144,7 @@ pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compila
         }
         if input.scenario.is_some() {
             for (name, at) in input.skip.iter().zip(&left_at).chain(input.only.iter().zip(&only_at)) {
-                if !scenario.steps.iter().any(|s| s.id == *name) {
+                if !scenario.steps.iter().any(|s| names(name, &s.id)) {
                     findings.push(unknown("step", name, *at, scenario.steps.iter().map(|s| s.id.as_str())));
                 }
             }
@@ -163,15 +180,111 @@ pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compila
     }
     findings.sort_by(|a, b| (a.span(), a.rule, &a.headline).cmp(&(b.span(), b.rule, &b.headline)));
     findings.dedup();
+    once_a_template(&templates, &mut findings);
     Ok(Compilation { sources, plan: Some(plan), scenarios: count, places, findings, checked })
 }
 
-/// Text to tree to plan; the tree is forgotten.
-fn read(id: crate::source::SourceId, sources: &Sources, given: &Given, findings: &mut Vec<Diagnostic>) -> Option<Lowered> {
-    let text = sources.get(id).text.as_str();
+/// Texts to trees to one tree to a plan; the trees are forgotten. None if one of the texts cannot be read at all.
+fn read(files: &[SourceId], sources: &Sources, given: &Given, findings: &mut Vec<Diagnostic>) -> Option<(Lowered, Vec<Span>)> {
     let arena = syntax::Arena::default();
-    let root = syntax::read(&arena, id, text, findings)?;
-    Some(lower(&root, text, given, findings))
+    let trees: Vec<_> = files.iter().map(|id| syntax::read(&arena, *id, &sources.get(*id).text, findings)).collect();
+    let trees: Option<Vec<_>> = trees.into_iter().collect();
+    let root = joined::join(&arena, &trees?, findings)?;
+    let expanded = each::expand(&arena, sources, &root, findings);
+    Some((lower(&expanded.root, sources, given, findings), expanded.templates))
+}
+
+/// The plan's text and all that it includes, each once: the plan itself, then the others by path, so that the order in
+/// which they are named means nothing.
+fn gather(loader: &dyn Loader, plan: &str, sources: &mut Sources, findings: &mut Vec<Diagnostic>) -> Vec<SourceId> {
+    let mut known = BTreeMap::from([(plan.to_owned(), PLAN)]);
+    let mut open = vec![PLAN];
+    let mut bytes = sources.get(PLAN).text.len();
+    while let Some(id) = open.pop() {
+        for (name, at) in wanted(id, sources) {
+            let found = |rule, what: String, label: String| Diagnostic::deny(rule, what, at, label);
+            let path = beside(&sources.get(id).name, &name);
+            let Some(path) = path.filter(|p| loader.inside(plan, p)) else {
+                let label = "only files of the plan's own Git work tree are read".to_owned();
+                let found = found("include-outside", format!("`{name}` lies outside"), label);
+                findings.push(found.help("move the file into the work tree, and name it relative to this one"));
+                continue;
+            };
+            if known.contains_key(&path) {
+                continue;
+            }
+            match loader.plan(&path) {
+                Ok(text) if known.len() < FILES && bytes + text.len() <= syntax::MAX_BYTES => {
+                    bytes += text.len();
+                    if let Some(id) = add(sources, &path, text, findings) {
+                        known.insert(path, id);
+                        open.push(id);
+                    }
+                }
+                Ok(_) => {
+                    let label = "this one is too much".to_owned();
+                    let found = found("include-missing", format!("a plan is at most {FILES} files and 64 MiB"), label);
+                    findings.push(found.help("cut the plan into several"));
+                    open.clear();
+                    break;
+                }
+                Err(why) => {
+                    let found = found("include-missing", format!("cannot read `{name}`"), why);
+                    findings.push(found.help(format!("write a path relative to this file; `{path}` was looked for")));
+                }
+            }
+        }
+    }
+    known.remove(plan);
+    std::iter::once(PLAN).chain(known.into_values()).collect()
+}
+
+/// Adds a text; none if it is not UTF-8, which is said.
+fn add(sources: &mut Sources, path: &str, bytes: Vec<u8>, findings: &mut Vec<Diagnostic>) -> Option<SourceId> {
+    let decoded = syntax::decode(bytes);
+    let id = sources.add(path, decoded.text);
+    findings.extend(decoded.broken_at.map(|at| syntax::not_utf8(id, at)));
+    decoded.broken_at.is_none().then_some(id)
+}
+
+/// What a text includes. A text without the word is not read for it.
+fn wanted(id: SourceId, sources: &Sources) -> Vec<(String, Span)> {
+    let text = sources.get(id).text.as_str();
+    if !text.contains("include") {
+        return Vec::new();
+    }
+    let arena = syntax::Arena::default();
+    // What is wrong with the text is said when it is read for good.
+    let tree = syntax::read(&arena, id, text, &mut Vec::new());
+    let named = tree.iter().flat_map(joined::includes).map(|(name, at)| (name.to_owned(), at));
+    named.collect()
+}
+
+/// A path relative to the directory of another; none if it is absolute.
+fn beside(file: &str, name: &str) -> Option<String> {
+    let mut path: Vec<&str> = file.split('/').collect();
+    path.pop();
+    if name.starts_with('/') {
+        return None;
+    }
+    for word in name.split('/') {
+        match word {
+            "" | "." => {}
+            ".." if path.last().is_some_and(|last| !matches!(*last, "" | ".." | ".")) => drop(path.pop()),
+            word => path.push(word),
+        }
+    }
+    Some(path.join("/"))
+}
+
+/// A mistake in a template is one mistake, however long its list is.
+fn once_a_template(templates: &[Span], findings: &mut Vec<Diagnostic>) {
+    let within = |at: Span| {
+        let before = templates.partition_point(|t| (t.source, t.start) <= (at.source, at.start));
+        before.checked_sub(1).is_some_and(|i| templates[i].source == at.source && at.end <= templates[i].end)
+    };
+    let mut said = std::collections::BTreeSet::new();
+    findings.retain(|found| !within(found.span()) || said.insert((found.rule, found.span())));
 }
 
 /// The words of the command line as a text, so that findings about them have a place.
@@ -187,15 +300,21 @@ impl CommandLine {
         }
         let start = self.text.len() as u32;
         self.text.push_str(word);
-        Span { source: crate::source::SourceId(1), start, end: self.text.len() as u32 }
+        Span { source: COMMAND_LINE, start, end: self.text.len() as u32 }
     }
+}
+
+/// Whether a name stands for a step: its own, or that of the template that it was made of.
+fn names(name: &str, step: &str) -> bool {
+    name == step || each::address(step).0 == name
 }
 
 fn left_out(scenario: &Scenario, input: &Input) -> Vec<Id> {
     if input.scenario.is_none() {
         return Vec::new();
     }
-    let out = |id: &Id| input.skip.contains(id) || !input.only.is_empty() && !input.only.contains(id);
+    let any = |said: &[Id], id: &Id| said.iter().any(|name| names(name, id));
+    let out = |id: &Id| any(&input.skip, id) || !input.only.is_empty() && !any(&input.only, id);
     scenario.steps.iter().map(|s| &s.id).filter(|id| out(id)).cloned().collect()
 }
 

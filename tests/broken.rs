@@ -2,11 +2,13 @@
 //! name, with nothing said twice, and what a person sees of it stands in `snapshots/broken`. Plans are written before the
 //! rules that they hit: those that wait for theirs stand in `tests/broken/pending`, and are refused there once it is built.
 
-use std::collections::BTreeMap;
+#[path = "support/texts.rs"]
+mod texts;
+
 use std::path::PathBuf;
 
 use drplan::analysis::rules;
-use drplan::compile::{Compilation, Input, compile};
+use drplan::compile::{Compilation, Input, PLAN, compile};
 use drplan::diagnostic::Level;
 use drplan::diagnostic::emit::{Look, human};
 
@@ -32,15 +34,16 @@ fn built() -> Vec<(String, Vec<u8>)> {
 }
 
 fn compiled(name: &str, text: &[u8]) -> Compilation {
-    let path = format!("{name}.yaml");
-    let files = BTreeMap::from([(path.clone(), text.to_vec())]);
+    let (path, files) = texts::files(text, &format!("{name}.yaml"));
     compile(&files, &path, &Input::default()).unwrap()
 }
 
 fn found(plan: &Compilation) -> Vec<String> {
     let place = |f: &drplan::diagnostic::Diagnostic| {
-        let (line, column) = plan.sources.get(f.span().source).line_col(f.span().start);
-        format!("{line}:{column} {}", f.rule)
+        let source = plan.sources.get(f.span().source);
+        let (line, column) = source.line_col(f.span().start);
+        let file = if f.span().source == PLAN { String::new() } else { format!("{}:", source.name) };
+        format!("{file}{line}:{column} {}", f.rule)
     };
     plan.findings.iter().map(place).collect()
 }

@@ -15,6 +15,10 @@ impl Loader for Disk {
     fn file(&self, plan: &str, relative: &str) -> Option<Vec<u8>> {
         std::fs::read(Path::new(plan).parent()?.join(relative)).ok()
     }
+
+    fn inside(&self, _plan: &str, _path: &str) -> bool {
+        true
+    }
 }
 
 fn yaml_under(folder: &str) -> Vec<PathBuf> {

@@ -1,7 +1,8 @@
 //! Every rule's manual page is run: its first plan has the finding, drawn as the page shows it, and in its second plan
 //! it is gone. `UPDATE_PAGES=1 cargo test --test pages` draws the findings anew.
 
-use std::collections::BTreeMap;
+#[path = "support/texts.rs"]
+mod texts;
 
 use drplan::analysis::rules::{Rule, TABLE};
 use drplan::compile::{Compilation, Input, compile};
@@ -15,8 +16,8 @@ fn compiled(text: &str) -> Compilation {
     if let Some(at) = bytes.windows(shown.len()).position(|w| w == shown) {
         bytes.splice(at..at + shown.len(), [0xe9]);
     }
-    let files = BTreeMap::from([("plan.yaml".to_owned(), bytes)]);
-    compile(&files, "plan.yaml", &Input::default()).unwrap()
+    let (plan, files) = texts::files(&bytes, "plan.yaml");
+    compile(&files, &plan, &Input::default()).unwrap()
 }
 
 /// The fenced blocks of one language.

@@ -144,6 +144,8 @@ pub enum Type {
     Pattern,
     /// Ids to values of this type.
     ById(&'static Type),
+    /// Names to values of this type.
+    ByName(&'static Type),
     /// The first of these that goes with a scalar, a list or a map, whichever stands there.
     Either(&'static [Type]),
     /// The fields of the action that `uses` beside it names.

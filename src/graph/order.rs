@@ -6,13 +6,14 @@
 //! 3. Dependencies of assets: up, what stands on an asset comes back after it; down, it is stopped before it.
 //! 4. Who uses an output waits for the step that gives it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::{HashMap, HashMapExt};
 
+use crate::model::each::address;
 use crate::model::places::ScenarioPlaces;
 use crate::model::{Cause, Join, Node, Phase, Places, Plan, Scenario, Wait};
-use crate::source::Span;
+use crate::source::{SourceId, Span};
 
 /// The edges of a scenario, and where the reason of each is written.
 #[derive(Debug, Clone, Default)]
@@ -66,6 +67,15 @@ struct Build<'a> {
     order: Order,
 }
 
+/// Of one file: the steps that one template became, or the one step, that were read last, and those above them.
+#[derive(Default)]
+struct Above {
+    here: Vec<usize>,
+    above: Vec<usize>,
+    /// The point at which all of `above` are done.
+    all: Option<Node>,
+}
+
 /// An end of an edge with its reason and the reason's place.
 type Reason = (Node, String, Span);
 
@@ -101,8 +111,18 @@ impl<'a> Build<'a> {
     /// Rule 1.
     fn written(&mut self) {
         let scenario = self.scenario;
-        let mut above: Option<usize> = None;
+        let mut files: BTreeMap<SourceId, Above> = BTreeMap::new();
         for (i, step) in scenario.steps.iter().enumerate() {
+            let file = files.entry(self.at(i).source).or_default();
+            // What one template became stands beside each other.
+            let beside = file.here.first().is_some_and(|&first| {
+                let first = &scenario.steps[first];
+                step.each.is_some() && first.each == step.each && address(&first.id).0 == address(&step.id).0
+            });
+            if step.phase != Phase::Close && !beside {
+                file.above = std::mem::take(&mut file.here);
+                file.all = None;
+            }
             match &step.needs {
                 Some(needs) => {
                     for (n, name) in needs.iter().enumerate() {
@@ -112,16 +132,41 @@ impl<'a> Build<'a> {
                     }
                 }
                 None if step.phase == Phase::Close => {}
-                None => {
-                    if let Some(on) = above {
-                        let name = &scenario.steps[on].id;
-                        self.wait(i, Node::Step(on as u32), ["`", name, "` stands above it"].concat(), self.at(i));
-                    }
-                }
+                None => self.wait_above(i, file),
             }
             if step.phase != Phase::Close {
-                above = Some(i);
+                file.here.push(i);
             }
+        }
+    }
+
+    /// The step above; of those that one template became the one with the same id, if both have the same list, else all.
+    fn wait_above(&mut self, i: usize, file: &mut Above) {
+        let (scenario, place) = (self.scenario, self.at(i));
+        let step = &scenario.steps[i];
+        let why = |on: usize| ["`", &scenario.steps[on].id, "` stands above it"].concat();
+        let same = |on: &&usize| {
+            let on = &scenario.steps[**on];
+            step.each.is_some() && on.each == step.each && address(&on.id).1 == address(&step.id).1
+        };
+        match file.above.as_slice() {
+            [] => {}
+            [on] => self.wait(i, Node::Step(*on as u32), why(*on), place),
+            many => match many.iter().find(same) {
+                Some(&on) => self.wait(i, Node::Step(on as u32), why(on), place),
+                None => {
+                    let name = address(&scenario.steps[many[0]].id).0;
+                    let all = file.all.or_else(|| {
+                        let reasons =
+                            many.iter().map(|&on| (Node::Step(on as u32), format!("it is one of `{name}`"), self.at(on))).collect();
+                        self.gather(&format!("all of `{name}`"), reasons)
+                    });
+                    file.all = all;
+                    if let Some(all) = all {
+                        self.wait(i, all, format!("`{name}` stands above it"), place);
+                    }
+                }
+            },
         }
     }
 

@@ -3,6 +3,8 @@
 
 pub mod changes;
 pub mod compiled;
+pub mod each;
+pub mod joined;
 pub mod losses;
 pub mod lower;
 pub mod places;

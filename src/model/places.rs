@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Id;
 use crate::actions::Field;
-use crate::source::Span;
+use crate::source::{Sources, Span};
 use crate::syntax::Node;
 
 /// Places of a whole plan.
@@ -108,7 +108,8 @@ impl Keys {
         let entries = node.map().unwrap_or(&[]);
         let mut keys = Vec::with_capacity(entries.len());
         let range = |span: Span| (span.start, span.end);
-        keys.extend(entries.iter().filter_map(|e| {
+        // What another file adds to a scenario has its place there.
+        keys.extend(entries.iter().filter(|e| e.at.source == at.source).filter_map(|e| {
             let word = words.iter().position(|f| f.name == e.key)? as u16;
             Some(Key { word, key: range(e.at), value: range(short(&e.value)) })
         }));
@@ -138,6 +139,21 @@ impl Keys {
     fn span(&self, (start, end): (u32, u32)) -> Span {
         Span { source: self.at.source, start, end }
     }
+}
+
+/// Where a `${…}` stands within its text, searched from `from` on; the whole text if escapes hide it.
+pub fn within(sources: Option<&Sources>, span: Span, path: &str, from: &mut usize) -> Span {
+    let text = sources.map_or("", |s| s.get(span.source).text.as_str());
+    let raw = text.get(*from..span.end as usize).unwrap_or("");
+    // What a list made of a name stands as the name.
+    let short = path.find('[').map(|i| &path[..i]);
+    let same = |rest: &str| rest.starts_with(path) || short.is_some_and(|s| rest.starts_with(s));
+    let found = raw.match_indices("${").find(|(i, _)| same(raw[i + 2..].trim_start()));
+    let Some((start, _)) = found else { return span };
+    let end = raw[start..].find('}').map_or(raw.len(), |i| start + i + 1);
+    let at = Span { source: span.source, start: (*from + start) as u32, end: (*from + end) as u32 };
+    *from += end;
+    at
 }
 
 /// A scalar as it stands, a collection by its first word.

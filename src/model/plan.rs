@@ -29,6 +29,9 @@ pub struct Plan {
     /// The shared journal, if the plan names one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal: Option<JournalRef>,
+    /// Ids of each list, in order.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lists: BTreeMap<String, Vec<String>>,
     /// Failure domains.
     pub sites: BTreeMap<Id, Site>,
     /// Objectives.
@@ -201,6 +204,9 @@ pub struct Escalate {
 /// Something that must be recovered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Asset {
+    /// The list of whose ids it is one; its name ends in `[ID]`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub each: Option<String>,
     /// What it is.
     pub kind: AssetKind,
     /// A line for people.
@@ -547,6 +553,9 @@ pub struct OutputDecl {
 pub struct Step {
     /// Its name.
     pub id: Id,
+    /// The list of whose ids it is one; its name ends in `[ID]`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub each: Option<String>,
     /// One imperative line; if absent the action's own sentence stands for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,

@@ -85,6 +85,9 @@ fn of(kind: &Type) -> Value {
         Type::List(item) => json!({ "type": "array", "items": of(item) }),
         Type::Map(item) => json!({ "type": "object", "additionalProperties": nullable(item) }),
         Type::ById(item) => json!({ "type": "object", "propertyNames": { "$ref": "#/$defs/id" }, "additionalProperties": nullable(item) }),
+        Type::ByName(item) => {
+            json!({ "type": "object", "propertyNames": { "$ref": "#/$defs/name" }, "additionalProperties": nullable(item) })
+        }
         Type::Record(fields) => record(fields),
         Type::Either(kinds) => json!({ "anyOf": kinds.iter().map(of).collect::<Vec<_>>() }),
         Type::Matchers | Type::With | Type::Connect => json!({ "type": "object" }),

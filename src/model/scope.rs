@@ -7,10 +7,11 @@ use foldhash::HashMap;
 use serde_json::Value;
 
 use super::Param;
+use super::each::address;
 use crate::actions::Action;
 use crate::actions::template::{Part, parts, plain, references};
 use crate::diagnostic::{Diagnostic, nearest};
-use crate::source::Span;
+use crate::source::{Sources, Span};
 use crate::syntax::{Core, Node};
 
 /// Every name that a reference may begin with, as a help.
@@ -20,8 +21,8 @@ pub const FORMS: &str = "a reference is `params.X`, `secrets.X`, `sites.X.title`
 /// Names that are known while one plan is read.
 #[derive(Debug, Default)]
 pub struct Scope<'t> {
-    /// The text that is read.
-    pub text: &'t str,
+    /// The texts that are read.
+    pub sources: Option<&'t Sources>,
     /// Parameters with their values.
     pub params: BTreeMap<String, Param>,
     /// Names of secrets.
@@ -30,6 +31,8 @@ pub struct Scope<'t> {
     pub sites: Option<&'t Node<'t>>,
     /// The section `assets`.
     pub assets: Option<&'t Node<'t>>,
+    /// Ids of all lists: what may stand between brackets.
+    pub listed: BTreeSet<&'t str>,
 }
 
 /// The steps of the scenario that is read, by name.
@@ -107,7 +110,9 @@ impl<'t> Scope<'t> {
     /// What a path stands for at a spot. Whether a secret may stand there is the caller's question.
     pub fn meaning(&self, path: &str, spot: Spot<'_>) -> Result<Meaning, Unknown> {
         let words: Vec<&str> = path.split('.').collect();
-        if let Some(sign) = path.chars().filter(|c| *c != ' ').find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '_' | '-')) {
+        if let Some(sign) =
+            path.chars().filter(|c| *c != ' ').find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '_' | '-' | '[' | ']'))
+        {
             return Err(Unknown {
                 rule: "bad-reference",
                 what: format!("`{path}` is more than a path"),
@@ -140,6 +145,9 @@ impl<'t> Scope<'t> {
                 Spot::Step { own, steps } => step_output(path, step, output, own, steps),
                 _ => Err(misplaced(path, "an output of a step is known only in the steps of its scenario", "use a parameter here")),
             },
+            ["each", ..] => {
+                Err(misplaced(path, "nothing here is written for each id of a list", "add `for_each: LIST` to the step or the asset"))
+            }
             ["run", "id" | "started_at" | "mode"] => match spot {
                 Spot::Step { .. } => Ok(Meaning::Later),
                 _ => Err(misplaced(path, "a run is known only in `with`", "leave it out here")),
@@ -239,6 +247,17 @@ impl<'t> Scope<'t> {
 
 fn step_output(path: &str, step: &str, output: &str, own: &str, steps: &Steps<'_>) -> Result<Meaning, Unknown> {
     let Some(head) = steps.get(step) else {
+        let mut made: Vec<&str> = steps.keys().copied().filter(|name| address(name).0 == step).collect();
+        made.sort_unstable();
+        if let [first, ..] = made.as_slice() {
+            return Err(Unknown {
+                rule: "ambiguous-name",
+                what: format!("`{step}` stands for {} steps", made.len()),
+                label: "a value comes from one step".to_owned(),
+                help: format!("write `${{steps.{first}.{output}}}`, or another one"),
+                instead: None,
+            });
+        }
         return Err(unknown("step", path, step, steps.keys().copied(), "this scenario"));
     };
     if step == own {

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::places::StepRef;
+use super::each::address;
+use super::places::{StepRef, within};
 use super::scope::{Meaning, Scope, Spot, list};
 use crate::actions::template::{Part, parts, references};
 use crate::actions::{Field, Type, matcher, units};
@@ -61,7 +62,7 @@ impl Shapes<'_, '_> {
                 Some(items) => items.iter().for_each(|n| self.value(key, n, item)),
                 None => self.wrong_kind(key, node, kind),
             },
-            Type::Map(item) | Type::ById(item) => match node.map() {
+            Type::Map(item) | Type::ById(item) | Type::ByName(item) => match node.map() {
                 Some(entries) => entries.iter().for_each(|e| self.named(e, kind, item)),
                 None => self.wrong_kind(key, node, kind),
             },
@@ -139,8 +140,8 @@ impl Shapes<'_, '_> {
     }
 
     fn named(&mut self, entry: &Entry<'_>, kind: &Type, item: &Type) {
-        if matches!(kind, Type::ById(_)) {
-            self.id(entry.key, entry.at, false, false);
+        if matches!(kind, Type::ById(_) | Type::ByName(_)) {
+            self.id(entry.key, entry.at, matches!(kind, Type::ByName(_)), false);
         }
         if entry.value.is_null() && !matches!(item, Type::Any | Type::Matcher) {
             // `eu-west-1:` alone is a site without keys, unless some key is required.
@@ -267,7 +268,10 @@ impl Shapes<'_, '_> {
 
     fn id(&mut self, text: &str, at: Span, underscore: bool, at_reference: bool) {
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || (underscore && c == '_');
-        if text.len() <= ID_LENGTH && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(allowed) {
+        let (base, one) = address(text);
+        // What is wrong with the id in the brackets was said where the list stands.
+        let listed = one.is_none_or(|id| at_reference || self.scope.listed.contains(id));
+        if listed && base.len() <= ID_LENGTH && base.starts_with(|c: char| c.is_ascii_lowercase()) && base.chars().all(allowed) {
             return;
         }
         // A name that is declared like this was reported there.
@@ -303,10 +307,10 @@ impl Shapes<'_, '_> {
                 }
                 Part::Ref(path) => path,
             };
-            let at = self.place(node.span, path, &mut from);
+            let at = within(self.scope.sources, node.span, path, &mut from);
             match self.scope.meaning(path, self.spot) {
                 Err(unknown) => {
-                    let typed = self.scope.text.get(at.start as usize..at.end as usize).is_some_and(|t| t.starts_with("${"));
+                    let typed = self.scope.sources.is_some_and(|s| s.slice(at).starts_with("${"));
                     let found = unknown.at(at);
                     self.findings.push(match unknown.instead.filter(|_| typed) {
                         Some(path) => found.fix(unknown.help, [Edit::new(at, format!("${{{path}}}"))]),
@@ -334,17 +338,6 @@ impl Shapes<'_, '_> {
             }
         }
         self.findings.len() == before
-    }
-
-    /// Where a reference stands within its text, searched from `from`; the whole text if escapes hide it.
-    fn place(&self, span: Span, path: &str, from: &mut usize) -> Span {
-        let raw = self.scope.text.get(*from..span.end as usize).unwrap_or("");
-        let found = raw.match_indices("${").find(|(i, _)| raw[i + 2..].trim_start().starts_with(path));
-        let Some((start, _)) = found else { return span };
-        let end = raw[start..].find('}').map_or(raw.len(), |i| start + i + 1);
-        let at = Span { source: span.source, start: (*from + start) as u32, end: (*from + end) as u32 };
-        *from += end;
-        at
     }
 
     fn wrong_kind(&mut self, key: &str, node: &Node<'_>, kind: &Type) {
@@ -394,7 +387,9 @@ fn holds_secret(path: &str, meaning: &Meaning) -> bool {
 fn goes_with(kind: &Type, node: &Node<'_>) -> bool {
     match kind {
         Type::List(_) => node.list().is_some(),
-        Type::Map(_) | Type::ById(_) | Type::Record(_) | Type::Call | Type::Matchers | Type::With | Type::Connect => node.map().is_some(),
+        Type::Map(_) | Type::ById(_) | Type::ByName(_) | Type::Record(_) | Type::Call | Type::Matchers | Type::With | Type::Connect => {
+            node.map().is_some()
+        }
         Type::Any | Type::Matcher => true,
         Type::Either(kinds) => kinds.iter().any(|k| goes_with(k, node)),
         _ => node.scalar().is_some(),
@@ -418,7 +413,7 @@ pub fn wanted(kind: &Type) -> (String, Option<String>) {
         Type::Matcher => ("a value or a matcher", Some("{ at_least: 1 }")),
         Type::Matchers => ("paths with what is expected of them", Some("{ status.ok: true }")),
         Type::Call => ("an action", Some("{ uses: ACTION, with: { … } }")),
-        Type::Map(_) | Type::ById(_) | Type::Record(_) | Type::With | Type::Connect => ("a map", None),
+        Type::Map(_) | Type::ById(_) | Type::ByName(_) | Type::Record(_) | Type::With | Type::Connect => ("a map", None),
         Type::Any | Type::NotYet => ("a value", None),
         Type::Word(words) => return (format!("one of {}", list(words)), None),
         Type::List(item) => {

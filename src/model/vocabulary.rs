@@ -22,17 +22,20 @@ const fn later(name: &'static str, doc: &'static str) -> Field {
 const ID_OR_IDS: Type = Type::Either(&[Type::Id, Type::List(&Type::Id)]);
 const NAME_OR_NAMES: Type = Type::Either(&[Type::Name, Type::List(&Type::Name)]);
 
+/// Ids, or ids with what each has.
+const LIST: Type = Type::Either(&[Type::List(&Type::Name), Type::ByName(&Type::Map(&Type::Any))]);
+
 /// The top of a plan.
 pub const PLAN: &[Field] = &[
     must("drplan", Type::Word(&["v1"]), "Version of the plan language: `v1`."),
     must("name", Type::Id, "Name of the plan."),
     may("title", Type::Text, "A line for people."),
     may("owner", Type::Id, "The contact who answers for the plan."),
-    later("include", "Other files that are joined into this one."),
-    may("params", Type::Map(&Type::Record(PARAM)), "Values that are given when the plan is compiled."),
-    may("secrets", Type::Map(&Type::Record(SECRET)), "Where secrets are found; never what they are."),
+    may("include", Type::List(&Type::Text), "Other files that are joined into this one, by path relative to it."),
+    may("params", Type::ByName(&Type::Record(PARAM)), "Values that are given when the plan is compiled."),
+    may("secrets", Type::ByName(&Type::Record(SECRET)), "Where secrets are found; never what they are."),
     may("journal", Type::Record(JOURNAL), "The shared journal, for when the machine that runs the plan may die too."),
-    later("lists", "Names of things that are alike, for `for_each`."),
+    may("lists", Type::ByName(&LIST), "Names of things that are alike, for `for_each`: ids, or ids with values."),
     may("sites", Type::ById(&Type::Record(SITE)), "Failure domains; without any there is one, `here`."),
     may("tiers", Type::ById(&Type::Record(TIER)), "Objectives by name."),
     may("contacts", Type::ById(&Type::Record(CONTACT)), "People, named by steps, approvals and the runbook."),
@@ -136,7 +139,7 @@ pub const ASSET: &[Field] = &[
     may("backups", Type::List(&Type::Record(BACKUP)), "Copies that can be restored."),
     may("rebuild", Type::Record(REBUILD), "The asset from which it can be computed anew."),
     may("keep", Type::Keep, "How far back the asset itself keeps what a rebuild replays."),
-    later("for_each", "One asset for each id of a list."),
+    may("for_each", Type::Name, "One asset for each id of a list, addressed `name[id]`; in it stand `${each.id}` and `${each.KEY}`."),
 ];
 
 /// A dependency with its strength.
@@ -242,10 +245,10 @@ pub const STEP: &[Field] = &[
     may("when", Type::Map(&Type::Matcher), "Conditions on outputs: `{steps.X.K: matcher}`."),
     or("on_failure", Type::Word(&["pause", "continue", "rollback"]), "pause", "What a failure means for the run."),
     or("when_unreachable", Type::Word(&["fail", "ask", "skip"]), "fail", "What an unreachable target means."),
-    may("outputs", Type::Map(&Type::Record(OUTPUT)), "What a `command` finds out."),
+    may("outputs", Type::ByName(&Type::Record(OUTPUT)), "What a `command` finds out."),
     may("lock", NAME_OR_NAMES, "Further things that no two steps may use at once."),
     may("contact", Type::Id, "Who does it or answers for it."),
-    later("for_each", "One step for each id of a list."),
+    may("for_each", Type::Name, "One step for each id of a list, addressed `name[id]`; in it stand `${each.id}` and `${each.KEY}`."),
 ];
 
 const EFFECTS: &[&str] = &["read", "idempotent", "verifiable", "once"];

@@ -53,6 +53,23 @@ pub struct Arena<'a> {
     texts: typed_arena::Arena<u8>,
 }
 
+impl<'a> Arena<'a> {
+    /// A list of values that stand elsewhere.
+    pub fn list(&'a self, span: Span, items: impl IntoIterator<Item = Node<'a>>) -> Node<'a> {
+        Node { span, value: Value::List(self.nodes.alloc_extend(items)) }
+    }
+
+    /// A map of entries that stand elsewhere; no key twice.
+    pub fn map(&'a self, span: Span, entries: impl IntoIterator<Item = Entry<'a>>) -> Node<'a> {
+        Node { span, value: Value::Map(self.entries.alloc_extend(entries)) }
+    }
+
+    /// A text that stands in no file as it is.
+    pub fn text(&'a self, text: &str) -> &'a str {
+        self.texts.alloc_str(text)
+    }
+}
+
 /// A value in a text.
 #[derive(Debug, Clone, Copy)]
 pub struct Node<'a> {

@@ -123,7 +123,6 @@ struct Moment {
     /// In the eyes of every process: what a plan's commands wrote counts as the world outside.
     seen: BTreeMap<PathBuf, Vec<u8>>,
     safe: BTreeMap<PathBuf, Vec<u8>>,
-    known: usize,
 }
 
 /// The power goes at the syncs of a run; what was lost, in words, and how often it was looked.
@@ -157,7 +156,7 @@ fn lost(scene: &Scene, disk: &mut Disk, run: &Trace, told: &[Known], effort: &Ef
                 }
             }
         }
-        moments.push(Moment { seen: disk.seen(&root), safe, known: until });
+        moments.push(Moment { seen: disk.seen(&root), safe });
     });
     (lost, looks, moments)
 }

@@ -86,6 +86,7 @@ macro_rules! rule {
 
 /// Every rule, by name.
 pub static TABLE: &[Rule] = &[
+    rule!("ambiguous-name", References, Deny),
     rule!("bad-continue", Effects, Deny, bad_continue::run),
     rule!("bad-id", Names, Deny),
     rule!("bad-param", References, Deny),
@@ -98,6 +99,10 @@ pub static TABLE: &[Rule] = &[
     rule!("cycle", Order, Deny),
     rule!("duplicate-id", Names, Deny),
     rule!("duplicate-key", Names, Deny),
+    rule!("empty-list", Names, Deny),
+    rule!("include-missing", Text, Deny),
+    rule!("include-named", Names, Deny),
+    rule!("include-outside", Text, Deny),
     rule!("lost-not-recovered", Objectives, Deny, lost_not_recovered::run),
     rule!("misplaced-secret", Secrets, Deny),
     rule!("missing-file", Actions, Warn),
@@ -109,12 +114,14 @@ pub static TABLE: &[Rule] = &[
     rule!("not-utf8", Text, Deny),
     rule!("objective-missed", Objectives, Warn, objective_missed::run),
     rule!("reading-only", Effects, Deny),
+    rule!("scattered-scenario", Names, Deny),
     rule!("skip-unaccepted", Order, Deny, skip_unaccepted::run),
     rule!("source-unsaid", Data, Warn, source_unsaid::run),
     rule!("stop-in-recover", Order, Warn, stop_in_recover::run),
     rule!("undo-impossible", Undo, Deny),
     rule!("unfit-action", Actions, Deny),
     rule!("unknown-action", Names, Deny),
+    rule!("unknown-each", References, Deny),
     rule!("unknown-key", Names, Deny),
     rule!("unknown-name", Names, Deny),
     rule!("unknown-word", Names, Deny),

@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use drplan::actions::template;
 use drplan::analysis::Checked;
-use drplan::compile::{Compilation, Input, Loader, compile};
+use drplan::compile::{COMMAND_LINE, Compilation, Input, Loader, compile};
 use drplan::diagnostic::Level;
 use drplan::model::{Mode, PARAM_LONGEST};
-use drplan::source::SourceId;
 use serde_json::Value;
 
 use crate::exit::{Exit, Stop};
@@ -145,7 +144,7 @@ pub fn every_scenario(args: &PlanArgs, settings: &Settings) -> Result<Vec<Checke
     findings::print(&compilation, settings, if settings.json { Format::Short } else { Format::Human });
     if !compilation.passed() {
         // What was typed wrongly on the command line is no fault of the plan.
-        let typed = compilation.findings.iter().any(|f| f.level == Level::Deny && f.span().source != SourceId(0));
+        let typed = compilation.findings.iter().any(|f| f.level == Level::Deny && f.span().source == COMMAND_LINE);
         return Err(Stop::said(if typed { Exit::Usage } else { Exit::Findings }));
     }
     if compilation.checked.is_empty() {
@@ -186,6 +185,14 @@ impl Loader for Disk {
 
     fn file(&self, plan: &str, relative: &str) -> Option<Vec<u8>> {
         std::fs::read(Path::new(plan).parent()?.join(relative)).ok()
+    }
+
+    fn inside(&self, plan: &str, path: &str) -> bool {
+        let real = |path: &Path| std::fs::canonicalize(if path == Path::new("") { Path::new(".") } else { path }).ok();
+        let Some(here) = Path::new(plan).parent().and_then(real) else { return false };
+        let tree = here.ancestors().find(|dir| dir.join(".git").exists()).unwrap_or(&here);
+        // What is not there is said when it is read.
+        real(Path::new(path)).is_none_or(|path| path.starts_with(tree))
     }
 }
 

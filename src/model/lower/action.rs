@@ -67,7 +67,7 @@ fn typed(scope: &Scope<'_>, node: &Node<'_>, kind: &Type, spot: Spot<'_>) -> Val
         Type::List(item) if node.list().is_some() => {
             Value::Array(node.list().unwrap_or(&[]).iter().map(|n| typed(scope, n, item, spot)).collect())
         }
-        Type::Map(item) | Type::ById(item) if node.map().is_some() => {
+        Type::Map(item) | Type::ById(item) | Type::ByName(item) if node.map().is_some() => {
             let entries = node.map().unwrap_or(&[]).iter();
             Value::Object(entries.map(|e| (e.key.to_string(), typed(scope, &e.value, item, spot))).collect())
         }

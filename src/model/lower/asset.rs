@@ -35,6 +35,7 @@ impl<'t> Lower<'_, 't> {
         });
         let Some(kind) = kind else { return };
         let asset = Asset {
+            each: self.each_of(node, entry.key, entry.at),
             kind,
             title: self.text(node, "title"),
             tier,

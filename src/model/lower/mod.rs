@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::HashSet;
 
+use super::each::address;
 use super::places::{Keys, Places};
 use super::scope::{Scope, Spot, list};
 use super::shapes::Shapes;
@@ -21,7 +22,7 @@ use super::vocabulary as words;
 use super::{Plan, Scenario, Secret, SecretSource, Site, Tier};
 use crate::actions::Type;
 use crate::diagnostic::{Diagnostic, Level, nearest};
-use crate::source::Span;
+use crate::source::{Sources, Span};
 use crate::syntax::{Entry, Node};
 
 /// A parameter from the command line: its text and where that stands.
@@ -46,15 +47,16 @@ pub struct Lowered {
 }
 
 /// Reads a plan from its tree.
-pub fn lower(root: &Node<'_>, text: &str, given: &Given, findings: &mut Vec<Diagnostic>) -> Lowered {
+pub fn lower(root: &Node<'_>, sources: &Sources, given: &Given, findings: &mut Vec<Diagnostic>) -> Lowered {
     if root.map().is_none() {
         let found = Diagnostic::deny("wrong-type", "a plan is a map of keys", root.head(), format!("this is {}", root.kind()));
         findings.push(found.help("begin with `drplan: v1`"));
         return Lowered { broken: true, ..Lowered::default() };
     }
-    let mut scope = Scope { text, sites: root.get("sites"), assets: root.get("assets"), ..Scope::default() };
-    scope.params = params::params(root.get("params"), given, text, findings);
+    let mut scope = Scope { sources: Some(sources), sites: root.get("sites"), assets: root.get("assets"), ..Scope::default() };
+    scope.params = params::params(root.get("params"), given, sources, findings);
     scope.secrets = names(root.get("secrets"));
+    scope.listed = entries(root.get("lists")).iter().flat_map(|e| list_ids(&e.value)).map(|(id, _)| id).collect();
     let mut lower =
         Lower { names: Names::of_plan(root), scope, findings, plan: Plan::default(), scenarios: Vec::new(), places: Places::default() };
     lower.top(root);
@@ -113,6 +115,19 @@ fn names<'t>(section: Option<&'t Node<'t>>) -> BTreeSet<&'t str> {
     entries(section).iter().map(|e| e.key).collect()
 }
 
+/// The ids of a list, with their places.
+fn list_ids<'t>(list: &Node<'t>) -> Vec<(&'t str, Span)> {
+    let plain = list.list().unwrap_or(&[]).iter().filter_map(|n| Some((n.scalar()?.text, n.span)));
+    plain.chain(list.map().unwrap_or(&[]).iter().map(|e| (e.key, e.at))).collect()
+}
+
+fn seen_in_order(ids: &[(&str, Span)]) -> Vec<String> {
+    let mut out: Vec<String> = Vec::with_capacity(ids.len());
+    let mut seen = HashSet::default();
+    out.extend(ids.iter().filter(|(id, _)| seen.insert(*id)).map(|(id, _)| (*id).to_owned()));
+    out
+}
+
 fn entries<'t>(section: Option<&'t Node<'t>>) -> &'t [Entry<'t>] {
     section.and_then(Node::map).unwrap_or(&[])
 }
@@ -159,6 +174,7 @@ impl<'t> Lower<'_, 't> {
         self.plan.policy.approval_by_starter = root.get("policy").and_then(|at| read::word(at, "approval_by_starter")).unwrap_or_default();
         self.plan.journal = root.get("journal").and_then(|node| self.journal(node));
         self.places.journal = root.entry("journal").map(|e| Keys::of(e.at, &e.value, words::JOURNAL)).unwrap_or_default();
+        self.lists(root);
         if root.get("sites").is_none() {
             self.plan.sites.insert(HERE.to_owned(), Site::default());
         }
@@ -180,6 +196,37 @@ impl<'t> Lower<'_, 't> {
         for entry in entries(root.get("assets")) {
             self.asset(entry);
         }
+    }
+
+    /// The section `lists`: each has ids, none twice.
+    fn lists(&mut self, root: &'t Node<'t>) {
+        for entry in entries(root.get("lists")) {
+            let ids = list_ids(&entry.value);
+            if ids.is_empty() && (entry.value.list().is_some() || entry.value.map().is_some()) {
+                let found = Diagnostic::deny("empty-list", format!("list `{}` has no ids", entry.key), entry.at, "nothing is made of it");
+                self.findings.push(found.help("give it ids: `[a, b]`, or leave out what is made of it"));
+            }
+            let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
+            for (id, at) in &ids {
+                if let Some(first) = seen.insert(id, *at) {
+                    let found = Diagnostic::deny("duplicate-id", format!("`{id}` stands twice in list `{}`", entry.key), *at, "again here");
+                    self.findings.push(found.also(first, "first here").help("leave one of them out"));
+                }
+            }
+            self.plan.lists.insert(entry.key.to_owned(), seen_in_order(&ids));
+        }
+    }
+
+    /// The list of which an asset or a step is one; what is made of an unknown one was left out before.
+    fn each_of(&mut self, node: &Node<'_>, name: &str, at: Span) -> Option<String> {
+        let list = node.get("for_each").and_then(read::raw);
+        if list.is_none()
+            && let (base, Some(id)) = address(name)
+        {
+            let found = Diagnostic::deny("bad-id", format!("`{name}` is not one of a list"), at, "brackets stand for an id of a list");
+            self.findings.push(found.help(format!("add `for_each: LIST`, or write `{base}-{id}`")));
+        }
+        list
     }
 
     fn tier(&self, node: &Node<'_>) -> Tier {

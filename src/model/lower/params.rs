@@ -11,12 +11,12 @@ use crate::model::scope::{Scope, Spot, list};
 use crate::model::shapes::Shapes;
 use crate::model::vocabulary as words;
 use crate::model::{PARAM_LONGEST, Param, ParamKind};
-use crate::source::Span;
+use crate::source::{Sources, Span};
 use crate::syntax::Node;
 
 /// Reads the section; every given value must belong to a parameter.
-pub fn params(section: Option<&Node<'_>>, given: &Given, text: &str, findings: &mut Vec<Diagnostic>) -> BTreeMap<String, Param> {
-    let scope = Scope { text, ..Scope::default() };
+pub fn params(section: Option<&Node<'_>>, given: &Given, sources: &Sources, findings: &mut Vec<Diagnostic>) -> BTreeMap<String, Param> {
+    let scope = Scope { sources: Some(sources), ..Scope::default() };
     if let Some(node) = section {
         let mut shapes = Shapes { scope: &scope, spot: Spot::Plan, findings, refs: Vec::new() };
         shapes.value("params", node, &Type::Map(&Type::Record(words::PARAM)));

@@ -116,7 +116,7 @@ impl<'t> Lower<'_, 't> {
             let (Some(name), Some(id)) = (step_name(item), item.get("id")) else { continue };
             let action = item.get("uses").and_then(Node::scalar).and_then(|s| actions::find(s.text));
             if let Some(first) = heads.insert(name, StepHead { action, node: item })
-                && let Some(first) = first.node.get("id")
+                && let Some(first) = first.node.get("id").filter(|first| first.span != id.span)
             {
                 let found = Diagnostic::deny("duplicate-id", format!("two steps are called `{name}`"), id.span, "again here");
                 self.findings.push(found.also(first.span, "first here").help("give one of them another id"));

@@ -48,6 +48,7 @@ impl<'t> Lower<'_, 't> {
         let check = node.get("check").and_then(|c| action::call(&self.scope, c, spot));
         let effect = self.effect(node, action, check.is_some());
         let mut step = Step {
+            each: self.each_of(node, &own, at),
             id: own.clone(),
             title: self.text(node, "title"),
             share: node.get("share").and_then(read::raw),

@@ -3,6 +3,8 @@
 pub mod emit;
 pub mod repair;
 
+use std::fmt;
+
 use crate::source::Span;
 
 /// How much a finding weighs.
@@ -120,11 +122,12 @@ impl Diagnostic {
         self
     }
 
-    /// Says to write another word at the finding's own place, and carries that as the repair.
+    /// Says to write another word at the finding's own place; where nothing else can be meant, that is the repair.
     #[must_use]
-    pub fn write(self, word: &str) -> Self {
-        let (what, at) = (format!("write `{word}`"), self.span());
-        self.help(what.clone()).fix(what, [Edit::new(at, word)])
+    pub fn write(self, near: Near<'_>) -> Self {
+        let (what, at) = (format!("write `{near}`"), self.span());
+        let found = self.help(&what);
+        if near.sure { found.fix(what, [Edit::new(at, near.word)]) } else { found }
     }
 
     /// The finding's own place.
@@ -133,12 +136,66 @@ impl Diagnostic {
     }
 }
 
+/// A name that a misspelt one may mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Near<'a> {
+    /// The name.
+    pub word: &'a str,
+    /// Nothing else can be meant: a program may write it without asking.
+    pub sure: bool,
+}
+
+impl fmt::Display for Near<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word)
+    }
+}
+
 /// The name nearest to a misspelt one, if any is near enough to be meant.
-pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|k| (strsim::damerau_levenshtein(wrong, k), k))
-        .filter(|(d, k)| *d <= 1 + k.len().max(wrong.len()) / 4 || (wrong.len() > 2 && k.starts_with(wrong)))
-        .min()
-        .map(|(_, k)| k)
+pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<Near<'a>> {
+    let near = |(d, k): &(usize, &str)| *d <= 1 + k.len().max(wrong.len()) / 4 || (wrong.len() > 2 && k.starts_with(wrong));
+    let mut all: Vec<(usize, &str)> = known.into_iter().map(|k| (strsim::damerau_levenshtein(wrong, k), k)).filter(near).collect();
+    all.sort_unstable();
+    all.dedup();
+    let (distance, word) = *all.first()?;
+    let alone = all.get(1).is_none_or(|next| next.0 > distance);
+    Some(Near { word, sure: alone && slip(wrong, word, distance) })
+}
+
+/// Whether one word is the other with a slip of the finger. Another digit is another name.
+fn slip(wrong: &str, word: &str, distance: usize) -> bool {
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+    let bare = |text: &str| text.to_lowercase().replace(['-', '_'], "");
+    let letters = |text: &str| {
+        let mut letters: Vec<char> = text.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    let long = wrong.chars().count().max(word.chars().count());
+    let close = match distance {
+        1 => long > 2 || letters(wrong) == letters(word),
+        2 => long > 5,
+        _ => false,
+    };
+    digits(wrong) == digits(word) && (close || bare(wrong) == bare(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_can_be_meant_alone_is_sure() {
+        let of = |wrong, known: &[&'static str]| nearest(wrong, known.iter().copied()).map(|n| (n.word, n.sure));
+        assert_eq!(of("phaze", &["phase", "from"]), Some(("phase", true)));
+        assert_eq!(of("bd", &["db"]), Some(("db", true)));
+        assert_eq!(of("dependsOn", &["depends_on"]), Some(("depends_on", true)));
+        assert_eq!(of("postgresql", &["postgres"]), Some(("postgres", true)));
+        assert_eq!(of("name", &["age"]), Some(("age", false)), "half of it is another word");
+        assert_eq!(of("v2", &["v1"]), Some(("v1", false)));
+        assert_eq!(of("east-3", &["east-1"]), Some(("east-1", false)), "another digit is another place");
+        assert_eq!(of("wast", &["east", "west"]), Some(("east", false)), "either may be meant");
+        assert_eq!(of("postgres.pro", &["postgres.promote"]), Some(("postgres.promote", false)));
+        assert_eq!(of("oven", &["fridge"]), None);
+    }
 }

@@ -17,6 +17,8 @@ pub type Texts = BTreeMap<String, String>;
 pub struct Repaired {
     /// Every text that is another one now.
     pub texts: Texts,
+    /// The same texts as they were.
+    pub before: Texts,
     /// What was done, in the order in which it was.
     pub made: Vec<Repair>,
 }
@@ -54,6 +56,9 @@ pub fn repair<E>(mut check: impl FnMut(&Texts) -> Result<(Sources, Vec<Diagnosti
         let (after, left) = check(&texts)?;
         let failed = round.failed(&after, &left);
         if failed.is_empty() {
+            for source in round.edits.keys().map(|id| sources.get(*id)) {
+                done.before.entry(source.name.clone()).or_insert_with(|| source.text.clone());
+            }
             done.texts = texts;
             done.made.extend(round.chosen.iter().flat_map(|found| round.said(found)));
             (sources, findings) = (after, left);
@@ -154,7 +159,12 @@ impl<'a> Round<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnostic::Near;
     use crate::source::Span;
+
+    fn sure(word: &str) -> Near<'_> {
+        Near { word, sure: true }
+    }
 
     /// Every `a` is wrong and becomes `bb`; every `c` is wrong and becomes `c`, which helps nobody.
     fn check(texts: &Texts) -> Result<(Sources, Vec<Diagnostic>), ()> {
@@ -163,7 +173,7 @@ mod tests {
         let source = sources.add("t", text);
         let finding = |(i, letter): (usize, &str)| {
             let span = Span { source, start: i as u32, end: i as u32 + 1 };
-            Diagnostic::deny("yaml", format!("`{letter}` is wrong"), span, "here").write(if letter == "a" { "bb" } else { letter })
+            Diagnostic::deny("yaml", format!("`{letter}` is wrong"), span, "here").write(sure(if letter == "a" { "bb" } else { letter }))
         };
         let found = text.match_indices(['a', 'c']).map(finding).collect();
         Ok((sources, found))
@@ -182,7 +192,7 @@ mod tests {
         let mut sources = Sources::default();
         let source = sources.add("t", "abcdef");
         let at = |start, end| Span { source, start, end };
-        let found = |span, word: &str| Diagnostic::deny("yaml", "wrong", span, "").write(word);
+        let found = |span, word: &str| Diagnostic::deny("yaml", "wrong", span, "").write(sure(word));
         let all = [found(at(2, 4), "X"), found(at(1, 3), "Y"), found(at(4, 5), "Z"), found(at(9, 12), "?"), found(at(5, 6), "W")];
         let round = Round::of(&sources, &all, &BTreeSet::new());
         assert_eq!(round.texts().next().unwrap().1, "abXeW");

@@ -10,7 +10,7 @@ use super::Param;
 use super::each::address;
 use crate::actions::Action;
 use crate::actions::template::{Part, parts, plain, references};
-use crate::diagnostic::{Diagnostic, nearest};
+use crate::diagnostic::{Diagnostic, Near, nearest};
 use crate::source::{Sources, Span};
 use crate::syntax::{Core, Node};
 
@@ -275,9 +275,11 @@ fn step_output(path: &str, step: &str, output: &str, own: &str, steps: &Steps<'_
 fn unknown<'n>(what: &str, path: &str, name: &str, known: impl Iterator<Item = &'n str> + Clone, section: &str) -> Unknown {
     let mut all: Vec<&str> = known.clone().collect();
     all.sort_unstable();
-    let instead = nearest(name, known).map(|near| replace_word(path, name, near));
-    let help = match &instead {
-        Some(path) => format!("write `{path}`"),
+    let near = nearest(name, known);
+    let path_with = |near: Near<'_>| replace_word(path, name, near.word);
+    let instead = near.filter(|near| near.sure).map(path_with);
+    let help = match near {
+        Some(near) => format!("write `{}`", path_with(near)),
         None if all.is_empty() => format!("nothing stands in {section}; declare it there"),
         None => format!("known in {section}: {}", list(&all)),
     };

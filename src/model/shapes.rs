@@ -184,7 +184,7 @@ impl Shapes<'_, '_> {
             let first = node.map().and_then(|m| m.first()).filter(|e| !matcher::WORDS.contains(&e.key));
             let known = first.and_then(|e| nearest(e.key, matcher::WORDS.iter().copied()));
             self.findings.push(match known {
-                Some(near) => found.help(format!("write `{{ {near}: … }}`")).fix(format!("write `{near}`"), [Edit::new(node.head(), near)]),
+                Some(near) => found.write(near).help(format!("write `{{ {near}: … }}`")),
                 None => found.help("write a plain value, or one of `{ not: … }`, `{ at_least: … }`, `{ at_most: … }`, `{ matches: … }`, `{ contains: … }`, `{ one_of: [ … ] }`, `{ present: true }`"),
             });
         }
@@ -486,7 +486,7 @@ fn fits(key: &str, lit: Lit<'_>, text: &str, kind: &Type) -> Result<(), Wrong> {
                 headline: format!("`{key}` cannot be `{t}`"),
                 label: "not a word of the language here".to_owned(),
                 help: Some(near.map_or_else(|| format!("write one of {}", list(words)), |near| format!("write `{near}`"))),
-                instead: near.map(str::to_owned),
+                instead: near.filter(|near| near.sure).map(|near| near.word.to_owned()),
             })
         }
         _ => Err(wrong(wanted(kind).1.map(|s| format!("write it like `{s}`")))),

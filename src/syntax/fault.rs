@@ -3,7 +3,7 @@
 
 use granit_parser::{ErrorKind, ScanError};
 
-use crate::diagnostic::{Diagnostic, Edit, nearest};
+use crate::diagnostic::{Diagnostic, Edit, Near, nearest};
 use crate::source::{SourceId, Span};
 
 /// The finding for a text that the parser gave up on. `open` are the starts of the `{` and `[` that were open.
@@ -82,7 +82,7 @@ pub fn unknown_alias(source: SourceId, text: &str, name: &str, at: Span) -> Diag
         text.split('&').skip(1).filter_map(|t| t.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').next()).collect();
     let found = Diagnostic::deny("yaml", format!("no anchor `&{name}` stands above"), at, "this alias stands for nothing");
     match nearest(name, anchors) {
-        Some(near) => found.write(&format!("*{near}")),
+        Some(near) => found.write(Near { word: &format!("*{near}"), ..near }),
         None => found.help("put a text that begins with `*` into quotes"),
     }
 }

@@ -9,6 +9,7 @@ use drplan::source::Sources;
 
 use crate::exit::{Ended, Exit};
 use crate::findings::{self, Format};
+use crate::fix;
 use crate::load;
 use crate::output;
 use crate::plans;
@@ -28,6 +29,10 @@ pub struct Args {
     /// A warning refuses the plan, too.
     #[arg(long)]
     deny_warnings: bool,
+
+    /// First make the repairs that findings carry: only where one thing can be meant. Says what it changed.
+    #[arg(long)]
+    fix: bool,
 }
 
 /// Checks every plan and says what it found.
@@ -37,6 +42,12 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
     let mut exits = Vec::new();
     for path in plans::of(&args.paths)? {
         let plan = load::shown(&path);
+        if args.fix
+            && let Err(stop) = fix::fix(&path)
+        {
+            output::say(&format!("drplan: {stop}\n"));
+            exits.push(stop.exit);
+        }
         let judged = match load::compilation(&path, &Input::default()) {
             Ok(compilation) => {
                 findings_of(&compilation, settings, format);
@@ -44,7 +55,9 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
             }
             Err(stop) => {
                 // The others are looked at all the same.
-                output::say(&format!("drplan: {stop}\n"));
+                if !args.fix {
+                    output::say(&format!("drplan: {stop}\n"));
+                }
                 exits.push(stop.exit);
                 Found { plan, unread: Some(stop.message), ..Found::default() }
             }
@@ -94,5 +107,12 @@ fn findings_of(compilation: &Compilation, settings: &Settings, format: Format) {
 
 fn verdict(found: &Found) -> String {
     let n = found.scenarios;
-    format!("{n} scenario{}, {}", if n == 1 { "" } else { "s" }, emit::summary(&found.findings))
+    let repairs = found.findings.iter().filter(|f| f.fix.is_some()).count();
+    let repairs = match (repairs, found.findings.len()) {
+        (0, _) => String::new(),
+        (1, 1) => "; `drplan check --fix` repairs it".to_owned(),
+        (some, all) if some < all => format!("; `drplan check --fix` repairs {some} of them"),
+        _ => "; `drplan check --fix` repairs them".to_owned(),
+    };
+    format!("{n} scenario{}, {}{repairs}", if n == 1 { "" } else { "s" }, emit::summary(&found.findings))
 }

@@ -157,7 +157,7 @@ fn faults(args: &Args, checked: &Checked) -> Result<Faults, Stop> {
         }
         let stop = Stop::usage(format!("there is no {kind} `{name}`"));
         Err(match drplan::diagnostic::nearest(name, all.iter().copied()) {
-            Some(near) => stop.help(typed.replace("{}", near)),
+            Some(near) => stop.help(typed.replace("{}", near.word)),
             None => stop.help(format!("the plan has {}", all.join(", "))),
         })
     };

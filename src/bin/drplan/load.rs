@@ -10,6 +10,7 @@ use drplan::actions::template;
 use drplan::analysis::Checked;
 use drplan::compile::{COMMAND_LINE, Compilation, Input, Loader, compile};
 use drplan::diagnostic::Level;
+use drplan::diagnostic::repair::Texts;
 use drplan::model::{Mode, PARAM_LONGEST};
 use serde_json::Value;
 
@@ -160,8 +161,13 @@ pub fn compiled(path: &Path) -> Result<Checked, Stop> {
 
 /// The plan at a path, compiled, whatever is wrong with it.
 pub fn compilation(path: &Path, input: &Input) -> Result<Compilation, Stop> {
+    compiled_from(&Disk::default(), path, input)
+}
+
+/// The plan at a path, compiled from what this gives.
+pub fn compiled_from(disk: &Disk<'_>, path: &Path, input: &Input) -> Result<Compilation, Stop> {
     let shown = shown(path);
-    compile(&Disk, &shown, input).map_err(|e| Stop::no_input(format!("cannot read {shown}: {e}")))
+    compile(disk, &shown, input).map_err(|e| Stop::no_input(format!("cannot read {shown}: {e}")))
 }
 
 /// A plan's path as it is named everywhere: relative to the current directory where it lies below it.
@@ -172,10 +178,17 @@ pub fn shown(path: &Path) -> String {
 }
 
 /// Files of this machine.
-struct Disk;
+#[derive(Default)]
+pub struct Disk<'a> {
+    /// Texts that count instead of those that stand there, by path.
+    pub instead: Option<&'a Texts>,
+}
 
-impl Loader for Disk {
+impl Loader for Disk<'_> {
     fn plan(&self, path: &str) -> Result<Vec<u8>, String> {
+        if let Some(text) = self.instead.and_then(|texts| texts.get(path)) {
+            return Ok(text.clone().into_bytes());
+        }
         // One byte more than a plan may have is enough to say so.
         let mut bytes = Vec::new();
         let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
@@ -198,7 +211,7 @@ impl Loader for Disk {
 
 fn read(path: &Path) -> Result<String, Stop> {
     let bad = |e: String| Stop::no_input(format!("cannot read {}: {e}", path.display()));
-    let bytes = Disk.plan(&path.display().to_string()).map_err(bad)?;
+    let bytes = Disk::default().plan(&path.display().to_string()).map_err(bad)?;
     if bytes.len() as u64 > MOST_BYTES {
         return Err(bad(format!("it has more than {MOST_BYTES} bytes")));
     }

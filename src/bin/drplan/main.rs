@@ -14,6 +14,7 @@ mod dry_run;
 mod exit;
 mod explain;
 mod findings;
+mod fix;
 mod graph;
 mod hand_over;
 mod journal;

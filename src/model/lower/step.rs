@@ -3,7 +3,7 @@
 use super::scenario::Around;
 use super::{Lower, Named, action, entries, read};
 use crate::actions::{self, Action, Effect, Phase, Type, UndoKind};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Near};
 use crate::model::places::{Keys, StepPlaces};
 use crate::model::scope::Spot;
 use crate::model::shapes::Shapes;
@@ -429,7 +429,7 @@ fn when(shapes: &mut Shapes<'_, '_>, node: &Node<'_>) -> Vec<When> {
             Err(unknown) => {
                 let found = unknown.at(entry.at);
                 shapes.findings.push(match unknown.instead {
-                    Some(path) => found.write(&path),
+                    Some(path) => found.write(Near { word: &path, sure: true }),
                     None => found,
                 });
             }

@@ -18,6 +18,7 @@ mod pg_text;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod process;
+mod replace;
 #[cfg(feature = "aws")]
 mod route53;
 #[cfg(feature = "aws")]
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use mail::Smtp;
+pub use replace::replace;
 
 use super::{Dns, Fault, Objects, World};
 

@@ -1,14 +1,32 @@
 //! What is unwise or forbidden in a plan: one file and one page a rule, and a line in the table. Rules that find their
 //! mistakes while a plan is read have a page and no file.
 
+mod backup_beside_asset;
 mod bad_continue;
+mod base_circle;
+mod base_dump;
 mod change_before_approval;
+mod copy_beside_backup;
+mod keep_finer;
+mod keep_too_short;
+mod key_beside_asset;
 mod lost_not_recovered;
+mod missing_base;
+mod needless_base;
+mod needless_lag;
+mod never_taken;
 mod no_source;
 mod objective_missed;
+mod rebuild_unkept;
+mod replica_hidden;
 mod skip_unaccepted;
 mod source_unsaid;
 mod stop_in_recover;
+mod tier_says_nothing;
+mod twice_scheduled;
+mod undoes_circle;
+mod unprotected;
+mod unreachable_approvers;
 mod unreachable_unsaid;
 mod unsure_output;
 
@@ -87,6 +105,7 @@ macro_rules! rule {
 /// Every rule, by name.
 pub static TABLE: &[Rule] = &[
     rule!("ambiguous-name", References, Deny),
+    rule!("backup-beside-asset", Data, Warn, once backup_beside_asset::run),
     rule!("bad-continue", Effects, Deny, bad_continue::run),
     rule!("bad-id", Names, Deny),
     rule!("bad-param", References, Deny),
@@ -95,7 +114,10 @@ pub static TABLE: &[Rule] = &[
     rule!("bad-schedule", Types, Deny),
     rule!("bad-unit", Types, Deny),
     rule!("bad-value", Actions, Deny),
+    rule!("base-circle", Data, Deny, once base_circle::run),
+    rule!("base-dump", Data, Deny, once base_dump::run),
     rule!("change-before-approval", Order, Warn, change_before_approval::run),
+    rule!("copy-beside-backup", Data, Warn, once copy_beside_backup::run),
     rule!("cycle", Order, Deny),
     rule!("duplicate-id", Names, Deny),
     rule!("duplicate-key", Names, Deny),
@@ -103,28 +125,42 @@ pub static TABLE: &[Rule] = &[
     rule!("include-missing", Text, Deny),
     rule!("include-named", Names, Deny),
     rule!("include-outside", Text, Deny),
+    rule!("keep-finer", Data, Deny, once keep_finer::run),
+    rule!("keep-too-short", Data, Warn, once keep_too_short::run),
+    rule!("key-beside-asset", Data, Warn, once key_beside_asset::run),
     rule!("lost-not-recovered", Objectives, Deny, lost_not_recovered::run),
     rule!("misplaced-secret", Secrets, Deny),
+    rule!("missing-base", Data, Deny, once missing_base::run),
     rule!("missing-file", Actions, Warn),
     rule!("missing-key", Names, Deny),
     rule!("missing-param", References, Deny),
     rule!("missing-undo", Undo, Deny),
+    rule!("needless-base", Data, Warn, once needless_base::run),
+    rule!("needless-lag", Data, Warn, once needless_lag::run),
+    rule!("never-taken", Data, Deny, once never_taken::run),
     rule!("no-source", Data, Warn, no_source::run),
     rule!("not-in-this-version", Names, Deny),
     rule!("not-utf8", Text, Deny),
     rule!("objective-missed", Objectives, Warn, objective_missed::run),
     rule!("reading-only", Effects, Deny),
+    rule!("rebuild-unkept", Data, Deny, once rebuild_unkept::run),
+    rule!("replica-hidden", Data, Deny, once replica_hidden::run),
     rule!("scattered-scenario", Names, Deny),
     rule!("skip-unaccepted", Order, Deny, skip_unaccepted::run),
     rule!("source-unsaid", Data, Warn, source_unsaid::run),
     rule!("stop-in-recover", Order, Warn, stop_in_recover::run),
+    rule!("tier-says-nothing", Objectives, Warn, once tier_says_nothing::run),
+    rule!("twice-scheduled", Data, Deny, once twice_scheduled::run),
     rule!("undo-impossible", Undo, Deny),
+    rule!("undoes-circle", Order, Deny, once undoes_circle::run),
     rule!("unfit-action", Actions, Deny),
     rule!("unknown-action", Names, Deny),
     rule!("unknown-each", References, Deny),
     rule!("unknown-key", Names, Deny),
     rule!("unknown-name", Names, Deny),
     rule!("unknown-word", Names, Deny),
+    rule!("unprotected", Data, Warn, once unprotected::run),
+    rule!("unreachable-approvers", Order, Warn, once unreachable_approvers::run),
     rule!("unreachable-unsaid", Effects, Deny, unreachable_unsaid::run),
     rule!("unsure-output", Order, Deny, unsure_output::run),
     rule!("wrong-type", Types, Deny),

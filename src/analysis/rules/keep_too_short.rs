@@ -1,0 +1,40 @@
+//! `keep-too-short`: a backup that is gone before the next one, or the next one that it is replayed onto, is there.
+
+use super::missing_base::builds_on_another;
+use crate::actions::units::duration_text;
+use crate::analysis::loss::reach_ms;
+use crate::analysis::whole::Whole;
+use crate::diagnostic::Diagnostic;
+use crate::model::{Asset, Backup};
+
+pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
+    for (id, asset, backup, at) in whole.backups() {
+        let Some((least, what, why)) = least_ms(whole, asset, backup) else { continue };
+        let copies = backup.copies.iter().zip(&at.copies).map(|(c, at)| (&c.keep, at, "a copy of "));
+        for (keep, at, which) in std::iter::once((&backup.keep, &at.keys, "")).chain(copies) {
+            let Some(kept) = keep.as_ref().and_then(reach_ms).filter(|kept| *kept < least) else { continue };
+            let headline = format!("{which}backup `{}` of `{id}` {what}", backup.id);
+            let found = Diagnostic::warn("keep-too-short", headline, at.value("keep"), format!("kept {}; {why}", duration_text(kept)));
+            findings.push(found.help(format!("write `keep: {}` or more", rounded(least))));
+        }
+    }
+}
+
+/// How long one must be kept so that there is always one that can be used; what is wrong otherwise, and why.
+fn least_ms<'a>(whole: &Whole<'a>, asset: &'a Asset, backup: &'a Backup) -> Option<(u64, &'static str, String)> {
+    let gap = |b: &'a Backup| b.continuous_ms.or_else(|| whole.gaps.of(b));
+    let next = gap(backup)? + backup.takes_ms.unwrap_or(0);
+    let base = asset.backups.iter().find(|b| builds_on_another(backup) && Some(&b.id) == backup.base.as_ref());
+    match base.and_then(|b| Some((gap(b)?, b))) {
+        Some((ms, base)) if ms > next => {
+            Some((ms, "does not reach back to its base", format!("`{}` may be {} old", base.id, duration_text(ms))))
+        }
+        _ => Some((next, "is gone before the next one is there", format!("the next one may be there {} later", duration_text(next)))),
+    }
+}
+
+/// In whole days if it is days.
+fn rounded(ms: u64) -> String {
+    const DAY: u64 = 24 * 3_600_000;
+    if ms > DAY { format!("{}d", ms.div_ceil(DAY)) } else { duration_text(ms) }
+}

@@ -1,197 +1,457 @@
 //! What a broken YAML text looks like to the person who wrote it: the usual mistakes by name, with the line as it
-//! should be.
+//! should be. It knows which error of the parser may hide which mistake.
 
 use granit_parser::{ErrorKind, ScanError};
 
+use super::line::{Line, Mistake, quoted};
 use crate::diagnostic::{Diagnostic, Edit, Near, nearest};
 use crate::source::{SourceId, Span};
+
+/// How far up the neighbours of a line are looked for.
+const NEIGHBOURS: usize = 1_000;
 
 /// The finding for a text that the parser gave up on. `open` are the starts of the `{` and `[` that were open.
 pub fn finding(source: SourceId, text: &str, error: &ScanError, open: &[Span]) -> Diagnostic {
     let offset = error.marker().byte_offset().unwrap_or_else(|| byte_of(text, error.marker().index())).min(text.len());
     let line = Line::at(text, offset);
-    let here = |start: usize, len: usize| Span { source, start: start as u32, end: (start + len) as u32 };
-    // The mistake is often on the line above the one where the parser noticed.
-    for line in [Some(line), line.previous(text)].into_iter().flatten() {
-        if let Some((at, len, value)) = line.unquoted_reference() {
-            let found =
-                Diagnostic::deny("yaml", "`${…}` inside `{ }` or `[ ]` without quotes", here(at, len), "YAML reads this `{` as a map");
-            return into_quotes(found, &line, value);
-        }
-    }
-    match error.kind() {
-        ErrorKind::UnclosedQuotedScalar | ErrorKind::DocumentIndicatorInQuotedScalar | ErrorKind::InvalidQuotedScalarIndent => {
-            let quote = unclosed_quote(text, offset);
-            Diagnostic::deny("yaml", "a quote is never closed", here(quote, 1), "this quote begins a text that does not end")
-                .help("close the text with the same quote")
-        }
-        ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation | ErrorKind::TabInIndentation | ErrorKind::TabAtBlockScalarStart => {
-            let at = line.text.find('\t').map_or(offset, |i| line.start + i);
-            Diagnostic::deny("yaml", "a tab where only spaces may stand", here(at, 1), "this is a tab").help("indent with spaces")
-        }
-        _ if line.text.contains('\t') && line.text.trim_start_matches(' ').starts_with('\t') => {
-            let at = line.start + line.text.find('\t').unwrap_or(0);
-            Diagnostic::deny("yaml", "a tab where only spaces may stand", here(at, 1), "this is a tab").help("indent with spaces")
-        }
-        ErrorKind::MissingAnchorOrAliasName => {
-            // The parser stands on the sign or just behind it.
-            let behind = !text[offset..].starts_with(['*', '&']);
-            star(here(offset - usize::from(behind && offset > line.start), 1), &line)
-        }
-        ErrorKind::UnclosedFlowCollection { .. }
-        | ErrorKind::UnexpectedEofFlowMapping
-        | ErrorKind::UnexpectedEofFlowSequence
-        | ErrorKind::UnexpectedEofImplicitFlowMapping
-        | ErrorKind::ExpectedFlowMappingSeparator
-        | ErrorKind::ExpectedFlowSequenceSeparator
-        | ErrorKind::MismatchedFlowCollectionEnd { .. }
-            if !open.is_empty() =>
-        {
-            let start = open[open.len() - 1].start as usize;
-            let bracket = text[start..].chars().next().unwrap_or('{');
-            let close = if bracket == '[' { "]" } else { "}" };
-            Diagnostic::deny("yaml", format!("`{bracket}` is never closed, or a comma is missing"), here(start, 1), "opened here")
-                .also(here(offset, 0), "the reader gave up here")
-                .help(format!("close it with `{close}`, and put `,` between its parts"))
-        }
-        _ => match line.second_colon() {
-            Some((at, value)) => {
-                let found =
-                    Diagnostic::deny("yaml", "a text with `: ` in it needs quotes", here(at, 1), "this colon would begin another key");
-                let found = into_quotes(found, &line, value);
-                // Where the text ends is known only if it ends on its line.
-                if open.is_empty() && !line.goes_on(text) { found } else { Diagnostic { fix: None, ..found } }
-            }
-            None => {
-                Diagnostic::deny("yaml", format!("this is not YAML: {}", plain_words(error)), here(offset, 0), "the reader gave up here")
-                    .help("check the indentation and the quotes of this line and of the one above")
-            }
-        },
-    }
+    let broken = Broken { source, text, kind: error.kind(), offset, line, open };
+    let causes = [
+        Broken::open_quote,
+        Broken::reference,
+        Broken::tab,
+        Broken::character,
+        Broken::sign,
+        Broken::escape,
+        Broken::half_quoted,
+        Broken::space,
+        Broken::colon,
+        Broken::bracket,
+        Broken::tag,
+        Broken::indentation,
+    ];
+    causes.iter().find_map(|cause| cause(&broken)).unwrap_or_else(|| broken.plainly(error))
 }
 
 /// The finding for `*name` without an `&name` before it; a cron line without quotes is the usual reason.
 pub fn unknown_alias(source: SourceId, text: &str, name: &str, at: Span) -> Diagnostic {
-    let line = Line::at(text, at.start as usize);
     let rest = text[at.end as usize..].trim_start_matches(' ');
     let cron = rest.len() < text.len() - at.end as usize && rest.starts_with(|c: char| c == '*' || c.is_ascii_digit());
     if name.starts_with('/') || cron {
-        return star(Span { source, start: at.start, end: at.start + 1 }, &line);
+        return unquoted_sign(Span { end: at.start + 1, ..at }, text);
     }
-    let anchors: Vec<&str> =
-        text.split('&').skip(1).filter_map(|t| t.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').next()).collect();
-    let found = Diagnostic::deny("yaml", format!("no anchor `&{name}` stands above"), at, "this alias stands for nothing");
-    match nearest(name, anchors) {
-        Some(near) => found.write(Near { word: &format!("*{near}"), ..near }),
-        None => found.help("put a text that begins with `*` into quotes"),
+    let anchors = text.split('&').skip(1).filter_map(|t| t.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').next());
+    // Of an anchor bomb the first thousand are enough to find a misspelt one.
+    let near = nearest(name, anchors.filter(|a| !a.is_empty()).take(1_000));
+    let mut found = Diagnostic::deny("unknown-alias", format!("no anchor `&{name}` stands above"), at, "this alias stands for nothing");
+    if let Some(start) = near.and_then(|near| text.find(&format!("&{}", near.word))) {
+        let end = start + 1 + near.map_or(0, |near| near.word.len());
+        found = found.also(Span { source, start: start as u32, end: end as u32 }, "this anchor");
+    }
+    match near {
+        Some(near) if near.word != name => found.write(Near { word: &format!("*{near}"), ..near }),
+        Some(_) => found.help(format!("move `&{name}` above this line: an alias stands for what was written before it")),
+        None => found.help(format!("write `&{name}` before the value that it stands for, or put the text into quotes: `\"*{name}\"`")),
     }
 }
 
-fn star(at: Span, line: &Line<'_>) -> Diagnostic {
-    let found = Diagnostic::deny("yaml", "a text that begins with `*` or `&` needs quotes", at, "YAML reads this as an alias or an anchor");
-    let from = at.start as usize - line.start;
-    let (before, value) = (&line.text[..from], line.text[from..].split(" #").next().unwrap_or(""));
-    let flow = before.matches(['{', '[']).count() > before.matches(['}', ']']).count();
-    let value = if flow { value.split(", ").next().unwrap_or(value) } else { value };
-    let value = value.trim_end().trim_end_matches([',', '}', ']']).trim_end();
-    into_quotes(found, line, (from, from + value.len()))
+/// The finding for `{{ … }}` where a value should be.
+pub fn double_braces(source: SourceId, text: &str, at: usize) -> Option<Diagnostic> {
+    let line = Line::at(text, at);
+    Some(template(source, line.double_braces().filter(|m| m.at == at)?))
 }
 
-/// Says how the line is written with quotes round a part of it, and carries that as the repair.
-fn into_quotes(found: Diagnostic, line: &Line<'_>, (from, to): (usize, usize)) -> Diagnostic {
-    let quoted = format!("\"{}\"", line.text[from..to].replace('\\', "\\\\").replace('"', "\\\""));
-    let what = format!("put it into quotes: `{}{quoted}{}`", line.text[..from].trim_start(), without_comment(&line.text[to..]));
-    let at = Span { source: found.span().source, start: (line.start + from) as u32, end: (line.start + to) as u32 };
-    found.help(&what).fix(what, [Edit::new(at, quoted)])
-}
-
-fn without_comment(rest: &str) -> &str {
-    rest.split(" #").next().unwrap_or(rest).trim_end()
-}
-
-#[derive(Clone, Copy)]
-struct Line<'a> {
-    start: usize,
-    text: &'a str,
-}
-
-impl<'a> Line<'a> {
-    fn at(text: &'a str, offset: usize) -> Line<'a> {
-        let start = text[..offset].rfind('\n').map_or(0, |i| i + 1);
-        let end = text[start..].find('\n').map_or(text.len(), |i| start + i);
-        Line { start, text: text[start..end].trim_end_matches('\r') }
-    }
-
-    fn previous(&self, text: &'a str) -> Option<Line<'a>> {
-        (self.start > 0).then(|| Line::at(text, self.start - 1))
-    }
-
-    /// Whether the next line is indented deeper, so that a text of this one may go on there.
-    fn goes_on(&self, text: &str) -> bool {
-        let indent = |line: &str| line.len() - line.trim_start_matches([' ', '-']).len();
-        let next = text.get(self.start + self.text.len()..).unwrap_or("").lines().find(|l| !l.trim().is_empty());
-        next.is_some_and(|next| indent(next) > indent(self.text))
-    }
-
-    /// A `${…}` outside quotes, within `{` or `[`: its offset, its length, and from where to where in the line its text goes.
-    fn unquoted_reference(&self) -> Option<(usize, usize, (usize, usize))> {
-        let bytes = self.text.as_bytes();
-        let (mut quote, mut depth) = (None, 0usize);
-        for (i, &b) in bytes.iter().enumerate() {
-            match (quote, b) {
-                (Some(q), _) if b == q => quote = None,
-                (Some(_), _) => {}
-                (None, b'"' | b'\'') => quote = Some(b),
-                (None, b'#') if i > 0 && bytes[i - 1] == b' ' => return None,
-                (None, b'{') if i > 0 && bytes[i - 1] == b'$' && depth > 0 => {
-                    let from = self.text[..i - 1].rfind([' ', ',', '[', '{']).map_or(0, |j| j + 1);
-                    let close = self.text[i..].find('}').map_or(self.text.len(), |j| i + j + 1);
-                    let to = self.text[close..].find([' ', ',', ']', '}']).map_or(self.text.len(), |j| close + j);
-                    return Some((self.start + i - 1, close - (i - 1), (from, to)));
-                }
-                (None, b'{' | b'[') => depth += 1,
-                (None, b'}' | b']') => depth = depth.saturating_sub(1),
-                _ => {}
-            }
+/// The finding for a text with a NUL in it.
+pub fn nul(text: &str, at: Span) -> Diagnostic {
+    let raw = &text[at.start as usize..at.end as usize];
+    let forms = ["\\0", "\\x00", "\\u0000", "\\U00000000", "\0"];
+    let hit = forms.iter().filter_map(|f| Some((raw.find(f)?, f.len()))).min();
+    let place = hit.map_or(at, |(i, len)| Span { start: at.start + i as u32, end: at.start + (i + len) as u32, ..at });
+    let found = Diagnostic::deny("nul", "a text holds a NUL", place, "no program, server or file name takes one");
+    match hit {
+        Some((i, len)) => {
+            let what = format!("leave `{}` out", raw[i..i + len].replace('\0', "the NUL"));
+            repaired(found, what, (place.start as usize, place.end as usize, String::new()))
         }
-        None
+        None => found.help("leave it out"),
+    }
+}
+
+/// A text, and where and how the parser gave up on it.
+struct Broken<'a> {
+    source: SourceId,
+    text: &'a str,
+    kind: &'a ErrorKind,
+    offset: usize,
+    line: Line<'a>,
+    open: &'a [Span],
+}
+
+impl<'a> Broken<'a> {
+    fn here(&self, start: usize, len: usize) -> Span {
+        Span { source: self.source, start: start as u32, end: (start + len) as u32 }
     }
 
-    /// `key: a text: with a colon` → the second colon, and from where to where in the line the text goes.
-    fn second_colon(&self) -> Option<(usize, (usize, usize))> {
-        let (key, value) = self.text.split_once(": ")?;
-        let value = value.split(" #").next().unwrap_or(value).trim_end();
-        if value.starts_with(['"', '\'', '{', '[', '|', '>']) {
+    /// The mistake is often on the line above the one where the parser noticed.
+    fn lines(&self) -> impl Iterator<Item = Line<'a>> {
+        [Some(self.line), self.line.previous(self.text)].into_iter().flatten()
+    }
+
+    /// Whether a line begins within `{` or `[`.
+    fn inside(&self, line: &Line<'_>) -> bool {
+        self.open.last().is_some_and(|o| (o.start as usize) < line.start)
+    }
+
+    fn open_quote(&self) -> Option<Diagnostic> {
+        let at = match self.kind {
+            ErrorKind::UnclosedQuotedScalar | ErrorKind::DocumentIndicatorInQuotedScalar | ErrorKind::InvalidQuotedScalarIndent => {
+                let quotes =
+                    Quotes::until(self.text, if self.text[self.offset..].starts_with(['"', '\'']) { self.offset } else { self.text.len() });
+                quotes.open.unwrap_or(self.offset)
+            }
+            // The next quote in the text seems to close it, lines later.
+            ErrorKind::InvalidTrailingSingleQuotedScalar | ErrorKind::InvalidTrailingDoubleQuotedScalar => {
+                let (from, to) = Quotes::until(self.text, self.offset).closed?;
+                self.text[from..to].contains('\n').then_some(from)?
+            }
+            _ => return None,
+        };
+        let quote = self.text[at..].chars().next().unwrap_or('"');
+        let line = Line::at(self.text, at);
+        let value = self.text[at..].split(['\n', '\r']).next().unwrap_or("").trim_end();
+        // Inside brackets nobody can say where the text was meant to end.
+        let fixed = (!line.text.contains(['{', '['])).then(|| format!("`{value}{quote}`"));
+        let found =
+            Diagnostic::deny("unclosed-quote", "a quote is never closed", self.here(at, 1), "this quote begins a text that does not end");
+        Some(found.help(match fixed {
+            Some(fixed) => format!("close the text with the same quote: {fixed}"),
+            None => format!("close the text with the same quote: `{quote}`"),
+        }))
+    }
+
+    fn reference(&self) -> Option<Diagnostic> {
+        self.lines().find_map(|line| {
+            if let Some(mistake) = line.unquoted_reference(self.inside(&line)) {
+                let at = self.here(mistake.at, mistake.len);
+                let found = Diagnostic::deny(
+                    "unquoted-reference",
+                    "`${…}` inside `{ }` or `[ ]` without quotes",
+                    at,
+                    "YAML reads this `{` as a map",
+                );
+                return Some(repaired(found, format!("put it into quotes: `{}`", mistake.fixed), mistake.edit));
+            }
+            line.double_braces().map(|mistake| template(self.source, mistake))
+        })
+    }
+
+    fn tab(&self) -> Option<Diagnostic> {
+        let tabs = matches!(
+            self.kind,
+            ErrorKind::TabNotAllowed
+                | ErrorKind::TabInBlockIndentation
+                | ErrorKind::TabInIndentation
+                | ErrorKind::TabAtBlockScalarStart
+                | ErrorKind::TabInPlainScalar
+        );
+        let below = self.line.next(self.text).filter(|_| tabs);
+        let at = self.lines().chain(below).find_map(|line| line.tab());
+        let at = at.or_else(|| self.line.text.find('\t').filter(|_| tabs).map(|i| self.line.start + i))?;
+        let found = Diagnostic::deny("tab", "a tab where only spaces may stand", self.here(at, 1), "this is a tab");
+        Some(found.help("put spaces in its place; `sed -i 's/\\t/  /g' FILE` does so in the whole file"))
+    }
+
+    fn character(&self) -> Option<Diagnostic> {
+        let ErrorKind::UnexpectedCharacter { character } = self.kind else { return None };
+        let c = *character;
+        let found = |at| {
+            let headline = format!("a character that nobody sees: U+{:04X}", c as u32);
+            Diagnostic::deny("hidden-character", headline, at, "a terminal or a browser would obey it").help("leave it out")
+        };
+        crate::source::obeyed(c).then(|| {
+            let at = self.text[self.offset..].find(c).map_or(self.offset, |i| self.offset + i);
+            found(self.here(at, c.len_utf8()))
+        })
+    }
+
+    fn sign(&self) -> Option<Diagnostic> {
+        match self.kind {
+            ErrorKind::MissingAnchorOrAliasName => {
+                // The parser stands on the sign or just behind it.
+                let behind = !self.text[self.offset..].starts_with(['*', '&']);
+                let at = self.offset - usize::from(behind && self.offset > self.line.start);
+                Some(unquoted_sign(self.here(at, 1), self.text))
+            }
+            ErrorKind::UnexpectedCharacter { character: '@' | '`' | '%' } => Some(unquoted_sign(self.here(self.offset, 1), self.text)),
+            _ => None,
+        }
+    }
+
+    fn escape(&self) -> Option<Diagnostic> {
+        let hexadecimal = matches!(
+            self.kind,
+            ErrorKind::InvalidQuotedScalarHexEscape
+                | ErrorKind::InvalidLowSurrogateHexEscape
+                | ErrorKind::InvalidLowSurrogate
+                | ErrorKind::MissingLowSurrogate
+                | ErrorKind::UnpairedLowSurrogate
+                | ErrorKind::InvalidUnicodeEscape
+        );
+        if !hexadecimal && !matches!(self.kind, ErrorKind::UnknownQuotedScalarEscape) {
             return None;
         }
-        let (at, from) = (value.find(": ")?, key.len() + 2);
-        Some((self.start + from + at, (from, from + value.len())))
+        let quote = self.text[self.offset..].find('"').map(|i| self.offset + i)?;
+        let known = if hexadecimal { "0abt\tnvfe \"/\\N_LP\n\r" } else { "0abt\tnvfe \"/\\N_LPxuU\n\r" };
+        let mut signs = self.text[quote + 1..].char_indices();
+        let at = loop {
+            let (i, c) = signs.next()?;
+            if c == '\\' && signs.next().is_none_or(|(_, escaped)| !known.contains(escaped)) {
+                break quote + 1 + i;
+            }
+        };
+        let escape: String = self.text[at..].chars().take(2).collect();
+        let inner = self.text[quote + 1..].split(['\n', '"']).next().unwrap_or("");
+        let fixed = if inner.contains('\'') { format!("\"{}\"", inner.replace('\\', "\\\\")) } else { format!("'{inner}'") };
+        let closed = self.text[quote + 1 + inner.len()..].starts_with('"') && !inner.ends_with('\\');
+        let found = Diagnostic::deny(
+            "bad-escape",
+            format!("`{escape}` means nothing in double quotes"),
+            self.here(at, escape.len()),
+            "YAML reads a backslash in double quotes as the beginning of an escape",
+        );
+        let what = format!("write `{fixed}`");
+        Some(if closed { repaired(found, what, (quote, quote + inner.len() + 2, fixed)) } else { found.help(what) })
+    }
+
+    fn half_quoted(&self) -> Option<Diagnostic> {
+        if !matches!(self.kind, ErrorKind::InvalidTrailingSingleQuotedScalar | ErrorKind::InvalidTrailingDoubleQuotedScalar) {
+            return None;
+        }
+        let (from, to) = Quotes::until(self.text, self.offset).closed?;
+        let inner = &self.text[from + 1..to - 1];
+        let rest = &self.text[to..];
+        let flow = !self.open.is_empty();
+        let end = rest.find(if flow { &[',', '}', ']', '\n'][..] } else { &['\n'][..] }).unwrap_or(rest.len());
+        let rest = rest[..end].split(" #").next().unwrap_or("").trim_end();
+        // An apostrophe is part of the word that it stands in.
+        let apostrophe = self.text[from..to].ends_with('\'') && rest.starts_with(char::is_alphabetic);
+        let whole = format!("{inner}{}{}", if apostrophe { "'" } else { "" }, rest.trim_end_matches(['\'', '"']));
+        let found = Diagnostic::deny(
+            "half-quoted",
+            "something stands behind a closing quote",
+            self.here(self.offset, rest.len().saturating_sub(self.offset - to).max(1)),
+            "the text has ended before this",
+        );
+        let found = found.also(self.here(to - 1, 1), "this quote ends it");
+        let what = format!("put all of it into quotes: `{}`", quoted(&whole));
+        Some(if flow { found.help(what) } else { repaired(found, what, (from, to + rest.len(), quoted(&whole))) })
+    }
+
+    fn space(&self) -> Option<Diagnostic> {
+        if !self.open.is_empty() {
+            return None;
+        }
+        let Mistake { at, len, fixed, edit } = self.lines().find_map(|line| line.missing_space())?;
+        Some(missing_space(self.here(at, len), &self.text[at..at + len], &fixed, edit))
+    }
+
+    fn colon(&self) -> Option<Diagnostic> {
+        let inside = self.inside(&self.line);
+        let Mistake { at, len, fixed, edit } = self.line.second_colon(inside)?;
+        let found = Diagnostic::deny(
+            "unquoted-colon",
+            "a text with `: ` in it needs quotes",
+            self.here(at, len),
+            "this colon would begin another key",
+        );
+        let help = format!("put the text into quotes: `{fixed}`");
+        // Where the text ends is known only if it ends on its line.
+        Some(match (self.open.is_empty(), self.line.goes_on(self.text)) {
+            (true, false) => repaired(found, help, edit),
+            (true, true) => found.help(help),
+            _ => found.help(format!("{help}; if another key begins here, put a `,` before it")),
+        })
+    }
+
+    fn bracket(&self) -> Option<Diagnostic> {
+        let start = self.open.last()?.start as usize;
+        let bracket = self.text[start..].chars().next().unwrap_or('{');
+        let close = if bracket == '[' { "]" } else { "}" };
+        let headline = format!("`{bracket}` is never closed, or a comma is missing");
+        let found = Diagnostic::deny("unclosed-bracket", headline, self.here(start, 1), "opened here");
+        Some(
+            found
+                .also(self.here(self.offset, 0), "up to here nothing closes it")
+                .help(format!("close it with `{close}`, and put `,` between its parts")),
+        )
+    }
+
+    fn tag(&self) -> Option<Diagnostic> {
+        let tags = matches!(
+            self.kind,
+            ErrorKind::UndeclaredTagHandle
+                | ErrorKind::InvalidTagTerminator
+                | ErrorKind::MissingTagUri
+                | ErrorKind::UnclosedVerbatimTag
+                | ErrorKind::InvalidTagEscape
+        );
+        let at = self.line.text.find('!').filter(|_| tags)? + self.line.start;
+        let tag = self.text[at..].split([' ', '\n', '\r', ',']).next().unwrap_or("!");
+        Some(custom_tag(tag, self.here(at, tag.len())))
+    }
+
+    fn indentation(&self) -> Option<Diagnostic> {
+        let odd = self.line;
+        let (indent, words) = (odd.indent(), odd.words());
+        let dash = words.starts_with("- ");
+        let place = self.here(odd.start + indent, words.len().min(words.find([':', ' ']).unwrap_or(words.len()).max(1)));
+        let begins = dash || words.contains(": ") || words.ends_with(':');
+        let above = odd.previous(self.text)?;
+        if !begins && !words.is_empty() {
+            let key = above.words().split(':').next().unwrap_or("").trim_start_matches("- ").to_owned();
+            let found = Diagnostic::deny(
+                "indentation",
+                "this line is neither a key nor part of the text above it",
+                place,
+                "no `key: ` begins here",
+            );
+            let deeper = above.columns().last().map_or(2, |c| c + 2);
+            let found = found
+                .also(self.here(above.start + above.indent(), above.words().len()), "if it goes on with this, it is not indented enough");
+            return Some(found.help(format!("put {deeper} spaces before it to go on with `{key}`, or give it a key")));
+        }
+        // Lines that hold this one, and those beside it.
+        let (mut line, mut lowest) = (Some(above), usize::MAX);
+        let mut near: Option<(usize, Line<'_>)> = None;
+        for _ in 0..NEIGHBOURS {
+            let Some(up) = line.filter(|_| lowest > 0) else { break };
+            if up.indent() < lowest {
+                lowest = up.indent();
+                let columns = up.columns();
+                let (word, dashes) = columns.split_last().unwrap_or((&lowest, &[]));
+                // A dash stands below a dash, a key below a key.
+                for &column in if dash { dashes } else { std::slice::from_ref(word) } {
+                    if near.is_none_or(|(best, _)| column.abs_diff(indent) < best.abs_diff(indent)) {
+                        near = Some((column, up));
+                    }
+                }
+            }
+            line = up.previous(self.text);
+        }
+        let (column, neighbour) = near.filter(|(column, _)| *column != indent)?;
+        let spaces = |n: usize| if n == 1 { "1 space".to_owned() } else { format!("{n} spaces") };
+        let word = neighbour.words().trim_start_matches("- ").split([':', ' ']).next().unwrap_or("");
+        let label = format!("{} before it", spaces(indent));
+        let found = Diagnostic::deny("indentation", "this line is not indented like its neighbours", place, label);
+        let found = found.also(self.here(neighbour.start + column, word.len()), format!("{} before this", spaces(column)));
+        Some(found.help(format!("put {} before it, like before `{word}`", spaces(column))))
+    }
+
+    /// None of the usual mistakes.
+    fn plainly(&self, error: &ScanError) -> Diagnostic {
+        let at = self.here(self.offset, 0);
+        if matches!(self.kind, ErrorKind::RecursionLimitExceeded) {
+            return too_deep(at);
+        }
+        let found = Diagnostic::deny("yaml", format!("this is not YAML: {}", plain_words(error)), at, "the reader gave up here");
+        found.help("check the indentation and the quotes of this line and of the one above")
     }
 }
 
-/// The quote that a text which runs to its end was begun with: the last one with which a value begins.
-fn unclosed_quote(text: &str, offset: usize) -> usize {
-    let bytes = text.as_bytes();
-    if bytes.get(offset).is_some_and(|b| matches!(b, b'"' | b'\'')) {
-        return offset;
-    }
-    let mut open = None;
-    let mut i = 0;
-    while i < bytes.len() {
-        match (open, bytes[i]) {
-            (None, b'#') if i == 0 || bytes[i - 1].is_ascii_whitespace() => {
-                i = text[i..].find('\n').map_or(bytes.len(), |n| i + n);
-            }
-            (None, q @ (b'"' | b'\'')) if i == 0 || matches!(bytes[i - 1], b' ' | b'[' | b'{' | b',' | b'\n' | b'\t') => {
-                open = Some((i, q))
-            }
-            (Some((_, b'"')), b'\\') => i += 1,
-            (Some((_, q)), b) if q == b => open = None,
-            _ => {}
+/// The finding for nesting without end.
+pub fn too_deep(at: Span) -> Diagnostic {
+    let most = super::MAX_DEPTH;
+    let found = Diagnostic::deny("too-deep", "nested too deeply", at, format!("this is level {}", most + 1));
+    found.help(format!("write it flatter: at most {most} levels are read"))
+}
+
+/// The finding for a tag that is not of the core schema.
+pub fn custom_tag(tag: &str, at: Span) -> Diagnostic {
+    let found = Diagnostic::deny("custom-tag", format!("the tag `{tag}` has no meaning here"), at, "this value has a tag");
+    found.help(match tag {
+        "!vault" | "!secret" => {
+            "leave the tag and the value out; declare the secret under `secrets:`, and write `\"${secrets.NAME}\"`".to_owned()
         }
-        i += 1;
+        "!Ref" | "!Sub" | "!env" | "!ENV" => "leave the tag out, and write `\"${params.NAME}\"`".to_owned(),
+        tag if tag.starts_with("!!") => "leave the tag out; put a text that looks like a number into quotes".to_owned(),
+        tag => format!("leave the tag out; if `{tag}` is part of the text, put the text into quotes"),
+    })
+}
+
+/// The finding for a key without a space, or without a colon, behind it.
+pub fn missing_space(at: Span, sign: &str, fixed: &str, edit: (usize, usize, String)) -> Diagnostic {
+    let (headline, label) = match sign {
+        ":" => ("a key without a space behind its colon", "a space is missing behind this colon"),
+        "-" => ("a list item without a space behind its dash", "a space is missing behind this dash"),
+        _ => ("a key without a colon", "a key ends with `: `"),
+    };
+    repaired(Diagnostic::deny("missing-space", headline, at, label), format!("write `{fixed}`"), edit)
+}
+
+fn template(source: SourceId, Mistake { at, len, fixed, edit }: Mistake) -> Diagnostic {
+    let at = Span { source, start: at as u32, end: (at + len) as u32 };
+    let found = Diagnostic::deny("other-template", "`{{ … }}` stands for nothing here", at, "YAML reads this `{` as a map");
+    repaired(found, format!("write `{fixed}`"), edit)
+}
+
+/// Says what to type, and carries it as the repair.
+fn repaired(found: Diagnostic, what: String, (start, end, text): (usize, usize, String)) -> Diagnostic {
+    let at = Span { start: start as u32, end: end as u32, ..found.span() };
+    found.help(&what).fix(what, [Edit::new(at, text)])
+}
+
+fn unquoted_sign(at: Span, text: &str) -> Diagnostic {
+    let line = Line::at(text, at.start as usize);
+    let from = at.start as usize - line.start;
+    let sign = &line.text[from..=from];
+    let label = match sign {
+        "*" | "&" => "YAML reads this as an alias or an anchor",
+        _ => "no text begins with this sign in YAML",
+    };
+    let found = Diagnostic::deny("unquoted-sign", format!("a text that begins with `{sign}` needs quotes"), at, label);
+    let value = line.text[from..].split(" #").next().unwrap_or("");
+    let flow = line.text[..from].matches(['{', '[']).count() > line.text[..from].matches(['}', ']']).count();
+    let value = if flow { value.split(", ").next().unwrap_or(value) } else { value };
+    let value = value.trim_end().trim_end_matches([',', '}', ']']).trim_end();
+    let key = line.text[..from].rfind([',', '{', '[']).map_or(&line.text[..from], |i| &line.text[i + 1..from]);
+    let start = at.start as usize;
+    let what = format!("put it into quotes: `{}{}`", key.trim_start_matches([' ', '-']), quoted(value));
+    repaired(found, what, (start, start + value.len(), quoted(value)))
+}
+
+/// Quoted texts up to a byte, as far as a text that cannot be read can be understood.
+struct Quotes {
+    /// The last one that ended, with its quotes.
+    closed: Option<(usize, usize)>,
+    /// Where one begins that has not ended.
+    open: Option<usize>,
+}
+
+impl Quotes {
+    fn until(text: &str, end: usize) -> Quotes {
+        let bytes = text.as_bytes();
+        let (mut open, mut closed) = (None, None);
+        let mut i = 0;
+        while i < end {
+            match (open, bytes[i]) {
+                (None, b'#') if i == 0 || bytes[i - 1].is_ascii_whitespace() => {
+                    i = text[i..].find('\n').map_or(bytes.len(), |n| i + n);
+                }
+                (None, q @ (b'"' | b'\'')) if i == 0 || matches!(bytes[i - 1], b' ' | b'[' | b'{' | b',' | b'\n' | b'\t') => {
+                    open = Some((i, q))
+                }
+                (Some((_, b'"')), b'\\') => i += 1,
+                (Some((_, b'\'')), b'\'') if bytes.get(i + 1) == Some(&b'\'') => i += 1,
+                (Some((from, q)), b) if q == b => {
+                    closed = Some((from, i + 1));
+                    open = None;
+                }
+                _ => {}
+            }
+            i += 1;
+        }
+        let here = open.map(|(at, _)| at).or_else(|| (matches!(bytes.get(end), Some(b'"' | b'\'')) && end < bytes.len()).then_some(end));
+        Quotes { closed, open: here }
     }
-    open.map_or(offset, |(at, _)| at)
 }
 
 fn byte_of(text: &str, chars: usize) -> usize {
@@ -204,12 +464,7 @@ fn plain_words(error: &ScanError) -> String {
         ErrorKind::ExpectedBlockMappingKey | ErrorKind::InvalidIndentation => "this line is not indented like its neighbours".to_owned(),
         ErrorKind::ExpectedBlockSequenceEntry => "a list item without `- `".to_owned(),
         ErrorKind::UnexpectedCharacter { character } => format!("a text cannot begin with `{character}` unless it is quoted"),
-        ErrorKind::RecursionLimitExceeded => "nested too deeply".to_owned(),
         ErrorKind::BomInsideDocument => "a byte-order mark in the middle of the text".to_owned(),
-        ErrorKind::UnknownQuotedScalarEscape => "an unknown escape in a quoted text; write `\\\\` for a backslash".to_owned(),
-        ErrorKind::InvalidTrailingDoubleQuotedScalar | ErrorKind::InvalidTrailingSingleQuotedScalar => {
-            "something stands after a closing quote".to_owned()
-        }
         _ => error.info(),
     }
 }

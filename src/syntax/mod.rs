@@ -2,6 +2,7 @@
 //! nothing of plans; no other room names the parser.
 
 mod fault;
+mod line;
 mod read;
 
 use crate::diagnostic::Diagnostic;

@@ -13,7 +13,8 @@ use crate::source::{SourceId, Span};
 pub fn read<'a>(arena: &'a Arena<'a>, source: SourceId, text: &'a str, findings: &mut Vec<Diagnostic>) -> Option<Node<'a>> {
     let start = Span { source, start: 0, end: 0 };
     if text.len() > MAX_BYTES {
-        findings.push(Diagnostic::deny("yaml", "the text is longer than 64 MiB", start, "a plan may hold at most 64 MiB"));
+        let found = Diagnostic::deny("too-large", "the text is longer than 64 MiB", start, "a plan may hold at most 64 MiB");
+        findings.push(found.help("split it into several files"));
         return None;
     }
     let mut reader = Reader {
@@ -36,7 +37,7 @@ pub fn read<'a>(arena: &'a Arena<'a>, source: SourceId, text: &'a str, findings:
         Some(node) if !node.is_null() => Some(node),
         _ => {
             findings.push(
-                Diagnostic::deny("yaml", "the plan is empty", start, "nothing stands here")
+                Diagnostic::deny("empty-plan", "the plan is empty", start, "nothing stands here")
                     .help("begin with `drplan: v1`, `name: …` and `scenarios:`; `drplan init` writes a first plan"),
             );
             None
@@ -65,6 +66,10 @@ struct Open<'a> {
     flow: bool,
     anchor: usize,
     content: Content<'a>,
+    /// What merge keys would join in: the finding about them is enough.
+    merged: Option<Node<'a>>,
+    /// `{{ … }}` that was reported: the reference that was meant.
+    meant: Option<&'a str>,
     /// Of what closed inside: how many nodes, how deep, how many bytes.
     size: Size,
 }
@@ -75,10 +80,19 @@ enum Content<'a> {
     Map { from: usize, seen: Option<HashSet<&'a str>>, key: Option<Key<'a>> },
 }
 
-/// A key whose value has not come yet; without a text if the key itself is a finding.
+/// A key whose value has not come yet.
 struct Key<'a> {
-    text: Option<&'a str>,
+    text: KeyText<'a>,
     at: Span,
+}
+
+/// What a key says.
+enum KeyText<'a> {
+    Word(&'a str),
+    /// `<<`, which was reported.
+    Merge,
+    /// Something that was reported.
+    Broken,
 }
 
 struct Anchor<'a> {
@@ -100,6 +114,9 @@ impl Size {
         self.depth = self.depth.max(inner.depth);
     }
 }
+
+/// So many keys of a merge key are looked at.
+const MOST_MERGED: usize = 100;
 
 /// From so many keys on, duplicates are found by a set.
 const MANY_KEYS: usize = 24;
@@ -128,7 +145,7 @@ impl<'a> Reader<'a, '_> {
                 Event::DocumentStart(..) => {
                     documents += 1;
                     if documents == 2 {
-                        let found = Diagnostic::deny("yaml", "a plan is one document", at, "a second document begins here");
+                        let found = Diagnostic::deny("several-documents", "a plan is one document", at, "a second document begins here");
                         self.findings.push(found.help("put the second document into a file of its own"));
                         return self.root.is_some();
                     }
@@ -137,10 +154,7 @@ impl<'a> Reader<'a, '_> {
                     let str_tag = self.tag(tag.as_deref(), tag_at);
                     let plain = matches!(style, ScalarStyle::Plain) && !str_tag;
                     if text.contains('\0') {
-                        self.findings.push(
-                            Diagnostic::deny("yaml", "a text holds a NUL", at, "no program, server or file name takes one")
-                                .help("leave `\\0` out"),
-                        );
+                        self.findings.push(fault::nul(self.text, at));
                     }
                     let text = match text {
                         Cow::Borrowed(text) => text,
@@ -181,16 +195,17 @@ impl<'a> Reader<'a, '_> {
 
     fn push(&mut self, span: Span, style: StructureStyle, anchor: usize, content: Content<'a>) -> bool {
         if self.open.len() >= MAX_DEPTH {
-            self.findings.push(Diagnostic::deny("yaml", "nested too deeply", span, format!("this is level {}", MAX_DEPTH + 1)));
+            self.findings.push(fault::too_deep(Span { end: span.end.min(span.start + 1), ..span }));
             return false;
         }
         let flow = matches!(style, StructureStyle::Flow);
-        self.open.push(Open { span, flow, anchor, content, size: Size { nodes: 1, ..Size::default() } });
+        self.open.push(Open { span, flow, anchor, content, merged: None, meant: None, size: Size { nodes: 1, ..Size::default() } });
         true
     }
 
     fn pop(&mut self, end: Span) {
-        let Some(open) = self.open.pop() else { return };
+        let Some(mut open) = self.open.pop() else { return };
+        self.merge(&mut open);
         let mut span = open.span;
         let value = match open.content {
             Content::List { from } => Value::List(self.arena.nodes.alloc_extend(self.items.drain(from..))),
@@ -203,7 +218,22 @@ impl<'a> Reader<'a, '_> {
         };
         span.end = span.end.max(if open.flow { end.end } else { inner.map_or(span.end, |s| s.end) });
         let size = Size { depth: open.size.depth + 1, ..open.size };
+        let value = open.meant.map_or(value, |text| Value::Scalar(Scalar { text, plain: false }));
         self.close(Node { span, value }, open.anchor, size);
+    }
+
+    /// The keys that a merge key would bring, so that they are not reported as missing.
+    fn merge(&mut self, open: &mut Open<'a>) {
+        let (Some(merged), Content::Map { from, .. }) = (open.merged.take(), &open.content) else { return };
+        let joined = merged.list().unwrap_or(std::slice::from_ref(&merged)).iter().filter_map(Node::map).flatten();
+        for entry in joined.take(MOST_MERGED) {
+            if self.entries.len() - from >= MOST_MERGED {
+                return;
+            }
+            if !self.entries[*from..].iter().any(|own| own.key == entry.key) {
+                self.entries.push(*entry);
+            }
+        }
     }
 
     /// A node is whole: it becomes the root, an item, a key or a key's value.
@@ -223,9 +253,34 @@ impl<'a> Reader<'a, '_> {
         open.size.add(size);
         match &mut open.content {
             Content::List { .. } => self.items.push(node),
-            Content::Map { key: key @ None, .. } => *key = Some(key_of(&node, self.findings)),
+            Content::Map { key: key @ None, .. } => {
+                if let Some(path) = self.text.get(open.span.start as usize..).filter(|_| open.flow && node.map().is_some()).and_then(braced)
+                {
+                    if let Some(found) = fault::double_braces(self.source, self.text, open.span.start as usize) {
+                        self.findings.push(found);
+                        open.meant = Some(self.arena.texts.alloc_str(&format!("${{{path}}}")));
+                        *key = Some(Key { text: KeyText::Broken, at: node.span });
+                        return;
+                    }
+                }
+                *key = Some(key_of(&node, self.findings));
+            }
             Content::Map { from, seen, key } => {
-                let Some(Key { text: Some(text), at }) = key.take() else { return };
+                let Some(Key { text, at }) = key.take() else { return };
+                let (text, node) = match text {
+                    KeyText::Word(text) => match unspaced(text, at, &node).filter(|_| open.flow) {
+                        Some((key, value)) => {
+                            let start = at.start as usize + key.len();
+                            let colon = Span { start: start as u32, end: start as u32 + 1, ..at };
+                            let edit = (start + 1, start + 1, " ".to_owned());
+                            self.findings.push(fault::missing_space(colon, ":", &format!("{key}: {value}"), edit));
+                            (key, Node { value: Value::Scalar(Scalar { text: value, plain: true }), ..node })
+                        }
+                        None => (text, node),
+                    },
+                    KeyText::Merge => return open.merged = Some(node),
+                    KeyText::Broken => return,
+                };
                 let entries = &self.entries[*from..];
                 if entries.len() == MANY_KEYS {
                     *seen = Some(entries.iter().map(|e| e.key).collect());
@@ -247,7 +302,7 @@ impl<'a> Reader<'a, '_> {
 
     fn alias(&mut self, id: usize, at: Span) -> bool {
         let Some(anchor) = self.anchors.get(&id) else {
-            let found = Diagnostic::deny("yaml", "an alias inside its own anchor", at, "this would hold itself");
+            let found = Diagnostic::deny("unknown-alias", "an alias inside its own anchor", at, "this would hold itself");
             self.findings.push(found.help("write the value out"));
             return false;
         };
@@ -264,7 +319,8 @@ impl<'a> Reader<'a, '_> {
             None
         };
         if let Some(problem) = problem {
-            self.findings.push(Diagnostic::deny("yaml", "aliases grow out of bounds", at, problem));
+            let found = Diagnostic::deny("too-large", "aliases grow out of bounds", at, problem);
+            self.findings.push(found.help("write the values out, or leave most of these aliases out"));
             return false;
         }
         self.close(Node { span: node.span, value: Value::Shared(node) }, 0, size);
@@ -277,10 +333,7 @@ impl<'a> Reader<'a, '_> {
         match tag.core_suffix() {
             Some("str") => return true,
             Some("map" | "seq") => {}
-            _ => self.findings.push(
-                Diagnostic::deny("yaml", format!("the tag `{}` has no meaning here", tag.original()), at, "this value has a tag")
-                    .help("leave the tag out; put a text that looks like a number into quotes"),
-            ),
+            _ => self.findings.push(fault::custom_tag(&tag.original(), at)),
         }
         false
     }
@@ -290,16 +343,32 @@ fn key_of<'a>(node: &Node<'a>, findings: &mut Vec<Diagnostic>) -> Key<'a> {
     let at = node.span;
     match node.scalar() {
         Some(s) if s.plain && s.text == "<<" => {
-            let found = Diagnostic::deny("yaml", "merge keys are not read", at, "`<<` would join another map in");
+            let found = Diagnostic::deny("merge-key", "merge keys are not read", at, "`<<` would join another map in");
             findings.push(found.help("write the keys out, or give the whole value an alias: `key: *name`"));
-            Key { text: None, at }
+            Key { text: KeyText::Merge, at }
         }
-        Some(s) => Key { text: Some(s.text), at },
+        Some(s) => Key { text: KeyText::Word(s.text), at },
         None => {
-            findings.push(Diagnostic::deny("yaml", "a key is a single word", at, format!("this key is {}", node.kind())));
-            Key { text: None, at }
+            let found = Diagnostic::deny("yaml", "a key is a single word", node.head(), format!("this key is {}", node.kind()));
+            findings.push(found.help("write `key: value`; put a value that begins with `{` or `[` and is a text into quotes"));
+            Key { text: KeyText::Broken, at }
         }
     }
+}
+
+/// What stands between `{{` and `}}`, if it is a path.
+fn braced(text: &str) -> Option<&str> {
+    let path = text.strip_prefix("{{")?.split("}}").next()?.trim();
+    let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (!path.is_empty() && path.len() < 200 && path.chars().all(word)).then_some(path)
+}
+
+/// `key:value` as the key of nothing: both parts.
+fn unspaced<'a>(text: &'a str, at: Span, value: &Node<'_>) -> Option<(&'a str, &'a str)> {
+    let plain = value.is_null() && (at.end - at.start) as usize == text.len();
+    let (key, value) = text.split_once(':').filter(|_| plain)?;
+    let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    (!key.is_empty() && key.chars().all(word) && !value.is_empty() && !value.starts_with('/')).then_some((key, value))
 }
 
 #[cfg(test)]
@@ -349,7 +418,7 @@ mod tests {
 
     #[test]
     fn the_quoted_line_is_shown() {
-        assert!(found("a: { zone: ${params.zone} }\n")[0].ends_with("`a: { zone: \"${params.zone}\" }`"));
+        assert!(found("a: { zone: ${params.zone} }\n")[0].ends_with("`zone: \"${params.zone}\"`"));
         assert!(found("s: */5 * * * * # x\n")[0].ends_with("`s: \"*/5 * * * *\"`"));
         assert!(found("t: Lost: all of it\n")[0].ends_with("`t: \"Lost: all of it\"`"));
     }

@@ -1,9 +1,9 @@
 //! `drplan check --fix`: the repairs that findings carry, written into the files of a plan. What a repair is, is the
 //! library's; this file knows which files may be changed, and says what was.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use drplan::compile::Input;
+use drplan::compile::{Input, Loader};
 use drplan::diagnostic::repair::{Repair, repair};
 use drplan::world::real;
 
@@ -17,13 +17,12 @@ pub fn fix(plan: &Path) -> Result<(), Stop> {
         let found = load::compiled_from(&Disk { instead: Some(texts) }, plan, &Input::default())?;
         Ok::<_, Stop>((found.sources, found.findings))
     })?;
-    let home = home(plan);
+    let root = load::shown(plan);
     let mut refused = Vec::new();
     for (file, text) in &done.texts {
-        let written = match Path::new(file).canonicalize() {
-            Ok(real) if !real.starts_with(&home) => Err(format!("it lies outside {}, where the plan is kept", home.display())),
-            Ok(real) => real::replace(&real, &done.before[file], text),
-            Err(e) => Err(e.to_string()),
+        let written = match Disk::default().inside(&root, file) {
+            true => real::replace(Path::new(file), &done.before[file], text),
+            false => Err("it lies outside the Git work tree, or the directory, of the plan".to_owned()),
         };
         match written {
             Ok(()) => output::say(&said(file, &done.made)),
@@ -40,11 +39,4 @@ fn said(file: &str, made: &[Repair]) -> String {
         out.push_str(&format!("  {}:{}: {} [{}]\n", repair.line, repair.column, repair.what, repair.rule));
     }
     out
-}
-
-/// Within which a plan's own files lie: its Git work tree, or without one its directory.
-fn home(plan: &Path) -> PathBuf {
-    let real = plan.canonicalize().unwrap_or_else(|_| plan.to_owned());
-    let dir = real.parent().unwrap_or(Path::new("/"));
-    dir.ancestors().find(|d| d.join(".git").exists()).unwrap_or(dir).to_owned()
 }

@@ -9,7 +9,8 @@ use drplan::compile::{Compilation, Input, compile};
 use drplan::diagnostic::Level;
 use drplan::diagnostic::emit::{Look, human};
 
-/// A page is UTF-8: where a plan is not, it shows the byte as its number.
+/// A page is UTF-8: where a plan is not, it shows the byte as its number. What is typed besides stands in the first line,
+/// as `-p NAME=VALUE`.
 fn compiled(text: &str) -> Compilation {
     let mut bytes = text.as_bytes().to_vec();
     let shown = "‹E9›".as_bytes();
@@ -17,7 +18,9 @@ fn compiled(text: &str) -> Compilation {
         bytes.splice(at..at + shown.len(), [0xe9]);
     }
     let (plan, files) = texts::files(&bytes, "plan.yaml");
-    compile(&files, &plan, &Input::default()).unwrap()
+    let typed = text.lines().next().filter(|l| l.starts_with("# drplan ")).and_then(|l| l.split(" -p ").nth(1)?.split_once('='));
+    let params = typed.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+    compile(&files, &plan, &Input { params, ..Input::default() }).unwrap()
 }
 
 /// The fenced blocks of one language.

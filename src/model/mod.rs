@@ -13,6 +13,7 @@ pub mod schema;
 pub mod scope;
 pub mod shapes;
 pub mod target;
+pub mod values;
 pub mod vocabulary;
 
 pub use compiled::{Compiled, EmbeddedFile, Join, Node, Prediction, Wait};

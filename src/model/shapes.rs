@@ -8,14 +8,18 @@ use serde_json::Value;
 use super::each::address;
 use super::places::{StepRef, within};
 use super::scope::{Meaning, Scope, Spot, list};
+use super::values::{Lit, Typed, Wrong, fits, matcher_word, wanted};
 use crate::actions::template::{Part, parts, references};
-use crate::actions::{Field, Type, matcher, units};
+use crate::actions::{Field, Type, matcher};
 use crate::diagnostic::{Diagnostic, Edit, nearest};
 use crate::source::Span;
 use crate::syntax::{Core, Entry, Node, Scalar};
 
 /// Longest name.
 const ID_LENGTH: usize = 64;
+
+/// How far behind a key a `#` is looked for.
+const HASH_WITHIN: u32 = 200;
 
 /// One pass over one part of a plan.
 pub struct Shapes<'c, 't> {
@@ -27,26 +31,6 @@ pub struct Shapes<'c, 't> {
     pub findings: &'c mut Vec<Diagnostic>,
     /// References to outputs of steps, in order.
     pub refs: Vec<StepRef>,
-}
-
-/// A scalar without its places.
-enum Lit<'v> {
-    Null,
-    Bool,
-    Int,
-    Float,
-    Text(&'v str),
-    Other,
-}
-
-/// A value that is not what was wanted.
-struct Wrong {
-    rule: &'static str,
-    headline: String,
-    label: String,
-    help: Option<String>,
-    /// What to write instead of the whole value, where only that can be meant.
-    instead: Option<String>,
 }
 
 impl Shapes<'_, '_> {
@@ -154,7 +138,20 @@ impl Shapes<'_, '_> {
     }
 
     fn empty(&mut self, entry: &Entry<'_>) {
-        let found = Diagnostic::deny("wrong-type", format!("`{}` has no value", entry.key), entry.at, "nothing stands after this key");
+        let rest = Span { start: entry.at.end, end: entry.at.end + HASH_WITHIN, ..entry.at };
+        let behind = self.scope.sources.map_or("", |sources| sources.starting_at(rest));
+        let blank = behind.len() - behind.trim_start_matches([':', ' ', '\t']).len();
+        let value = behind[blank..].split(['\n', '\r']).next().unwrap_or("").trim_end();
+        if value.len() > 1 && value.starts_with('#') && !value.starts_with("# ") {
+            let start = entry.at.end + blank as u32;
+            let at = Span { start, end: start + value.len() as u32, ..entry.at };
+            let found =
+                Diagnostic::deny("unquoted-hash", format!("`{}` has no value: `#` begins a comment", entry.key), at, "this is a comment");
+            let quoted = format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""));
+            let what = format!("put it into quotes: `{quoted}`");
+            return self.findings.push(found.help(&what).fix(what, [Edit::new(at, quoted)]));
+        }
+        let found = Diagnostic::deny("empty-value", format!("`{}` has no value", entry.key), entry.at, "nothing stands after this key");
         self.findings.push(found.help(format!("give `{}` a value, or leave it out", entry.key)));
     }
 
@@ -180,12 +177,15 @@ impl Shapes<'_, '_> {
         self.any(node);
         let value = self.scope.json(node, self.spot);
         if let Some(problem) = matcher::problem(&value) {
-            let found = Diagnostic::deny("wrong-type", format!("`{key}` wants a value or a matcher"), node.head(), problem);
-            let first = node.map().and_then(|m| m.first()).filter(|e| !matcher::WORDS.contains(&e.key));
-            let known = first.and_then(|e| nearest(e.key, matcher::WORDS.iter().copied()));
-            self.findings.push(match known {
-                Some(near) => found.write(near).help(format!("write `{{ {near}: … }}`")),
-                None => found.help("write a plain value, or one of `{ not: … }`, `{ at_least: … }`, `{ at_most: … }`, `{ matches: … }`, `{ contains: … }`, `{ one_of: [ … ] }`, `{ present: true }`"),
+            let found = Diagnostic::deny("bad-matcher", format!("`{key}` wants a value or a matcher"), node.head(), problem);
+            let entries = node.map().unwrap_or(&[]);
+            let first = entries.first().filter(|e| !matcher::WORDS.contains(&e.key));
+            let known = first.and_then(|e| matcher_word(e.key));
+            self.findings.push(match (known, entries) {
+                (Some(near), _) => found.write(near).help(format!("write `{{ {near}: … }}`")),
+                (None, [one, _, ..]) if first.is_none() => found.help(format!("keep one of them, like `{{ {}: … }}`", one.key)),
+                (None, [one]) if first.is_none() => found.help(format!("write it like `{}`", super::values::sample_of(one.key))),
+                _ => found.help(format!("write a plain value, or one of {}", list(matcher::WORDS))),
             });
         }
     }
@@ -224,7 +224,7 @@ impl Shapes<'_, '_> {
             // A number that a parameter gives goes into a text as it is.
             let textual = matches!(kind, Type::Text | Type::Secret);
             if !textual {
-                self.lit(key, node.span, lit, &plain_of(&filled), kind, false);
+                self.lit(key, node.span, &Typed { lit, text: &plain_of(&filled), plain: false, here: false }, kind);
             }
             return;
         }
@@ -239,7 +239,8 @@ impl Shapes<'_, '_> {
             Core::Text => Lit::Text(scalar.text),
         };
         // What an anchor shares may be right where it stands otherwise.
-        self.lit(key, node.span, lit, scalar.text, kind, !matches!(node.value, crate::syntax::Value::Shared(_)));
+        let here = !matches!(node.value, crate::syntax::Value::Shared(_));
+        self.lit(key, node.span, &Typed { lit, text: scalar.text, plain: scalar.plain, here }, kind);
     }
 
     /// A value that is not known now: fine where a run fills it in, not where the compiler needs it.
@@ -252,17 +253,9 @@ impl Shapes<'_, '_> {
         }
     }
 
-    /// `typed`: the value stands in the text as it is.
-    fn lit(&mut self, key: &str, at: Span, lit: Lit<'_>, text: &str, kind: &Type, typed: bool) {
-        if let Err(wrong) = fits(key, lit, text, kind) {
-            let mut found = Diagnostic::deny(wrong.rule, wrong.headline, at, wrong.label);
-            if let (Some(help), Some(instead), true) = (&wrong.help, wrong.instead, typed) {
-                found = found.fix(help, [Edit::new(at, instead)]);
-            }
-            self.findings.push(match wrong.help {
-                Some(help) => found.help(help),
-                None => found,
-            });
+    fn lit(&mut self, key: &str, at: Span, typed: &Typed<'_>, kind: &Type) {
+        if let Err(wrong) = fits(key, typed, kind) {
+            self.findings.push(wrong.at(at, typed.here));
         }
     }
 
@@ -341,15 +334,49 @@ impl Shapes<'_, '_> {
     }
 
     fn wrong_kind(&mut self, key: &str, node: &Node<'_>, kind: &Type) {
-        let (wanted, mut sample) = wanted(kind);
-        if let (Type::List(_), Some(scalar)) = (kind, node.scalar().filter(|s| !s.text.is_empty())) {
-            sample = Some(format!("[{}]", scalar.text));
-        }
-        let found = Diagnostic::deny("wrong-type", format!("`{key}` wants {wanted}"), node.head(), format!("this is {}", node.kind()));
-        self.findings.push(match sample {
-            Some(sample) => found.help(format!("write it like `{sample}`")),
-            None => found,
-        });
+        let (wanted, sample) = wanted(kind);
+        let wrong = |rule, help: Option<String>| Wrong {
+            rule,
+            headline: format!("`{key}` wants {wanted}"),
+            label: format!("this is {}", node.kind()),
+            help,
+            instead: None,
+        };
+        let here = !matches!(node.value, crate::syntax::Value::Shared(_));
+        let single = !matches!(
+            kind,
+            Type::List(_)
+                | Type::Map(_)
+                | Type::ById(_)
+                | Type::ByName(_)
+                | Type::Record(_)
+                | Type::With
+                | Type::Connect
+                | Type::Call
+                | Type::Matchers
+        );
+        let found = match (kind, node.scalar(), node.list(), node.map()) {
+            (Type::List(_), Some(scalar), ..) if !scalar.text.is_empty() => {
+                let written = self.scope.sources.map_or(scalar.text, |s| s.slice(node.span));
+                let listed = format!("[{written}]");
+                let help = format!("put it into brackets: `{listed}`");
+                wrong("not-a-list", Some(help)).or_write(listed).at(node.span, here && !written.contains('\n'))
+            }
+            (Type::List(_), None, None, Some(_)) => {
+                wrong("not-a-list", Some("begin each of them with `- `, or put `[` and `]` around".to_owned())).at(node.head(), false)
+            }
+            (_, _, Some([one]), _) if single => {
+                let written = self.scope.sources.map_or("", |s| s.slice(one.span));
+                let help = format!("leave the brackets out: `{written}`");
+                wrong("not-one-value", Some(help)).at(node.span, false)
+            }
+            (_, _, Some(_), _) if single => {
+                wrong("not-one-value", Some("keep one of them, without brackets".to_owned())).at(node.span, false)
+            }
+            _ => wrong("wrong-type", sample.map(|sample| format!("write it like `{sample}`")).or_else(|| Some(format!("write {wanted}"))))
+                .at(node.head(), false),
+        };
+        self.findings.push(found);
     }
 }
 
@@ -393,102 +420,5 @@ fn goes_with(kind: &Type, node: &Node<'_>) -> bool {
         Type::Any | Type::Matcher => true,
         Type::Either(kinds) => kinds.iter().any(|k| goes_with(k, node)),
         _ => node.scalar().is_some(),
-    }
-}
-
-/// What a key holds, in words, and a sample.
-pub fn wanted(kind: &Type) -> (String, Option<String>) {
-    let (words, sample) = match kind {
-        Type::Text | Type::Secret => ("a text", None),
-        Type::Url => ("a URL", Some("https://example.com/")),
-        Type::Int => ("a whole number", Some("3")),
-        Type::Number => ("a number", Some("1.5")),
-        Type::Bool => ("`true` or `false`", None),
-        Type::Duration => ("a duration", Some("30s")),
-        Type::Size => ("a size", Some("10GiB")),
-        Type::Time => ("a time", Some("2026-11-21T03:00:00Z")),
-        Type::Keep => ("a duration or a rule of keeping", Some("30d")),
-        Type::Id | Type::Name => ("a name", None),
-        Type::Pattern => ("a regular expression", None),
-        Type::Matcher => ("a value or a matcher", Some("{ at_least: 1 }")),
-        Type::Matchers => ("paths with what is expected of them", Some("{ status.ok: true }")),
-        Type::Call => ("an action", Some("{ uses: ACTION, with: { … } }")),
-        Type::Map(_) | Type::ById(_) | Type::ByName(_) | Type::Record(_) | Type::With | Type::Connect => ("a map", None),
-        Type::Any | Type::NotYet => ("a value", None),
-        Type::Word(words) => return (format!("one of {}", list(words)), None),
-        Type::List(item) => {
-            let (_, sample) = wanted(item);
-            return ("a list".to_owned(), Some(format!("[{}]", sample.as_deref().unwrap_or("…"))));
-        }
-        Type::Either(kinds) => {
-            let all: Vec<String> = kinds.iter().map(|k| wanted(k).0).collect();
-            return (all.join(" or "), kinds.first().and_then(|k| wanted(k).1));
-        }
-    };
-    (words.to_owned(), sample.map(str::to_owned))
-}
-
-fn fits(key: &str, lit: Lit<'_>, text: &str, kind: &Type) -> Result<(), Wrong> {
-    let unit = |problem: units::Problem| Wrong {
-        rule: "bad-unit",
-        headline: format!("`{key}`: {}", problem.what),
-        label: format!("`{key}` wants {}", wanted(kind).0),
-        help: Some(problem.help),
-        instead: None,
-    };
-    let wrong = |help: Option<String>| {
-        let this = match lit {
-            Lit::Null => "nothing",
-            Lit::Bool => "`true` or `false`",
-            Lit::Int | Lit::Float => "a number",
-            Lit::Text(_) => "a text",
-            Lit::Other => "something else",
-        };
-        Wrong {
-            rule: "wrong-type",
-            headline: format!("`{key}` wants {}", wanted(kind).0),
-            label: format!("this is {this}"),
-            help,
-            instead: None,
-        }
-    };
-    let instead = |help: String, text: &str| Wrong { instead: Some(text.to_owned()), ..wrong(Some(help)) };
-    match (kind, &lit) {
-        (Type::Text | Type::Secret | Type::Url | Type::Pattern, Lit::Int | Lit::Float | Lit::Bool) => {
-            let quoted = format!("\"{text}\"");
-            Err(instead(format!("put it into quotes: `{quoted}`"), &quoted))
-        }
-        (Type::Text | Type::Secret, Lit::Text(_)) => Ok(()),
-        (Type::Url, Lit::Text(t)) if t.contains("://") => Ok(()),
-        (Type::Url, Lit::Text(t)) => Err(wrong(Some(format!("begin it with its scheme: `https://{t}`")))),
-        (Type::Pattern, Lit::Text(t)) => regex::Regex::new(t).map(drop).map_err(|_| Wrong {
-            headline: format!("`{key}`: `{t}` is not a regular expression"),
-            ..wrong(Some("close every bracket, and write `\\` before a sign that stands for itself".to_owned()))
-        }),
-        (Type::Int, Lit::Int) | (Type::Number, Lit::Int | Lit::Float) | (Type::Bool, Lit::Bool) => Ok(()),
-        (Type::Int | Type::Number, Lit::Text(t)) if t.parse::<i64>().is_ok() => Err(instead(format!("leave the quotes out: `{t}`"), t)),
-        (Type::Int | Type::Number, _) => Err(wrong(Some(format!("write it like `{}`", wanted(kind).1.unwrap_or_default())))),
-        (Type::Bool, Lit::Text(t)) => Err(match t.to_lowercase().as_str() {
-            word @ ("true" | "false") => instead(format!("leave the quotes out: `{word}`"), word),
-            "yes" | "on" | "y" => instead("write `true`".to_owned(), "true"),
-            "no" | "off" | "n" => instead("write `false`".to_owned(), "false"),
-            _ => wrong(Some("write `true` or `false`".to_owned())),
-        }),
-        (Type::Duration, Lit::Text(_) | Lit::Int) => units::duration_ms(text).map(drop).map_err(unit),
-        (Type::Keep, Lit::Text(_) | Lit::Int) => units::kept_ms(text).map(drop).map_err(unit),
-        (Type::Size, Lit::Text(_) | Lit::Int) => units::size_bytes(text).map(drop).map_err(unit),
-        (Type::Time, Lit::Text(_)) => units::time(text).map(drop).map_err(unit),
-        (Type::Word(words), Lit::Text(t)) if words.contains(t) => Ok(()),
-        (Type::Word(words), Lit::Text(t)) => {
-            let near = nearest(t, words.iter().copied());
-            Err(Wrong {
-                rule: "unknown-word",
-                headline: format!("`{key}` cannot be `{t}`"),
-                label: "not a word of the language here".to_owned(),
-                help: Some(near.map_or_else(|| format!("write one of {}", list(words)), |near| format!("write `{near}`"))),
-                instead: near.filter(|near| near.sure).map(|near| near.word.to_owned()),
-            })
-        }
-        _ => Err(wrong(wanted(kind).1.map(|s| format!("write it like `{s}`")))),
     }
 }

@@ -89,6 +89,16 @@ impl Sources {
         &self.all[id.0 as usize]
     }
 
+    /// The text from a place's beginning to its end, or to the end of the text that it is in.
+    pub fn starting_at(&self, span: Span) -> &str {
+        let text = &self.get(span.source).text;
+        let mut end = (span.end as usize).min(text.len());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.get(span.start as usize..end).unwrap_or("")
+    }
+
     /// The bytes at a place.
     pub fn slice(&self, span: Span) -> &str {
         self.get(span.source).text.get(span.start as usize..span.end as usize).unwrap_or("")

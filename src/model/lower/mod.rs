@@ -4,6 +4,7 @@
 pub mod action;
 mod asset;
 mod contact;
+mod head;
 mod journal;
 mod params;
 mod read;
@@ -48,9 +49,8 @@ pub struct Lowered {
 
 /// Reads a plan from its tree.
 pub fn lower(root: &Node<'_>, sources: &Sources, given: &Given, findings: &mut Vec<Diagnostic>) -> Lowered {
-    if root.map().is_none() {
-        let found = Diagnostic::deny("wrong-type", "a plan is a map of keys", root.head(), format!("this is {}", root.kind()));
-        findings.push(found.help("begin with `drplan: v1`"));
+    if let Some(found) = head::problem(root) {
+        findings.push(found);
         return Lowered { broken: true, ..Lowered::default() };
     }
     let mut scope = Scope { sources: Some(sources), sites: root.get("sites"), assets: root.get("assets"), ..Scope::default() };

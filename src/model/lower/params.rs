@@ -6,13 +6,16 @@ use serde_json::Value;
 
 use super::{Given, entries, read};
 use crate::actions::{Type, matcher, template, units};
-use crate::diagnostic::{Diagnostic, nearest};
+use crate::diagnostic::{Diagnostic, Label, nearest};
 use crate::model::scope::{Scope, Spot, list};
 use crate::model::shapes::Shapes;
 use crate::model::vocabulary as words;
 use crate::model::{PARAM_LONGEST, Param, ParamKind};
 use crate::source::{Sources, Span};
 use crate::syntax::Node;
+
+const BAD_DEFAULT: &str = "bad-default";
+const BAD_PARAM: &str = "bad-param";
 
 /// Reads the section; every given value must belong to a parameter.
 pub fn params(section: Option<&Node<'_>>, given: &Given, sources: &Sources, findings: &mut Vec<Diagnostic>) -> BTreeMap<String, Param> {
@@ -30,21 +33,25 @@ pub fn params(section: Option<&Node<'_>>, given: &Given, sources: &Sources, find
         if let Some(default) = node.get("default") {
             let before = findings.len();
             Shapes { scope: &scope, spot: Spot::Plan, findings, refs: Vec::new() }.value("default", default, &type_of(kind));
+            // What has no name of its own is that the two do not fit.
+            for found in findings[before..].iter_mut().filter(|f| f.rule == "wrong-type") {
+                found.rule = BAD_DEFAULT;
+                found.labels.extend(node.get("type").map(|t| Label { span: t.span, text: "by its type".to_owned() }));
+            }
             if findings.len() == before {
                 value = Some(scope.json(default, Spot::Plan)).filter(|v| !v.is_null());
-                fits(entry.key, value.as_ref(), node, default.span, findings);
+                fits(BAD_DEFAULT, entry.key, value.as_ref(), node, default.span, findings);
             }
         }
         if let Some((text, at)) = given.get(entry.key) {
             match unusable(text).map_or_else(|| parse(text, kind), |_| Ok(Value::String(text.clone()))) {
                 Ok(parsed) => {
-                    fits(entry.key, Some(&parsed), node, *at, findings);
+                    fits(BAD_PARAM, entry.key, Some(&parsed), node, *at, findings);
                     value = Some(parsed);
                     by_hand = true;
                 }
                 Err(help) => {
-                    let found =
-                        Diagnostic::deny("bad-param", format!("`{text}` does not fit parameter `{}`", entry.key), *at, "given here");
+                    let found = Diagnostic::deny(BAD_PARAM, format!("`{text}` does not fit parameter `{}`", entry.key), *at, "given here");
                     findings.push(found.also(entry.at, "declared here").help(help));
                 }
             }
@@ -53,7 +60,7 @@ pub fn params(section: Option<&Node<'_>>, given: &Given, sources: &Sources, find
     }
     for (name, (_, at)) in given.iter().filter(|(name, _)| !all.contains_key(*name)) {
         let names: Vec<&str> = all.keys().map(String::as_str).collect();
-        let found = Diagnostic::deny("bad-param", format!("the plan has no parameter `{name}`"), *at, "given here");
+        let found = Diagnostic::deny(BAD_PARAM, format!("the plan has no parameter `{name}`"), *at, "given here");
         findings.push(match nearest(name, names.iter().copied()) {
             Some(near) => found.help(format!("write `-p {near}=…`")),
             None if names.is_empty() => found.help("leave it out: the plan has no parameters"),
@@ -99,29 +106,34 @@ fn unusable(text: &str) -> Option<(String, &'static str)> {
 }
 
 /// A value against `pattern` and `enum`.
-fn fits(name: &str, value: Option<&Value>, node: &Node<'_>, at: Span, findings: &mut Vec<Diagnostic>) {
+fn fits(rule: &'static str, name: &str, value: Option<&Value>, node: &Node<'_>, at: Span, findings: &mut Vec<Diagnostic>) {
     let Some(value) = value else { return };
     let text = template::plain(value);
+    let wrong = |headline: String, label: &str, help: String| Diagnostic::deny(rule, headline, at, label).help(help);
     if let Some((what, help)) = unusable(&text) {
-        findings.push(Diagnostic::deny("bad-param", format!("parameter `{name}` {what}"), at, "given here").help(help));
+        findings.push(wrong(format!("parameter `{name}` {what}"), "given here", help.to_owned()));
         return;
     }
+    let headline = || format!("`{text}` does not fit parameter `{name}`");
+    let give = if rule == BAD_DEFAULT { "write a default" } else { "give a text" };
     if let Some(pattern) = node.get("pattern")
         && let Some(Ok(regex)) = pattern.scalar().map(|s| regex::Regex::new(s.text))
         && !regex.is_match(&text)
     {
-        let found = Diagnostic::deny("bad-param", format!("`{text}` does not fit parameter `{name}`"), at, "does not match the pattern");
-        findings.push(
-            found.also(pattern.span, "the pattern").help(format!("give a text that matches `{}`", pattern.scalar().map_or("", |s| s.text))),
-        );
+        let help = format!("{give} that matches `{}`", pattern.scalar().map_or("", |s| s.text));
+        findings.push(wrong(headline(), "does not match the pattern", help).also(pattern.span, "the pattern"));
     }
     if let Some(allowed) = node.get("enum").and_then(Node::list) {
         let scope = Scope::default();
         let values: Vec<Value> = allowed.iter().map(|n| scope.json(n, Spot::Plan)).collect();
         if !values.iter().any(|v| matcher::fits(v, Some(value)) || template::plain(v) == text) {
             let names: Vec<String> = values.iter().map(template::plain).collect();
-            let found = Diagnostic::deny("bad-param", format!("`{text}` does not fit parameter `{name}`"), at, "not one of `enum`");
-            findings.push(found.help(format!("give one of {}", list(&names.iter().map(String::as_str).collect::<Vec<_>>()))));
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let found = wrong(headline(), "not one of `enum`", format!("{give}: one of {}", list(&names)));
+            findings.push(match node.entry("enum") {
+                Some(entry) => found.also(entry.at, "the values that may be given"),
+                None => found,
+            });
         }
     }
 }

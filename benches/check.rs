@@ -17,6 +17,9 @@ static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const MOST_OVER_EVENTS: f64 = 4.0;
 /// 100 000 steps, as a multiple of 10 000.
 const MOST_GROWTH: f64 = 11.0;
+/// Findings in one large plan, and how long it may take until they are printed, in both forms for people.
+const FINDINGS: usize = 2_000;
+const MOST_PRINTING_MS: f64 = 1_000.0;
 
 fn main() -> ExitCode {
     let small = plan(10_000);
@@ -38,7 +41,14 @@ fn main() -> ExitCode {
         mb(&large),
         ms(large_check)
     );
-    if over_events > MOST_OVER_EVENTS || growth > MOST_GROWTH {
+    let broken = broken();
+    let draw = best(|| assert!(printed(&broken) >= FINDINGS));
+    println!(
+        "{FINDINGS} findings in {:.1} MB:            {:>8.1} ms to check, draw and list (at most {MOST_PRINTING_MS})",
+        mb(&broken),
+        ms(draw)
+    );
+    if over_events > MOST_OVER_EVENTS || growth > MOST_GROWTH || ms(draw) > MOST_PRINTING_MS {
         println!("too slow");
         return ExitCode::FAILURE;
     }
@@ -50,6 +60,22 @@ fn check(text: &BTreeMap<String, String>) {
     let found = compile(text, PATH, &Input::default()).expect("the text is there");
     assert!(found.passed() && found.checked.len() == 1, "{}", drplan::diagnostic::emit::short(&found.findings, &found.sources));
     std::hint::black_box(drplan::diagnostic::emit::short(&found.findings, &found.sources));
+}
+
+/// A plan of 10 000 steps in which one of five has a mistake.
+fn broken() -> BTreeMap<String, String> {
+    let mut text = plan(10_000);
+    let whole = text.remove(PATH).expect("it is there");
+    text.insert(PATH.to_owned(), whole.replace("when_unreachable: ask", "when_unreachable: aks").replace("factor: 2,", "factr: 2,"));
+    text
+}
+
+/// Checks a plan and prints what was found as `--format human` and `--format short` do; how many lines the second has.
+fn printed(text: &BTreeMap<String, String>) -> usize {
+    use drplan::diagnostic::emit::{Look, human, short};
+    let found = compile(text, PATH, &Input::default()).expect("the text is there");
+    std::hint::black_box(human(&found.findings, &found.sources, Look { colour: true, width: 80, ..Look::default() }));
+    short(&found.findings, &found.sources).lines().count()
 }
 
 /// What reading the same bytes costs before anybody looks at them.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
 
+use drplan::analysis::rules::find;
 use drplan::compile::{Compilation, Input, compile};
 use drplan::diagnostic::repair::{Repaired, repair};
 use drplan::diagnostic::{Diagnostic, Edit};
@@ -17,6 +18,7 @@ fn plans(folder: &str) -> Vec<(String, String)> {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     paths.retain(|p| p.extension().is_some_and(|e| e == "yaml"));
     paths.sort();
+    // One that is not UTF-8 has no repair.
     let read = |p: &PathBuf| Some((p.file_stem()?.to_str()?.to_owned(), std::fs::read_to_string(p).ok()?));
     paths.iter().filter_map(read).collect()
 }
@@ -51,9 +53,14 @@ fn edited(text: &str, edits: &[Edit]) -> String {
     })
 }
 
+/// What is said now and was not before. A plan that cannot be understood is not judged: what is unwise in it comes to light
+/// when it can.
 fn new_ones(before: &Compilation, after: &Compilation) -> Vec<String> {
+    let judged = |rule: &str| find(rule).is_some_and(|r| r.run.is_some() || r.once.is_some());
+    let understood = before.passed();
     let before = said(before);
     let more = said(after).into_iter().filter(|(what, n)| before.get(what).is_none_or(|b| b < n));
+    let more = more.filter(|((rule, _), _)| understood || !judged(rule));
     more.map(|((rule, headline), _)| format!("{rule}: {headline}")).collect()
 }
 
@@ -70,11 +77,11 @@ fn each_takes_its_finding_away_and_brings_no_new_one() {
             made += 1;
             let after = compiled(&edited(&text, edits));
             let count = |plan: &Compilation| said(plan).get(&(found.rule, found.headline.clone())).copied().unwrap_or(0);
-            let masked = found.rule == "yaml";
+            // What a text hid that could not be read at all comes to light by reading it.
+            let masked = before.plan.is_none();
             if count(&after) >= count(&before) && !(masked && after.findings[0].span().start > found.span().start) {
                 wrong.push(format!("{name}: {} is still there", found.headline));
             }
-            // What a text hid that could not be read at all comes to light by reading it.
             if !masked {
                 wrong.extend(new_ones(&before, &after).into_iter().map(|new| format!("{name}: {} brought {new}", found.headline)));
             }
@@ -91,7 +98,7 @@ fn all_together_bring_no_new_finding_and_leave_none_of_theirs() {
         let done = repaired(&text);
         let Some(new) = done.texts.get(PLAN) else { continue };
         let (before, after) = (compiled(&text), compiled(new));
-        let masked = before.findings.iter().any(|f| f.rule == "yaml");
+        let masked = before.plan.is_none();
         if !masked {
             wrong.extend(new_ones(&before, &after).into_iter().map(|new| format!("{name}: brought {new}")));
         }

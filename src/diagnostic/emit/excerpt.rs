@@ -108,7 +108,7 @@ impl<'a> Excerpt<'a> {
             // A place beyond the end is shown by the `…`.
             let first = if s < e { shown.now(s).min(shown.end()) } else { last };
             let (left, right) = (shown.text[..first].width(), shown.text[..last].width());
-            let room = columns.saturating_sub((left + right) / 2 + CORNER).max(LEAST);
+            let room = columns.saturating_sub((left + right) / 2 + CORNER).max(LEAST / 2);
             let at = source.line_col(label.span.start);
             let place = (begin + first, last - first);
             drawn.insert(i, Drawn { place, text: folded(&plain(&label.text), room), at: (at.0 - 1, at.1 - 1) });

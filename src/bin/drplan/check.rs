@@ -10,7 +10,8 @@ use drplan::source::Sources;
 use crate::exit::{Ended, Exit};
 use crate::findings::{self, Format};
 use crate::fix;
-use crate::load;
+use crate::follow::{self, Seen};
+use crate::load::{self, Disk};
 use crate::output;
 use crate::plans;
 use crate::settings::Settings;
@@ -33,10 +34,21 @@ pub struct Args {
     /// First make the repairs that findings carry: only where one thing can be meant. Says what it changed.
     #[arg(long)]
     fix: bool,
+
+    /// Check again whenever a plan, or a file that it uses, changes; Ctrl-C ends it (130).
+    #[arg(long, conflicts_with = "fix")]
+    watch: bool,
 }
 
 /// Checks every plan and says what it found.
 pub fn run(args: &Args, settings: &Settings) -> Ended {
+    match args.watch {
+        true => follow::follow(&args.paths, |seen| once(args, settings, seen)),
+        false => once(args, settings, &Seen::default()),
+    }
+}
+
+fn once(args: &Args, settings: &Settings, seen: &Seen) -> Ended {
     let format = if settings.json { Format::Json } else { args.format };
     let mut all = Vec::new();
     let mut exits = Vec::new();
@@ -48,7 +60,7 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
             output::say(&format!("drplan: {stop}\n"));
             exits.push(stop.exit);
         }
-        let judged = match load::compilation(&path, &Input::default()) {
+        let judged = match load::compiled_from(&Disk { seen: Some(seen), ..Disk::default() }, &path, &Input::default()) {
             Ok(compilation) => {
                 findings_of(&compilation, settings, format);
                 Found { plan, scenarios: compilation.scenarios, findings: compilation.findings, sources: compilation.sources, unread: None }

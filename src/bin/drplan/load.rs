@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::exit::{Exit, Stop};
 use crate::findings::{self, Format};
+use crate::follow::Seen;
 use crate::plans;
 use crate::settings::Settings;
 
@@ -182,6 +183,14 @@ pub fn shown(path: &Path) -> String {
 pub struct Disk<'a> {
     /// Texts that count instead of those that stand there, by path.
     pub instead: Option<&'a Texts>,
+    /// What was read is noted here.
+    pub seen: Option<&'a Seen>,
+}
+
+impl Disk<'_> {
+    fn note(&self, path: &Path) {
+        self.seen.iter().for_each(|seen| seen.note(path));
+    }
 }
 
 impl Loader for Disk<'_> {
@@ -189,6 +198,7 @@ impl Loader for Disk<'_> {
         if let Some(text) = self.instead.and_then(|texts| texts.get(path)) {
             return Ok(text.clone().into_bytes());
         }
+        self.note(Path::new(path));
         // One byte more than a plan may have is enough to say so.
         let mut bytes = Vec::new();
         let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
@@ -197,7 +207,9 @@ impl Loader for Disk<'_> {
     }
 
     fn file(&self, plan: &str, relative: &str) -> Option<Vec<u8>> {
-        std::fs::read(Path::new(plan).parent()?.join(relative)).ok()
+        let path = Path::new(plan).parent()?.join(relative);
+        self.note(&path);
+        std::fs::read(path).ok()
     }
 
     fn inside(&self, plan: &str, path: &str) -> bool {

@@ -15,6 +15,7 @@ mod exit;
 mod explain;
 mod findings;
 mod fix;
+mod follow;
 mod graph;
 mod hand_over;
 mod journal;

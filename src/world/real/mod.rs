@@ -26,6 +26,7 @@ mod s3;
 mod secrets;
 mod sqlite;
 pub mod supervisor;
+mod watched;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use mail::Smtp;
 pub use replace::replace;
+pub use watched::{Stamp, Watch};
 
 use super::{Dns, Fault, Objects, World};
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Id;
 use crate::actions::Field;
+use crate::actions::template::{Part, parts};
 use crate::source::{Sources, Span};
 use crate::syntax::Node;
 
@@ -148,12 +149,32 @@ pub fn within(sources: Option<&Sources>, span: Span, path: &str, from: &mut usiz
     // What a list made of a name stands as the name.
     let short = path.find('[').map(|i| &path[..i]);
     let same = |rest: &str| rest.starts_with(path) || short.is_some_and(|s| rest.starts_with(s));
-    let found = raw.match_indices("${").find(|(i, _)| same(raw[i + 2..].trim_start()));
+    let found = raw.match_indices("${").find(|(i, _)| !raw[..*i].ends_with('$') && same(raw[i + 2..].trim_start()));
     let Some((start, _)) = found else { return span };
     let end = raw[start..].find('}').map_or(raw.len(), |i| start + i + 1);
     let at = Span { source: span.source, start: (*from + start) as u32, end: (*from + end) as u32 };
     *from += end;
     at
+}
+
+/// Where each `${…}` of a text stands, one that is not closed too; none if it cannot be told one by one: escapes hide some,
+/// or what stood for each id of a list was filled in.
+pub fn references(sources: Option<&Sources>, span: Span, text: &str) -> Option<Vec<Span>> {
+    let wanted = parts(text).iter().filter(|(_, part)| !matches!(part, Part::Text(_))).count();
+    let raw = sources?.slice(span);
+    let found: Vec<Span> = parts(raw)
+        .into_iter()
+        .filter_map(|(at, part)| {
+            let len = match part {
+                Part::Text(_) => return None,
+                Part::Ref(_) => raw[at..].find('}').map_or(2, |i| i + 1),
+                Part::Unclosed(_) => 2,
+            };
+            let start = span.start + at as u32;
+            Some(Span { start, end: start + len as u32, ..span })
+        })
+        .collect();
+    (found.len() == wanted).then_some(found)
 }
 
 /// A scalar as it stands, a collection by its first word.

@@ -1,6 +1,7 @@
 //! What a `${…}` stands for while a plan is read: a value that is known now, or one that only a run can know. It does
 //! not check where it stands.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::HashMap;
@@ -12,7 +13,7 @@ use crate::actions::Action;
 use crate::actions::template::{Part, parts, plain, references};
 use crate::diagnostic::{Diagnostic, Near, nearest};
 use crate::source::{Sources, Span};
-use crate::syntax::{Core, Node};
+use crate::syntax::{Core, Entry, Node};
 
 /// Every name that a reference may begin with, as a help.
 pub const FORMS: &str = "a reference is `params.X`, `secrets.X`, `sites.X.title`, `assets.X.connect.K`, `steps.X.K`, `run.id`, \
@@ -31,6 +32,12 @@ pub struct Scope<'t> {
     pub sites: Option<&'t Node<'t>>,
     /// The section `assets`.
     pub assets: Option<&'t Node<'t>>,
+    /// The section `scenarios`.
+    pub scenarios: Option<&'t Node<'t>>,
+    /// Parameters are being read: nothing is known yet.
+    pub early: bool,
+    /// The scenario of each step, once it was asked for.
+    pub elsewhere: OnceCell<HashMap<&'t str, &'t str>>,
     /// Ids of all lists: what may stand between brackets.
     pub listed: BTreeSet<&'t str>,
 }
@@ -110,16 +117,12 @@ impl<'t> Scope<'t> {
     /// What a path stands for at a spot. Whether a secret may stand there is the caller's question.
     pub fn meaning(&self, path: &str, spot: Spot<'_>) -> Result<Meaning, Unknown> {
         let words: Vec<&str> = path.split('.').collect();
-        if let Some(sign) =
-            path.chars().filter(|c| *c != ' ').find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '_' | '-' | '[' | ']'))
-        {
-            return Err(Unknown {
-                rule: "bad-reference",
-                what: format!("`{path}` is more than a path"),
-                label: format!("`{sign}` cannot stand in a reference: there are no operators and no functions"),
-                help: FORMS.to_owned(),
-                instead: None,
-            });
+        let foreign = |c: &char| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '_' | '-' | '[' | ']' | ' ');
+        if let Some(sign) = path.chars().find(foreign) {
+            return Err(computed(path, sign));
+        }
+        if self.early && ROOTS.contains(&words[0]) {
+            return Err(misplaced(path, "a default is a value by itself", "write the value"));
         }
         match words.as_slice() {
             ["params", name] => match self.params.get(*name) {
@@ -142,8 +145,12 @@ impl<'t> Scope<'t> {
                 instead: None,
             }),
             ["steps", step, output] => match spot {
-                Spot::Step { own, steps } => step_output(path, step, output, own, steps),
-                _ => Err(misplaced(path, "an output of a step is known only in the steps of its scenario", "use a parameter here")),
+                Spot::Step { own, steps } => self.step_output(path, step, output, own, steps),
+                _ => Err(misplaced(
+                    path,
+                    "an output of a step is known only in `with`, `check`, `undo` and `when`",
+                    "write what is known before the run, or a parameter",
+                )),
             },
             ["each", ..] => {
                 Err(misplaced(path, "nothing here is written for each id of a list", "add `for_each: LIST` to the step or the asset"))
@@ -156,16 +163,10 @@ impl<'t> Scope<'t> {
                 rule: "bad-reference",
                 what: format!("`{path}` names no output"),
                 label: "a step by itself is no value".to_owned(),
-                help: format!("write `{path}.OUTPUT`"),
+                help: format!("write `${{{path}.OUTPUT}}`"),
                 instead: None,
             }),
-            _ => Err(Unknown {
-                rule: "bad-reference",
-                what: format!("`{path}` is not a reference"),
-                label: "nothing is known by this path".to_owned(),
-                help: FORMS.to_owned(),
-                instead: None,
-            }),
+            _ => Err(no_reference(path, &words)),
         }
     }
 
@@ -226,6 +227,61 @@ impl<'t> Scope<'t> {
         Ok(Meaning::Value(self.fill(title, Spot::Connect)))
     }
 
+    fn step_output(&self, path: &str, step: &str, output: &str, own: &str, steps: &Steps<'_>) -> Result<Meaning, Unknown> {
+        let Some(head) = steps.get(step) else {
+            let mut made: Vec<&str> = steps.keys().copied().filter(|name| address(name).0 == step).collect();
+            made.sort_unstable();
+            if let [first, ..] = made.as_slice() {
+                return Err(Unknown {
+                    rule: "ambiguous-name",
+                    what: format!("`{step}` stands for {} steps", made.len()),
+                    label: "a value comes from one step".to_owned(),
+                    help: format!("write `${{steps.{first}.{output}}}`, or another one"),
+                    instead: None,
+                });
+            }
+            if let Some(scenario) = self.scenario_with(step) {
+                return Err(Unknown {
+                    rule: "foreign-output",
+                    what: format!("`{step}` is a step of scenario `{scenario}`"),
+                    label: "a run knows the steps of its own scenario alone".to_owned(),
+                    help: format!("do in this scenario what finds `{output}` out, or use a parameter"),
+                    instead: None,
+                });
+            }
+            return Err(unknown("step", path, step, steps.keys().copied(), "this scenario"));
+        };
+        if step == own {
+            return Err(Unknown {
+                rule: "own-output",
+                what: format!("`{step}` uses its own output"),
+                label: "it is known only when the step is done".to_owned(),
+                help: "use the output of a step before it".to_owned(),
+                instead: None,
+            });
+        }
+        match head.outputs() {
+            Some(known) if !known.contains(&output) => {
+                let found = unknown("output", path, output, known.iter().copied(), &format!("the outputs of `{step}`"));
+                Err(if known.is_empty() { Unknown { help: format!("`{step}` has no outputs"), ..found } } else { found })
+            }
+            _ => Ok(Meaning::Output(step.to_owned(), output.to_owned())),
+        }
+    }
+
+    /// The scenario that has a step of a name.
+    fn scenario_with(&self, step: &str) -> Option<&'t str> {
+        let scenarios = self.scenarios.and_then(Node::map)?;
+        let steps = self.elsewhere.get_or_init(|| {
+            let steps = |e: &'t Entry<'t>| {
+                let steps = e.value.get("steps").and_then(Node::list).unwrap_or(&[]);
+                steps.iter().filter_map(|step| Some((step.get("id")?.scalar()?.text, e.key)))
+            };
+            scenarios.iter().flat_map(steps).collect()
+        });
+        steps.get(step).copied()
+    }
+
     fn connect(&self, path: &str, name: &str, key: &str, spot: Spot<'_>) -> Result<Meaning, Unknown> {
         let names = self.assets.and_then(Node::map).unwrap_or(&[]).iter().map(|e| e.key);
         let Some(asset) = self.assets.and_then(|s| s.get(name)) else {
@@ -239,36 +295,9 @@ impl<'t> Scope<'t> {
         let value = self.json(node, Spot::Connect);
         let secret = references(&value).iter().any(|r| r.starts_with("secrets."));
         match (secret, spot) {
-            (true, Spot::Plan) => Err(misplaced(path, "it holds a secret", "leave it out here")),
+            (true, Spot::Plan) => Err(Unknown { rule: "misplaced-secret", ..misplaced(path, "it holds a secret", "leave it out here") }),
             _ => Ok(Meaning::Value(value)),
         }
-    }
-}
-
-fn step_output(path: &str, step: &str, output: &str, own: &str, steps: &Steps<'_>) -> Result<Meaning, Unknown> {
-    let Some(head) = steps.get(step) else {
-        let mut made: Vec<&str> = steps.keys().copied().filter(|name| address(name).0 == step).collect();
-        made.sort_unstable();
-        if let [first, ..] = made.as_slice() {
-            return Err(Unknown {
-                rule: "ambiguous-name",
-                what: format!("`{step}` stands for {} steps", made.len()),
-                label: "a value comes from one step".to_owned(),
-                help: format!("write `${{steps.{first}.{output}}}`, or another one"),
-                instead: None,
-            });
-        }
-        return Err(unknown("step", path, step, steps.keys().copied(), "this scenario"));
-    };
-    if step == own {
-        return Err(misplaced(path, "a step cannot use its own output", "use the output of a step before it"));
-    }
-    match head.outputs() {
-        Some(known) if !known.contains(&output) => {
-            let found = unknown("output", path, output, known.iter().copied(), &format!("the outputs of `{step}`"));
-            Err(if known.is_empty() { Unknown { help: format!("`{step}` has no outputs"), ..found } } else { found })
-        }
-        _ => Ok(Meaning::Output(step.to_owned(), output.to_owned())),
     }
 }
 
@@ -280,10 +309,18 @@ fn unknown<'n>(what: &str, path: &str, name: &str, known: impl Iterator<Item = &
     let instead = near.filter(|near| near.sure).map(path_with);
     let help = match near {
         Some(near) => format!("write `{}`", path_with(near)),
+        None if all.is_empty() && section == "params" => format!("declare it: `params: {{ {name}: {{ title: … }} }}`"),
+        None if all.is_empty() && section == "secrets" => format!("declare it: `secrets: {{ {name}: {{ env: NAME }} }}`"),
         None if all.is_empty() => format!("nothing stands in {section}; declare it there"),
         None => format!("known in {section}: {}", list(&all)),
     };
-    Unknown { rule: "bad-reference", what: format!("no {what} `{name}`"), label: format!("`{name}` is not in {section}"), help, instead }
+    Unknown {
+        rule: "unknown-reference",
+        what: format!("no {what} `{name}`"),
+        label: format!("`{name}` is not in {section}"),
+        help,
+        instead,
+    }
 }
 
 /// At most a dozen names.
@@ -297,9 +334,50 @@ fn replace_word(path: &str, name: &str, near: &str) -> String {
     path.split('.').map(|w| if w == name { near } else { w }).collect::<Vec<_>>().join(".")
 }
 
-fn misplaced(path: &str, label: &str, help: &str) -> Unknown {
+/// With what a reference begins.
+const ROOTS: &[&str] = &["params", "secrets", "sites", "assets", "steps", "run", "each"];
+
+/// An expression where a path should be.
+fn computed(path: &str, sign: char) -> Unknown {
+    let part = |word: &&str| ROOTS.iter().any(|root| word.strip_prefix(root).is_some_and(|rest| rest.starts_with('.')));
+    let inside =
+        path.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '_' | '-')).map(|w| w.trim_matches(['.', '-'])).find(part);
+    Unknown {
+        rule: "reference-operator",
+        what: format!("`{path}` is more than a path"),
+        label: format!("`{sign}` cannot stand in a reference: there are no operators and no functions"),
+        help: match inside {
+            Some(inside) if inside.starts_with("params.") && matches!(sign, '|' | ':' | '?') => {
+                format!("write `${{{inside}}}`; what it is if nothing is given stands in the parameter's `default`")
+            }
+            Some(inside) => format!("write `${{{inside}}}`"),
+            None => FORMS.to_owned(),
+        },
+        instead: None,
+    }
+}
+
+/// A path that begins with nothing known, or ends too early or too late.
+fn no_reference(path: &str, words: &[&str]) -> Unknown {
+    let near = nearest(words[0], ROOTS.iter().copied()).filter(|near| near.word != words[0] && words.len() > 1);
+    let variable = words[0] == "env" || path.len() > 1 && path.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    let name = words.last().unwrap_or(&"NAME");
     Unknown {
         rule: "bad-reference",
+        what: if path.is_empty() { "an empty reference".to_owned() } else { format!("`{path}` is not a reference") },
+        label: if variable { "environment variables are not read here".to_owned() } else { "nothing is known by this path".to_owned() },
+        help: match near {
+            Some(near) => format!("write `${{{}}}`", replace_word(path, words[0], near.word)),
+            None if variable => format!("declare a parameter, or a secret with `env: {name}`; for a plain `${{` write `$${{`"),
+            None => FORMS.to_owned(),
+        },
+        instead: None,
+    }
+}
+
+fn misplaced(path: &str, label: &str, help: &str) -> Unknown {
+    Unknown {
+        rule: "misplaced-reference",
         what: format!("`{path}` cannot stand here"),
         label: label.to_owned(),
         help: help.to_owned(),

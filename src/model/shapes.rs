@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::each::address;
-use super::places::{StepRef, within};
+use super::places::{self, StepRef, within};
 use super::scope::{Meaning, Scope, Spot, list};
 use super::values::{Lit, Typed, Wrong, fits, matcher_word, wanted};
 use crate::actions::template::{Part, parts, references};
@@ -210,7 +210,7 @@ impl Shapes<'_, '_> {
             }
             let filled = self.scope.fill(scalar.text, self.spot);
             if !references(&filled).is_empty() {
-                return self.open(key, node, kind);
+                return self.open(key, node, scalar, kind);
             }
             let filled = crate::actions::template::fill(&filled, &|_| None);
             let lit = match &filled {
@@ -244,13 +244,20 @@ impl Shapes<'_, '_> {
     }
 
     /// A value that is not known now: fine where a run fills it in, not where the compiler needs it.
-    fn open(&mut self, key: &str, node: &Node<'_>, kind: &Type) {
+    fn open(&mut self, key: &str, node: &Node<'_>, scalar: &Scalar<'_>, kind: &Type) {
         let compiled = matches!(self.spot, Spot::Plan) && !matches!(kind, Type::Text | Type::Secret | Type::Url);
-        if compiled {
-            let found =
-                Diagnostic::deny("missing-param", format!("`{key}` needs a value to compile"), node.span, "this parameter has no value");
-            self.findings.push(found.help("give the parameter a `default`, or `-p NAME=VALUE`"));
+        if !compiled {
+            return;
         }
+        let missing = |name: &str| self.scope.params.get(name).is_some_and(|p| p.value.is_none());
+        let pieces = parts(scalar.text).into_iter().map(|(_, part)| part).filter(|part| !matches!(part, Part::Text(_)));
+        let open = pieces.zip(self.places(node, scalar)).find_map(|(part, at)| match part {
+            Part::Ref(path) => path.strip_prefix("params.").filter(|name| missing(name)).map(|name| (name.to_owned(), at)),
+            _ => None,
+        });
+        let (name, at) = open.unwrap_or_else(|| ("NAME".to_owned(), node.span));
+        let found = Diagnostic::deny("missing-param", format!("`{key}` needs a value to compile"), at, "this parameter has no value");
+        self.findings.push(found.help(format!("give `{name}` a `default` under `params`, or `-p {name}=VALUE`")));
     }
 
     fn lit(&mut self, key: &str, at: Span, typed: &Typed<'_>, kind: &Type) {
@@ -267,13 +274,18 @@ impl Shapes<'_, '_> {
         if listed && base.len() <= ID_LENGTH && base.starts_with(|c: char| c.is_ascii_lowercase()) && base.chars().all(allowed) {
             return;
         }
+        // What nobody sees is a finding of its own.
+        if text.chars().any(crate::source::obeyed) {
+            return;
+        }
         // A name that is declared like this was reported there.
         if at_reference && [self.scope.assets, self.scope.sites].into_iter().flatten().any(|section| section.get(text).is_some()) {
             return;
         }
         if text.contains("${") {
-            let found = Diagnostic::deny("bad-id", "a name cannot be made of `${…}`", at, "names are the same in every run");
-            return self.findings.push(found.help("write the name itself"));
+            let place = places::references(self.scope.sources, at, text).and_then(|all| all.first().copied()).unwrap_or(at);
+            let found = Diagnostic::deny("reference-in-name", "a name cannot be made of `${…}`", place, "names are the same in every run");
+            return self.findings.push(found.help("write the name itself; one for each of several is made with `for_each`"));
         }
         let label = if text.len() > ID_LENGTH {
             "longer than 64 characters"
@@ -289,48 +301,57 @@ impl Shapes<'_, '_> {
     /// Checks every `${…}` of a text; true if all of them stand for something.
     fn references(&mut self, node: &Node<'_>, scalar: &Scalar<'_>, secret_ok: bool) -> bool {
         let before = self.findings.len();
-        let mut from = node.span.start as usize;
-        for (_, part) in parts(scalar.text) {
-            let path = match part {
-                Part::Text(_) => continue,
-                Part::Unclosed(_) => {
-                    let found = Diagnostic::deny("bad-reference", "a `${` is never closed", node.span, "this `${` has no `}`");
+        let places = self.places(node, scalar);
+        let pieces = parts(scalar.text).into_iter().map(|(_, part)| part).filter(|part| !matches!(part, Part::Text(_)));
+        for (piece, at) in pieces.zip(places) {
+            match piece {
+                // What follows the next `${` belongs to that one.
+                Part::Ref(path) if !path.contains("${") && !path.contains('\n') => self.reference(path, at, secret_ok),
+                _ => {
+                    let at = Span { end: at.end.min(at.start + 2), ..at };
+                    let found = Diagnostic::deny("unclosed-reference", "a `${` is never closed", at, "this `${` has no `}`");
                     self.findings.push(found.help("close it with `}`, or write `$${` for a plain `${`"));
-                    continue;
-                }
-                Part::Ref(path) => path,
-            };
-            let at = within(self.scope.sources, node.span, path, &mut from);
-            match self.scope.meaning(path, self.spot) {
-                Err(unknown) => {
-                    let typed = self.scope.sources.is_some_and(|s| s.slice(at).starts_with("${"));
-                    let found = unknown.at(at);
-                    self.findings.push(match unknown.instead.filter(|_| typed) {
-                        Some(path) => found.fix(unknown.help, [Edit::new(at, format!("${{{path}}}"))]),
-                        None => found,
-                    });
-                }
-                Ok(meaning) => {
-                    if !secret_ok && holds_secret(path, &meaning) {
-                        let found = Diagnostic::deny(
-                            "misplaced-secret",
-                            format!("`{path}` would be written down here"),
-                            at,
-                            "this key does not take a secret",
-                        );
-                        self.findings.push(
-                            found.help(
-                                "give secrets only to keys that take one, like `password`; `drplan explain` of the action names them",
-                            ),
-                        );
-                    }
-                    if let Meaning::Output(step, output) = meaning {
-                        self.refs.push(StepRef { step, output, at });
-                    }
                 }
             }
         }
         self.findings.len() == before
+    }
+
+    /// Where each `${…}` of a text stands; the whole text where that cannot be told.
+    fn places(&self, node: &Node<'_>, scalar: &Scalar<'_>) -> Vec<Span> {
+        if let Some(places) = places::references(self.scope.sources, node.span, scalar.text) {
+            return places;
+        }
+        let mut from = node.span.start as usize;
+        let place = |part| match part {
+            Part::Text(_) => None,
+            Part::Ref(path) => Some(within(self.scope.sources, node.span, path, &mut from)),
+            Part::Unclosed(_) => Some(node.span),
+        };
+        parts(scalar.text).into_iter().map(|(_, part)| part).filter_map(place).collect()
+    }
+
+    fn reference(&mut self, path: &str, at: Span, secret_ok: bool) {
+        let meaning = match self.scope.meaning(path, self.spot) {
+            Ok(meaning) => meaning,
+            Err(unknown) => {
+                let typed = self.scope.sources.is_some_and(|s| s.slice(at).starts_with("${"));
+                let found = unknown.at(at);
+                return self.findings.push(match unknown.instead.filter(|_| typed) {
+                    Some(path) => found.fix(unknown.help, [Edit::new(at, format!("${{{path}}}"))]),
+                    None => found,
+                });
+            }
+        };
+        if !secret_ok && holds_secret(path, &meaning) {
+            let found =
+                Diagnostic::deny("misplaced-secret", format!("`{path}` would be written down here"), at, "this key does not take a secret");
+            let found = found.help("give secrets only to keys that take one, like `password`, `env`, `stdin` or `headers`");
+            self.findings.push(found);
+        }
+        if let Meaning::Output(step, output) = meaning {
+            self.refs.push(StepRef { step, output, at });
+        }
     }
 
     fn wrong_kind(&mut self, key: &str, node: &Node<'_>, kind: &Type) {

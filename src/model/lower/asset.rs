@@ -69,7 +69,8 @@ impl<'t> Lower<'_, 't> {
 
     fn connect(&mut self, node: &Node<'_>, kind: Option<AssetKind>, partial: bool) -> Map<String, Value> {
         let fields = kind.map_or(&[][..], connect_fields);
-        if kind.is_some() {
+        // That nothing stands there was said.
+        if kind.is_some() && !node.is_null() {
             let mut shapes = Shapes { scope: &self.scope, spot: Spot::Connect, findings: self.findings, refs: Vec::new() };
             match fields {
                 // A kind that no action connects to: its keys are for people.

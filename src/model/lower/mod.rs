@@ -53,7 +53,13 @@ pub fn lower(root: &Node<'_>, sources: &Sources, given: &Given, findings: &mut V
         findings.push(found);
         return Lowered { broken: true, ..Lowered::default() };
     }
-    let mut scope = Scope { sources: Some(sources), sites: root.get("sites"), assets: root.get("assets"), ..Scope::default() };
+    let mut scope = Scope {
+        sources: Some(sources),
+        sites: root.get("sites"),
+        assets: root.get("assets"),
+        scenarios: root.get("scenarios"),
+        ..Scope::default()
+    };
     scope.params = params::params(root.get("params"), given, sources, findings);
     scope.secrets = names(root.get("secrets"));
     scope.listed = entries(root.get("lists")).iter().flat_map(|e| list_ids(&e.value)).map(|(id, _)| id).collect();

@@ -19,7 +19,7 @@ const BAD_PARAM: &str = "bad-param";
 
 /// Reads the section; every given value must belong to a parameter.
 pub fn params(section: Option<&Node<'_>>, given: &Given, sources: &Sources, findings: &mut Vec<Diagnostic>) -> BTreeMap<String, Param> {
-    let scope = Scope { sources: Some(sources), ..Scope::default() };
+    let scope = Scope { sources: Some(sources), early: true, ..Scope::default() };
     if let Some(node) = section {
         let mut shapes = Shapes { scope: &scope, spot: Spot::Plan, findings, refs: Vec::new() };
         shapes.value("params", node, &Type::Map(&Type::Record(words::PARAM)));

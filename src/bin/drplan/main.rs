@@ -18,6 +18,7 @@ mod fix;
 mod follow;
 mod graph;
 mod hand_over;
+mod init;
 mod journal;
 mod lease;
 mod live;
@@ -60,6 +61,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Args),
     Check(check::Args),
     Graph(graph::Args),
     Render(render::Args),
@@ -92,6 +94,7 @@ enum Command {
 impl Command {
     fn run(self, settings: &Settings) -> Ended {
         match self {
+            Command::Init(args) => init::run(&args, settings),
             Command::Check(args) => check::run(&args, settings),
             Command::Graph(args) => graph::run(&args, settings),
             Command::Render(args) => render::run(&args, settings),

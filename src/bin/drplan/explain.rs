@@ -88,8 +88,12 @@ fn pages() -> Vec<Page> {
 }
 
 /// What is no part of a plan.
-const TOPICS: &[(&str, &str)] =
-    &[("adopt", include_str!("adopt.md")), ("rehearse", include_str!("rehearse.md")), ("words", include_str!("words.md"))];
+const TOPICS: &[(&str, &str)] = &[
+    ("adopt", include_str!("adopt.md")),
+    ("check", include_str!("check.md")),
+    ("rehearse", include_str!("rehearse.md")),
+    ("words", include_str!("words.md")),
+];
 
 /// Where each kind of thing in a plan stands, and the table of its keys.
 const SECTIONS: &[(&str, &str, &[Field])] = &[

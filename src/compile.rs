@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::analysis::levels::Levels;
+use crate::analysis::rehearsal::Rehearsal;
 use crate::analysis::{self, Checked};
-use crate::diagnostic::{Diagnostic, nearest};
+use crate::diagnostic::{Diagnostic, Level, nearest};
 use crate::model::lower::{Given, Lowered, lower};
-use crate::model::{Compiled, EmbeddedFile, Id, Mode, Places, Plan, Scenario, each, joined};
+use crate::model::{Compiled, Drill, EmbeddedFile, Id, Mode, Places, Plan, Scenario, drilled, each, joined};
 use crate::source::{SourceId, Sources, Span};
 use crate::{graph, syntax};
 
@@ -67,6 +69,10 @@ pub struct Input {
     pub only: Vec<Id>,
     /// How many steps may run at once; none: [`PARALLEL`].
     pub parallel: Option<u32>,
+    /// The drill to compile: its scenario, in mode `drill`, with what differs there.
+    pub drill: Option<Id>,
+    /// The day, for what is allowed until some day; none: nothing is over.
+    pub today: Option<jiff::civil::Date>,
 }
 
 /// What a plan became: always both, a plan as far as it can be understood and all that is wrong with it.
@@ -94,7 +100,7 @@ impl Compilation {
 
     /// True if nothing refuses the plan.
     pub fn passed(&self) -> bool {
-        self.plan.is_some() && self.findings.iter().all(|f| f.level != crate::diagnostic::Level::Deny)
+        self.plan.is_some() && self.findings.iter().all(|f| f.level != Level::Deny)
     }
 }
 
@@ -108,6 +114,7 @@ pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compila
     let scenario_at = input.scenario.as_ref().map(|s| line.word(&format!("-s {s}")));
     let left_at: Vec<Span> = input.skip.iter().map(|s| line.word(&format!("--skip {s}"))).collect();
     let only_at: Vec<Span> = input.only.iter().map(|s| line.word(&format!("--only {s}"))).collect();
+    let drill_at = input.drill.as_ref().map(|d| line.word(&format!("--drill {d}")));
     sources.add("command line", line.text);
     if readable.is_none() {
         return Ok(Compilation { sources, findings, ..Compilation::default() });
@@ -117,22 +124,36 @@ pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compila
         // What a missing file declares would be missing everywhere.
         return Ok(Compilation { sources, findings, ..Compilation::default() });
     }
-    let Some((read, templates)) = read(&texts, &sources, &given, &mut findings) else {
+    let Some(Read { usual, drilled, templates }) = read(&texts, &sources, &given, input, &mut findings) else {
         return Ok(Compilation { sources, findings, ..Compilation::default() });
     };
-    let Lowered { plan, scenarios, places, mut broken, broken_scenarios } = read;
+    let levels = Levels::read(&usual.plan, &usual.places, &sources, input.today, &mut findings);
+    let sound = !usual.broken && !usual.broken_scenarios.contains(&true);
+    if sound {
+        drilled.iter().for_each(|(drill, lowered)| rehearse(drill, &usual, lowered, &mut findings));
+    }
+    if let (Some(id), Some(at)) = (&input.drill, drill_at)
+        && !usual.drills.iter().any(|d| d.id == *id)
+    {
+        findings.push(unknown("drill", id, at, usual.drills.iter().map(|d| d.id.as_str())));
+    }
+    // What is compiled for a drill is the drill's own plan.
+    let main = drilled.into_iter().find(|(id, _)| input.drill.as_ref() == Some(id)).map_or(usual, |(_, lowered)| lowered);
+    let Lowered { plan, scenarios, places, mut broken, broken_scenarios, drills } = main;
+    let drill = drills.iter().find(|d| input.drill.as_ref() == Some(&d.id));
     let plan = Arc::new(plan);
     let count = scenarios.len();
     if !broken {
         let before = findings.len();
-        analysis::judge(&plan, &scenarios, &places, &mut findings);
-        broken = findings[before..].iter().any(|f| f.level == crate::diagnostic::Level::Deny);
+        analysis::judge(&plan, &scenarios, &drills, &places, &mut findings);
+        levels.apply(&mut findings[before..]);
+        broken = findings[before..].iter().any(|f| f.level == Level::Deny);
     }
     let circles = graph::cycle::asset_cycles(&plan, &places);
     let circled = !circles.is_empty();
     findings.extend(circles);
     let mut checked = Vec::new();
-    let wanted = |s: &Scenario| input.scenario.as_ref().is_none_or(|id| *id == s.id);
+    let wanted = |s: &Scenario| input.scenario.as_ref().or(drill.map(|d| &d.scenario)).is_none_or(|id| *id == s.id);
     if let (Some(id), Some(at)) = (&input.scenario, scenario_at)
         && !scenarios.iter().any(|s| s.id == *id)
     {
@@ -142,7 +163,7 @@ pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compila
         if !wanted(&scenario) {
             continue;
         }
-        if input.scenario.is_some() {
+        if input.scenario.is_some() || drill.is_some() {
             for (name, at) in input.skip.iter().zip(&left_at).chain(input.only.iter().zip(&only_at)) {
                 if !scenario.steps.iter().any(|s| names(name, &s.id)) {
                     findings.push(unknown("step", name, *at, scenario.steps.iter().map(|s| s.id.as_str())));
@@ -161,7 +182,8 @@ pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compila
         }
         let (files, missing) = files(loader, path, &scenario, &places.scenarios[index]);
         findings.extend(missing);
-        let (mode, left_out) = (input.mode.unwrap_or_else(|| scenario.default_mode()), left_out(&scenario, input));
+        let mode = if drill.is_some() { Mode::Drill } else { input.mode.unwrap_or_else(|| scenario.default_mode()) };
+        let left_out = left_out(&scenario, input, drill);
         let compiled = Compiled {
             format: 1,
             plan: Arc::clone(&plan),
@@ -176,22 +198,71 @@ pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compila
             predicted_ms: 0,
             point_of_no_return: None,
         };
-        checked.extend(analysis::analyse(compiled, &plan, &places, index, &mut findings));
+        checked.extend(analysis::analyse(compiled, &plan, &places, index, &levels, &mut findings));
     }
     findings.sort_by(|a, b| (a.span(), a.rule, &a.headline).cmp(&(b.span(), b.rule, &b.headline)));
     findings.dedup();
     once_a_template(&templates, &mut findings);
+    levels.apply(&mut findings);
+    if sound && input.scenario.is_none() && input.drill.is_none() {
+        levels.unused(&mut findings);
+    }
     Ok(Compilation { sources, plan: Some(plan), scenarios: count, places, findings, checked })
 }
 
-/// Texts to trees to one tree to a plan; the trees are forgotten. None if one of the texts cannot be read at all.
-fn read(files: &[SourceId], sources: &Sources, given: &Given, findings: &mut Vec<Diagnostic>) -> Option<(Lowered, Vec<Span>)> {
+/// What texts became.
+struct Read {
+    /// The plan as it is in an incident.
+    usual: Lowered,
+    /// The same with what differs in each drill.
+    drilled: Vec<(Id, Lowered)>,
+    /// Where `for_each` stands.
+    templates: Vec<Span>,
+}
+
+/// Texts to trees to one tree to a plan, and to the same plan in each drill that is asked for; the trees are forgotten.
+/// None if one of the texts cannot be read at all.
+fn read(files: &[SourceId], sources: &Sources, given: &Given, input: &Input, findings: &mut Vec<Diagnostic>) -> Option<Read> {
     let arena = syntax::Arena::default();
     let trees: Vec<_> = files.iter().map(|id| syntax::read(&arena, *id, &sources.get(*id).text, findings)).collect();
     let trees: Option<Vec<_>> = trees.into_iter().collect();
     let root = joined::join(&arena, &trees?, findings)?;
     let expanded = each::expand(&arena, sources, &root, findings);
-    Some((lower(&expanded.root, sources, given, findings), expanded.templates))
+    let usual = lower(&expanded.root, sources, given, findings);
+    let mut drilled = Vec::new();
+    let sound = !findings.iter().any(|f| f.level == Level::Deny);
+    let wanted = |d: &&Drill| sound && input.drill.as_ref().map_or(input.scenario.is_none(), |id| *id == d.id);
+    for drill in usual.drills.iter().filter(wanted) {
+        let (root, own) = drilled::drilled(&arena, &expanded.root, &drill.id);
+        // What is typed counts more than the plan, where the drill itself is asked for.
+        let both = if input.drill.is_some() { [&own, given] } else { [given, &own] };
+        let given: Given = both.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let mut found = Vec::new();
+        let lowered = lower(&root, sources, &given, &mut found);
+        // What is wrong in any case was said.
+        found.retain(|f| !findings.contains(f));
+        findings.extend(found);
+        drilled.push((drill.id.clone(), lowered));
+    }
+    Some(Read { usual, drilled, templates: expanded.templates })
+}
+
+/// Judges a drill beside the scenario that it rehearses.
+fn rehearse(id: &str, usual: &Lowered, drilled: &Lowered, findings: &mut Vec<Diagnostic>) {
+    let here = |l: &Lowered, scenario: &str| l.scenarios.iter().position(|s| s.id == scenario);
+    let Some(drill) = usual.drills.iter().find(|d| d.id == id) else { return };
+    let (Some(there), Some(here)) = (here(usual, &drill.scenario), here(drilled, &drill.scenario)) else { return };
+    let Some(at) = usual.places.drills.get(id) else { return };
+    let rehearsal = Rehearsal {
+        drill,
+        at,
+        plan: &usual.plan,
+        scenario: &usual.scenarios[there],
+        own: &usual.places.scenarios[there],
+        drilled: &drilled.plan,
+        rehearsed: &drilled.scenarios[here],
+    };
+    analysis::judge_drill(&rehearsal, findings);
 }
 
 /// The plan's text and all that it includes, each once: the plan itself, then the others by path, so that the order in
@@ -309,13 +380,17 @@ fn names(name: &str, step: &str) -> bool {
     name == step || each::address(step).0 == name
 }
 
-fn left_out(scenario: &Scenario, input: &Input) -> Vec<Id> {
-    if input.scenario.is_none() {
-        return Vec::new();
+fn left_out(scenario: &Scenario, input: &Input, drill: Option<&Drill>) -> Vec<Id> {
+    let mut out = drill.map_or_else(Vec::new, |d| analysis::rehearsal::left_out(d, scenario).into_iter().map(str::to_owned).collect());
+    if input.scenario.is_none() && drill.is_none() {
+        return out;
     }
     let any = |said: &[Id], id: &Id| said.iter().any(|name| names(name, id));
-    let out = |id: &Id| any(&input.skip, id) || !input.only.is_empty() && !any(&input.only, id);
-    scenario.steps.iter().map(|s| &s.id).filter(|id| out(id)).cloned().collect()
+    let typed = |id: &Id| any(&input.skip, id) || !input.only.is_empty() && !any(&input.only, id);
+    let said = scenario.steps.iter().map(|s| &s.id).filter(|id| typed(id)).cloned();
+    let said: Vec<Id> = said.filter(|id| !out.contains(id)).collect();
+    out.extend(said);
+    out
 }
 
 fn unknown<'n>(what: &str, name: &str, at: Span, known: impl Iterator<Item = &'n str>) -> Diagnostic {

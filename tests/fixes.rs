@@ -56,7 +56,7 @@ fn edited(text: &str, edits: &[Edit]) -> String {
 /// What is said now and was not before. A plan that cannot be understood is not judged: what is unwise in it comes to light
 /// when it can.
 fn new_ones(before: &Compilation, after: &Compilation) -> Vec<String> {
-    let judged = |rule: &str| find(rule).is_some_and(|r| r.run.is_some() || r.once.is_some());
+    let judged = |rule: &str| find(rule).is_some_and(|r| !matches!(r.looks, drplan::analysis::rules::Looks::Reading));
     let understood = before.passed();
     let before = said(before);
     let more = said(after).into_iter().filter(|(what, n)| before.get(what).is_none_or(|b| b < n));

@@ -114,6 +114,8 @@ pub enum Type {
     Size,
     /// RFC 3339, or a `${…}`.
     Time,
+    /// A day: `2027-03-01`.
+    Day,
     /// A text with a scheme; may hold `${…}`.
     Url,
     /// One of these words.
@@ -152,8 +154,6 @@ pub enum Type {
     With,
     /// The keys by which an asset of its kind is reached.
     Connect,
-    /// A word of the language that this version does not carry out.
-    NotYet,
 }
 
 /// One field of an action.

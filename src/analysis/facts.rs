@@ -163,9 +163,10 @@ impl<'a> Facts<'a> {
         let tier = self.plan.tiers.get(name).cloned().unwrap_or_default();
         let at = self.places.tiers.get(name).map_or(self.own.keys.at, |k| k.at);
         match self.scenario.objectives.get(name) {
-            Some(own) => {
-                (Tier { rto_ms: own.rto_ms.or(tier.rto_ms), rpo_ms: own.rpo_ms.or(tier.rpo_ms) }, self.own.keys.value("objectives"))
-            }
+            Some(own) => (
+                Tier { rto_ms: own.rto_ms.or(tier.rto_ms), rpo_ms: own.rpo_ms.or(tier.rpo_ms), ..Tier::default() },
+                self.own.keys.value("objectives"),
+            ),
             None => (tier, at),
         }
     }

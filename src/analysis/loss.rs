@@ -179,7 +179,7 @@ fn whole_at(facts: &Facts<'_>, id: &str, asset: &Asset, backup: &Backup, place: 
 }
 
 /// How far back something that is kept reaches; none if that depends on counting.
-pub(super) fn reach_ms(keep: &Value) -> Option<u64> {
+pub fn reach_ms(keep: &Value) -> Option<u64> {
     match keep {
         Value::String(text) => kept_ms(text).ok(),
         Value::Object(map) => map.values().filter_map(|v| kept_ms(v.as_str()?).ok()).max(),

@@ -2,8 +2,10 @@
 
 pub mod facts;
 pub mod gaps;
+pub mod levels;
 pub mod loss;
 pub mod predict;
+pub mod rehearsal;
 pub mod rules;
 pub mod whole;
 
@@ -11,12 +13,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use facts::Facts;
+use levels::Levels;
+use rehearsal::Rehearsal;
+use rules::Looks;
 use sha2::{Digest, Sha256};
 use whole::Whole;
 
 use crate::diagnostic::{Diagnostic, Level};
 use crate::graph::Graph;
-use crate::model::{Asset, Compiled, Id, Places, Plan, Scenario, Secret, Step};
+use crate::model::{Asset, Compiled, Drill, Id, Places, Plan, Scenario, Secret, Step};
 
 /// A plan that passed: the only thing that can be rendered or run.
 #[derive(Debug, Clone)]
@@ -113,17 +118,42 @@ impl Checked {
 }
 
 /// Judges what all scenarios share, once. It wants a plan in which nothing was refused.
-pub fn judge(plan: &Plan, scenarios: &[Scenario], places: &Places, findings: &mut Vec<Diagnostic>) {
-    let whole = Whole::new(plan, scenarios, places);
-    rules::TABLE.iter().filter_map(|r| r.once).for_each(|run| run(&whole, findings));
+pub fn judge(plan: &Plan, scenarios: &[Scenario], drills: &[Drill], places: &Places, findings: &mut Vec<Diagnostic>) {
+    let whole = Whole::new(plan, scenarios, drills, places);
+    for rule in rules::TABLE {
+        if let Looks::Plan(run) = rule.looks {
+            run(&whole, findings);
+        }
+    }
+}
+
+/// Judges a drill beside the scenario that it rehearses.
+pub fn judge_drill(drill: &Rehearsal<'_>, findings: &mut Vec<Diagnostic>) {
+    for rule in rules::TABLE {
+        if let Looks::Drill(run) = rule.looks {
+            run(drill, findings);
+        }
+    }
 }
 
 /// Judges an ordered plan: what was predicted is written into it, what is unwise is a finding. None if it is refused.
-pub fn analyse(mut compiled: Compiled, plan: &Plan, places: &Places, index: usize, findings: &mut Vec<Diagnostic>) -> Option<Checked> {
+pub fn analyse(
+    mut compiled: Compiled,
+    plan: &Plan,
+    places: &Places,
+    index: usize,
+    levels: &Levels<'_>,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<Checked> {
     let graph = Graph::of(&compiled)?;
     let facts = Facts::new(&compiled, plan, places, index, &graph);
     let before = findings.len();
-    rules::TABLE.iter().filter_map(|r| r.run).for_each(|run| run(&facts, findings));
+    for rule in rules::TABLE {
+        if let Looks::Scenario(run) = rule.looks {
+            run(&facts, findings);
+        }
+    }
+    levels.apply(&mut findings[before..]);
     let (point, total) = (predict::point_of_no_return(&facts), facts.schedule.total_ms);
     compiled.predictions = facts.predictions;
     compiled.point_of_no_return = point;

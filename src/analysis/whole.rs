@@ -3,7 +3,7 @@
 
 use super::gaps::Gaps;
 use crate::model::places::{BackupPlaces, Keys};
-use crate::model::{Asset, Backup, Id, Places, Plan, Replica, Scenario};
+use crate::model::{Asset, Backup, Drill, Id, Places, Plan, Replica, Scenario};
 
 /// What rules about a whole plan may look at.
 pub struct Whole<'a> {
@@ -11,6 +11,8 @@ pub struct Whole<'a> {
     pub plan: &'a Plan,
     /// Its scenarios, as they are written.
     pub scenarios: &'a [Scenario],
+    /// Its drills, by name.
+    pub drills: &'a [Drill],
     /// Where all stands.
     pub places: &'a Places,
     /// How often backups are taken.
@@ -19,8 +21,8 @@ pub struct Whole<'a> {
 
 impl<'a> Whole<'a> {
     /// A plan in which nothing was refused so far.
-    pub fn new(plan: &'a Plan, scenarios: &'a [Scenario], places: &'a Places) -> Whole<'a> {
-        Whole { plan, scenarios, places, gaps: Gaps::default() }
+    pub fn new(plan: &'a Plan, scenarios: &'a [Scenario], drills: &'a [Drill], places: &'a Places) -> Whole<'a> {
+        Whole { plan, scenarios, drills, places, gaps: Gaps::default() }
     }
 
     /// Every backup with its asset and its places.

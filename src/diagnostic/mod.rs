@@ -83,12 +83,15 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// The repair that a program may make, where only one is meant.
     pub fix: Option<Fix>,
+    /// Why the plan allows it, if it does.
+    pub allowed: Option<String>,
 }
 
 impl Diagnostic {
     /// The one constructor: there is no finding without a place.
     pub fn new(rule: &'static str, level: Level, headline: impl Into<String>, span: Span, label: impl Into<String>) -> Self {
-        Diagnostic { rule, level, headline: headline.into(), labels: vec![Label { span, text: label.into() }], help: None, fix: None }
+        let labels = vec![Label { span, text: label.into() }];
+        Diagnostic { rule, level, headline: headline.into(), labels, help: None, fix: None, allowed: None }
     }
 
     /// A finding that refuses the plan.

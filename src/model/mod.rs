@@ -3,6 +3,7 @@
 
 pub mod changes;
 pub mod compiled;
+pub mod drilled;
 pub mod each;
 pub mod joined;
 pub mod losses;

@@ -36,6 +36,21 @@ pub struct Places {
     pub rebuilds: BTreeMap<Id, Keys>,
     /// Each scenario, by its index in the plan.
     pub scenarios: Vec<ScenarioPlaces>,
+    /// Each drill.
+    pub drills: BTreeMap<Id, DrillPlaces>,
+    /// Each rule in `policy: { rules }`.
+    pub verdicts: BTreeMap<String, Span>,
+}
+
+/// Places of one drill.
+#[derive(Debug, Clone, Default)]
+pub struct DrillPlaces {
+    /// Its own keys.
+    pub keys: Keys,
+    /// Each name in `skip`.
+    pub skip: Vec<Span>,
+    /// Each value in `with`.
+    pub with: BTreeMap<String, Span>,
 }
 
 /// Places of one backup.
@@ -47,6 +62,8 @@ pub struct BackupPlaces {
     pub keep: Keys,
     /// Its `encryption`.
     pub encryption: Keys,
+    /// Its `verify`.
+    pub verify: Keys,
     /// Its copies, in order.
     pub copies: Vec<Keys>,
 }
@@ -73,6 +90,8 @@ pub struct StepPlaces {
     pub needs: Vec<Span>,
     /// Each reference to another step's output, in `when` too.
     pub refs: Vec<StepRef>,
+    /// Each reference to the time at which an asset was back.
+    pub recovered: Vec<(Id, Span)>,
 }
 
 /// A reference to another step's output.

@@ -46,10 +46,30 @@ pub struct Plan {
 }
 
 /// What a plan allows those who run it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// Whether somebody may approve in a run that they started.
     pub approval_by_starter: Permission,
+    /// What it says about the findings of rules, by rule.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rules: BTreeMap<String, Verdict>,
+}
+
+/// What a plan says about the findings of a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// They refuse the plan.
+    Deny,
+    /// They are said.
+    Warn,
+    /// They are known.
+    Allow {
+        /// Why they are allowed.
+        reason: String,
+        /// The last day.
+        until: jiff::civil::Date,
+    },
 }
 
 impl Policy {
@@ -164,6 +184,49 @@ pub struct Tier {
     /// Most data that may be lost, as time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rpo_ms: Option<u64>,
+    /// How often a drill rehearses each scenario that brings such an asset back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill_every_ms: Option<u64>,
+    /// How many people approve before such an asset is changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<u32>,
+    /// For how long nobody can delete the newest copy of its data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub immutable_ms: Option<u64>,
+    /// How many copies of its data there are, the asset itself counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<u32>,
+    /// How long copies are kept, as typed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Value>,
+}
+
+/// A rehearsal of a scenario.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Drill {
+    /// Its name.
+    pub id: Id,
+    /// A line for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The scenario.
+    pub scenario: Id,
+    /// How often.
+    pub every_ms: u64,
+    /// It runs on what the scenario would change in an incident.
+    pub production: bool,
+    /// Steps that are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skip: Vec<Id>,
+    /// Parameters that are others, as typed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub with: BTreeMap<String, String>,
+    /// By asset and site: keys that replace those of its `connect`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub connect: BTreeMap<Id, BTreeMap<Id, BTreeMap<String, Value>>>,
+    /// Steps that run at the end, whatever happened.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cleanup: Vec<Step>,
 }
 
 /// A person or a channel.
@@ -327,6 +390,20 @@ pub struct Backup {
     /// The same backup elsewhere.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub copies: Vec<Copy>,
+    /// How often it is seen and restored.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub verify: Option<Verify>,
+}
+
+/// How often a backup is shown to be one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verify {
+    /// A run sees that it is there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub exists_ms: Option<u64>,
+    /// A drill restores it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub restore_ms: Option<u64>,
 }
 
 /// A backup's key.

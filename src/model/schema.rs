@@ -27,8 +27,7 @@ pub fn schema() -> Value {
 const REFERENCE: &str = r"\$\{";
 
 fn record(fields: &[Field]) -> Value {
-    let built = || fields.iter().filter(|f| !matches!(f.kind, Type::NotYet));
-    let properties: Map<String, Value> = built().map(|f| (f.name.to_owned(), property(f))).collect();
+    let properties: Map<String, Value> = fields.iter().map(|f| (f.name.to_owned(), property(f))).collect();
     let required: Vec<&str> = fields.iter().filter(|f| f.required).map(|f| f.name).collect();
     let mut out = json!({ "type": "object", "additionalProperties": false, "properties": properties });
     if !required.is_empty() {
@@ -40,7 +39,7 @@ fn record(fields: &[Field]) -> Value {
         out["properties"]["uses"]["enum"] = json!(names);
         out["allOf"] = actions::all().iter().map(|a| when("uses", a.name, "with", &format!("with-{}", a.name))).collect();
     }
-    if has(&Type::Connect) && built().any(|f| f.name == "kind") {
+    if has(&Type::Connect) && fields.iter().any(|f| f.name == "kind") {
         let kinds = KINDS.iter().filter(|k| connect(k).is_some());
         out["allOf"] = kinds.map(|k| when("kind", k, "connect", &format!("connect-{k}"))).collect();
     }
@@ -76,6 +75,7 @@ fn of(kind: &Type) -> Value {
         Type::Int => json!({ "anyOf": [{ "type": "integer" }, reference] }),
         Type::Number => json!({ "anyOf": [{ "type": "number" }, reference] }),
         Type::Bool => json!({ "anyOf": [{ "type": "boolean" }, reference] }),
+        Type::Day => json!({ "type": "string", "format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" }),
         Type::Duration => json!({ "$ref": "#/$defs/duration" }),
         Type::Size => json!({ "$ref": "#/$defs/size" }),
         Type::Id => json!({ "$ref": "#/$defs/id" }),
@@ -95,7 +95,6 @@ fn of(kind: &Type) -> Value {
             json!({ "type": "object", "required": ["uses"], "properties": { "uses": { "type": "string" }, "with": { "type": "object" }, "effect": { "const": "read" } }, "additionalProperties": false })
         }
         Type::Matcher | Type::Any => json!({}),
-        Type::NotYet => json!(false),
     }
 }
 

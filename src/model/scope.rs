@@ -16,8 +16,8 @@ use crate::source::{Sources, Span};
 use crate::syntax::{Core, Entry, Node};
 
 /// Every name that a reference may begin with, as a help.
-pub const FORMS: &str = "a reference is `params.X`, `secrets.X`, `sites.X.title`, `assets.X.connect.K`, `steps.X.K`, `run.id`, \
-                         `run.started_at` or `run.mode`";
+pub const FORMS: &str = "a reference is `params.X`, `secrets.X`, `sites.X.title`, `assets.X.connect.K`, `steps.X.K`, \
+                         `assets.X.recovered_at`, `run.id`, `run.started_at` or `run.mode`";
 
 /// Names that are known while one plan is read.
 #[derive(Debug, Default)]
@@ -89,6 +89,8 @@ pub enum Meaning {
     Later,
     /// An output of a step that must run before.
     Output(String, String),
+    /// When an asset was back, which a run knows once all its steps are done.
+    Recovered(String),
 }
 
 /// Why a reference stands for nothing.
@@ -137,13 +139,14 @@ impl<'t> Scope<'t> {
                 Spot::Connect => Err(misplaced(path, "one asset's `connect` cannot be made of another's", "use a parameter for both")),
                 _ => self.connect(path, name, key, spot),
             },
-            ["assets", _, "recovered_at"] => Err(Unknown {
-                rule: "not-in-this-version",
-                what: format!("`{path}` is not in this version"),
-                label: "this word of the language is known, and not built yet".to_owned(),
-                help: "write what you know, or leave it out".to_owned(),
-                instead: None,
-            }),
+            ["assets", name, "recovered_at"] => match spot {
+                Spot::Step { .. } if self.assets.is_some_and(|a| a.get(name).is_some()) => Ok(Meaning::Recovered((*name).to_owned())),
+                Spot::Step { .. } => {
+                    let names = self.assets.and_then(Node::map).unwrap_or(&[]).iter().map(|e| e.key);
+                    Err(unknown("asset", path, name, names, "assets"))
+                }
+                _ => Err(misplaced(path, "when an asset is back is known only in a step", "leave it out here")),
+            },
             ["steps", step, output] => match spot {
                 Spot::Step { own, steps } => self.step_output(path, step, output, own, steps),
                 _ => Err(misplaced(

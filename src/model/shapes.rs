@@ -31,13 +31,21 @@ pub struct Shapes<'c, 't> {
     pub findings: &'c mut Vec<Diagnostic>,
     /// References to outputs of steps, in order.
     pub refs: Vec<StepRef>,
+    /// References to the time at which an asset was back, in order.
+    pub recovered: Vec<(super::Id, Span)>,
+}
+
+impl<'c, 't> Shapes<'c, 't> {
+    /// A pass that has found nothing yet.
+    pub fn new(scope: &'c Scope<'t>, spot: Spot<'c>, findings: &'c mut Vec<Diagnostic>) -> Shapes<'c, 't> {
+        Shapes { scope, spot, findings, refs: Vec::new(), recovered: Vec::new() }
+    }
 }
 
 impl Shapes<'_, '_> {
     /// Checks a value of a key.
     pub fn value(&mut self, key: &str, node: &Node<'_>, kind: &Type) {
         match kind {
-            Type::NotYet => self.not_yet(key, node.head()),
             Type::Either(kinds) => match kinds.iter().find(|k| goes_with(k, node)) {
                 Some(kind) => self.value(key, node, kind),
                 None => self.wrong_kind(key, node, kind),
@@ -83,7 +91,6 @@ impl Shapes<'_, '_> {
         let Some(entries) = node.map() else { return self.wrong_kind(key, node, &Type::Record(&[])) };
         for entry in entries {
             match fields.iter().find(|f| f.name == entry.key) {
-                Some(field) if matches!(field.kind, Type::NotYet) => self.not_yet(field.name, entry.at),
                 Some(field) if elsewhere.contains(&field.name) => {}
                 Some(field) if entry.value.is_null() && !matches!(field.kind, Type::Any | Type::Matcher) => self.empty(entry),
                 Some(field) => self.value(field.name, &entry.value, &field.kind),
@@ -159,7 +166,7 @@ impl Shapes<'_, '_> {
         let open = || fields.iter().map(|f| f.name).filter(|n| !entries.iter().any(|e| e.key == *n));
         let found =
             Diagnostic::deny("unknown-key", format!("unknown key `{}` in `{key}`", entry.key), entry.at, "not a word of the language here");
-        let built: Vec<&str> = fields.iter().filter(|f| !matches!(f.kind, Type::NotYet)).map(|f| f.name).collect();
+        let built: Vec<&str> = fields.iter().map(|f| f.name).collect();
         self.findings.push(match nearest(entry.key, open()) {
             Some(near) => found.write(near),
             None if built.is_empty() => found.help("leave it out: no key is known here"),
@@ -348,6 +355,9 @@ impl Shapes<'_, '_> {
                 Diagnostic::deny("misplaced-secret", format!("`{path}` would be written down here"), at, "this key does not take a secret");
             let found = found.help("give secrets only to keys that take one, like `password`, `env`, `stdin` or `headers`");
             self.findings.push(found);
+        }
+        if let Meaning::Recovered(asset) = &meaning {
+            self.recovered.push((asset.clone(), at));
         }
         if let Meaning::Output(step, output) = meaning {
             self.refs.push(StepRef { step, output, at });

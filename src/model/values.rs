@@ -105,6 +105,7 @@ pub fn wanted(kind: &Type) -> (String, Option<String>) {
         Type::Duration => ("a duration", Some("30s")),
         Type::Size => ("a size", Some("10GiB")),
         Type::Time => ("a time", Some("2026-11-21T03:00:00Z")),
+        Type::Day => ("a day", Some("2027-03-01")),
         Type::Keep => ("a duration or a rule of keeping", Some("30d")),
         Type::Id | Type::Name => ("a name", None),
         Type::Pattern => ("a regular expression", None),
@@ -112,7 +113,7 @@ pub fn wanted(kind: &Type) -> (String, Option<String>) {
         Type::Matchers => ("paths with what is expected of them", Some("{ status.ok: true }")),
         Type::Call => ("an action", Some("{ uses: ACTION, with: { … } }")),
         Type::Map(_) | Type::ById(_) | Type::ByName(_) | Type::Record(_) | Type::With | Type::Connect => ("a map", Some("{ key: value }")),
-        Type::Any | Type::NotYet => ("a value", None),
+        Type::Any => ("a value", None),
         Type::Word(words) => return (format!("one of {}", list(words)), None),
         Type::List(item) => {
             let (_, sample) = wanted(item);
@@ -161,6 +162,7 @@ pub fn fits(key: &str, typed: &Typed<'_>, kind: &Type) -> Result<(), Wrong> {
             Err(wrong("unquoted-value", format!("put it into quotes: `{quoted}`")).or_write(quoted))
         }
         (Type::Text | Type::Secret, Lit::Text(_)) => Ok(()),
+        (Type::Day, Lit::Text(t)) if t.len() == 10 && t.parse::<jiff::civil::Date>().is_ok() => Ok(()),
         (Type::Url, Lit::Text(t)) if t.contains("://") => Ok(()),
         (Type::Url, Lit::Text(t)) => {
             let local = t.starts_with("localhost") || t.starts_with(|c: char| c.is_ascii_digit()) || t.starts_with('[');

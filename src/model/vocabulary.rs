@@ -15,10 +15,6 @@ const fn or(name: &'static str, kind: Type, default: &'static str, doc: &'static
     Field { name, kind, required: false, default: Some(default), doc }
 }
 
-const fn later(name: &'static str, doc: &'static str) -> Field {
-    may(name, Type::NotYet, doc)
-}
-
 const ID_OR_IDS: Type = Type::Either(&[Type::Id, Type::List(&Type::Id)]);
 const NAME_OR_NAMES: Type = Type::Either(&[Type::Name, Type::List(&Type::Name)]);
 
@@ -41,17 +37,33 @@ pub const PLAN: &[Field] = &[
     may("contacts", Type::ById(&Type::Record(CONTACT)), "People, named by steps, approvals and the runbook."),
     may("assets", Type::ById(&Type::Record(ASSET)), "What must be recovered."),
     must("scenarios", Type::ById(&Type::Record(SCENARIO)), "What may happen, and the way back."),
-    later("drills", "How often each scenario is rehearsed, and what differs then."),
+    may("drills", Type::ById(&Type::Record(DRILL)), "How often each scenario is rehearsed, and what differs then."),
     may("policy", Type::Record(POLICY), "What the plan allows those who run it."),
 ];
 
 /// What a plan allows.
-pub const POLICY: &[Field] = &[or(
-    "approval_by_starter",
-    Type::Word(&["deny", "warn", "allow"]),
-    "warn",
-    "Whether somebody may approve in a run that they started: `deny` refuses it, `warn` says so in the record.",
-)];
+pub const POLICY: &[Field] = &[
+    or(
+        "approval_by_starter",
+        Type::Word(&["deny", "warn", "allow"]),
+        "warn",
+        "Whether somebody may approve in a run that they started: `deny` refuses it, `warn` says so in the record.",
+    ),
+    may(
+        "rules",
+        Type::ById(&VERDICT),
+        "The weight of findings in this plan, by rule: `deny`, `warn`, or `{ allow: WHY, until: DAY }`. Only what warns can be given another.",
+    ),
+];
+
+/// What a plan says about the findings of a rule.
+pub const VERDICT: Type = Type::Either(&[Type::Word(&["deny", "warn"]), Type::Record(ALLOWED)]);
+
+/// Findings that are known and allowed for a while.
+pub const ALLOWED: &[Field] = &[
+    must("allow", Type::Text, "Why they are allowed."),
+    must("until", Type::Day, "The last day on which they are, like `2027-03-01` (UTC)."),
+];
 
 /// A parameter.
 pub const PARAM: &[Field] = &[
@@ -92,11 +104,11 @@ pub const SITE: &[Field] = &[
 pub const TIER: &[Field] = &[
     may("rto", Type::Duration, "Longest time until an asset of the tier is back."),
     may("rpo", Type::Duration, "Most data that may be lost, as time."),
-    later("drill_every", "How often a drill must pass."),
-    later("approvals", "How many people must approve."),
-    later("immutable", "A copy that nobody can delete is required."),
-    later("copies", "How many copies are required."),
-    later("keep", "How long copies must be kept."),
+    may("drill_every", Type::Duration, "How often, at least, a drill rehearses each scenario that brings such an asset back."),
+    may("approvals", Type::Int, "How many people, at least, approve before such an asset is changed."),
+    may("immutable", Type::Keep, "For how long, at least, nobody can delete the newest copy of its data."),
+    may("copies", Type::Int, "How many copies of its data there are at least, the asset itself counted."),
+    may("keep", Type::Keep, "How long copies are kept at least: a duration, or `{ daily: 30d, monthly: 12mo }`."),
 ];
 
 /// What counts in a scenario instead of a tier.
@@ -175,7 +187,13 @@ pub const BACKUP: &[Field] = &[
     may("encryption", Type::Record(ENCRYPTION), "The key without which it cannot be read."),
     may("immutable", Type::Record(IMMUTABLE), "A lock against deletion."),
     may("copies", Type::List(&Type::Record(COPY)), "The same backup elsewhere."),
-    later("verify", "How often it must be seen, and restored."),
+    may("verify", Type::Record(VERIFY), "How often it is seen to be there, and restored."),
+];
+
+/// How a backup is shown to be one.
+pub const VERIFY: &[Field] = &[
+    may("exists", Type::Duration, "At least so often a run sees that it is there: an `s3.check` of its place that passed."),
+    may("restore", Type::Duration, "At least so often a drill restores it: a step with `from: ID` that passed."),
 ];
 
 /// The key of a backup.
@@ -279,6 +297,23 @@ pub const CHECK: &[Field] = &[
     must("uses", Type::Text, "A reading action."),
     may("with", Type::With, "That action's fields."),
     may("effect", Type::Word(EFFECTS), "`read`, for an action whose effect its author vouches for."),
+];
+
+/// A rehearsal.
+pub const DRILL: &[Field] = &[
+    may("title", Type::Text, "A line for people."),
+    must("scenario", Type::Id, "The scenario that is rehearsed."),
+    must("every", Type::Duration, "How often."),
+    or(
+        "on",
+        Type::Word(&["rehearsal", "production"]),
+        "rehearsal",
+        "Where: `rehearsal` lets no step change what it would change in an incident; `production` needs an approval in the scenario.",
+    ),
+    may("skip", Type::List(&Type::Id), "Steps that are left out, and with each the `verify` steps of its assets."),
+    may("with", Type::ByName(&Type::Any), "Parameters that are others in the drill."),
+    may("connect", Type::ById(&Type::ById(&Type::Connect)), "By asset and site: keys that replace those of its `connect`."),
+    may("cleanup", Type::List(&Type::Record(STEP)), "Steps that run at the end, whatever happened."),
 ];
 
 /// A declared output.

@@ -84,6 +84,11 @@ impl Sources {
         SourceId(self.all.len() as u32 - 1)
     }
 
+    /// All ids, in the order in which texts were added.
+    pub fn ids(&self) -> impl Iterator<Item = SourceId> + use<> {
+        (0..self.all.len() as u32).map(SourceId)
+    }
+
     /// The text of an id that this value gave.
     pub fn get(&self, id: SourceId) -> &Source {
         &self.all[id.0 as usize]

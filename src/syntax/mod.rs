@@ -1,6 +1,7 @@
 //! Text to a tree with a place on everything. It never fails: what cannot be read is a finding. It knows YAML, and
 //! nothing of plans; no other room names the parser.
 
+mod comment;
 mod fault;
 mod line;
 mod read;
@@ -8,6 +9,7 @@ mod read;
 use crate::diagnostic::Diagnostic;
 use crate::source::{SourceId, Span};
 
+pub use comment::{Comment, comments};
 pub use read::read;
 
 /// Nesting allowed, aliases followed.

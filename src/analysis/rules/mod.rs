@@ -7,8 +7,14 @@ mod base_circle;
 mod base_dump;
 mod change_before_approval;
 mod copy_beside_backup;
+mod drill_on_production;
+mod drill_proves_nothing;
+mod drill_too_rare;
+mod drill_unapproved;
+mod drill_untested;
 mod keep_finer;
 mod keep_too_short;
+mod kept_too_short;
 mod key_beside_asset;
 mod lost_not_recovered;
 mod missing_base;
@@ -16,6 +22,7 @@ mod needless_base;
 mod needless_lag;
 mod never_taken;
 mod no_source;
+mod not_immutable;
 mod objective_missed;
 mod rebuild_unkept;
 mod replica_hidden;
@@ -23,14 +30,19 @@ mod skip_unaccepted;
 mod source_unsaid;
 mod stop_in_recover;
 mod tier_says_nothing;
+mod too_few_approvals;
+mod too_few_copies;
 mod twice_scheduled;
 mod undoes_circle;
 mod unprotected;
 mod unreachable_approvers;
 mod unreachable_unsaid;
 mod unsure_output;
+mod unsure_recovery;
+mod verify_unmet;
 
 use super::facts::Facts;
+use super::rehearsal::Rehearsal;
 use super::whole::Whole;
 use crate::diagnostic::{Diagnostic, Level};
 
@@ -62,6 +74,23 @@ pub enum Subject {
     Data,
     /// What was promised.
     Objectives,
+    /// What is rehearsed, and where.
+    Drills,
+    /// What the plan says about findings.
+    Policy,
+}
+
+/// When a rule looks, and at what.
+#[derive(Debug, Clone, Copy)]
+pub enum Looks {
+    /// While the plan is read, wherever it may be broken.
+    Reading,
+    /// At the whole plan, once.
+    Plan(fn(&Whole<'_>, &mut Vec<Diagnostic>)),
+    /// At one scenario.
+    Scenario(fn(&Facts<'_>, &mut Vec<Diagnostic>)),
+    /// At one drill.
+    Drill(fn(&Rehearsal<'_>, &mut Vec<Diagnostic>)),
 }
 
 /// A rule: its name everywhere, its weight, its manual page and its judgement.
@@ -74,31 +103,25 @@ pub struct Rule {
     pub level: Level,
     /// The manual page (Markdown).
     pub page: &'static str,
-    /// Looks at one scenario; none: see `once`, or found while the plan is read.
-    pub run: Option<fn(&Facts<'_>, &mut Vec<Diagnostic>)>,
-    /// Looks at the whole plan, once.
-    pub once: Option<fn(&Whole<'_>, &mut Vec<Diagnostic>)>,
+    /// When it looks, and at what.
+    pub looks: Looks,
 }
 
 macro_rules! rule {
     ($name:literal, $subject:ident, $level:ident) => {
-        rule!($name, $subject, $level, None, None)
+        rule!(@ $name, $subject, $level, Looks::Reading)
     };
     ($name:literal, $subject:ident, $level:ident, once $run:path) => {
-        rule!($name, $subject, $level, None, Some($run))
+        rule!(@ $name, $subject, $level, Looks::Plan($run))
+    };
+    ($name:literal, $subject:ident, $level:ident, drill $run:path) => {
+        rule!(@ $name, $subject, $level, Looks::Drill($run))
     };
     ($name:literal, $subject:ident, $level:ident, $run:path) => {
-        rule!($name, $subject, $level, Some($run), None)
+        rule!(@ $name, $subject, $level, Looks::Scenario($run))
     };
-    ($name:literal, $subject:ident, $level:ident, $run:expr, $once:expr) => {
-        Rule {
-            name: $name,
-            subject: Subject::$subject,
-            level: Level::$level,
-            page: include_str!(concat!($name, ".md")),
-            run: $run,
-            once: $once,
-        }
+    (@ $name:literal, $subject:ident, $level:ident, $looks:expr) => {
+        Rule { name: $name, subject: Subject::$subject, level: Level::$level, page: include_str!(concat!($name, ".md")), looks: $looks }
     };
 }
 
@@ -106,6 +129,7 @@ macro_rules! rule {
 pub static TABLE: &[Rule] = &[
     rule!("ambiguous-name", References, Deny),
     rule!("backup-beside-asset", Data, Warn, once backup_beside_asset::run),
+    rule!("bad-allow", Policy, Deny),
     rule!("bad-continue", Effects, Deny, bad_continue::run),
     rule!("bad-default", References, Deny),
     rule!("bad-escape", Text, Deny),
@@ -127,12 +151,19 @@ pub static TABLE: &[Rule] = &[
     rule!("copy-beside-backup", Data, Warn, once copy_beside_backup::run),
     rule!("custom-tag", Text, Deny),
     rule!("cycle", Order, Deny),
+    rule!("drill-on-production", Drills, Deny, drill drill_on_production::run),
+    rule!("drill-proves-nothing", Drills, Warn, drill drill_proves_nothing::run),
+    rule!("drill-too-rare", Drills, Warn, once drill_too_rare::run),
+    rule!("drill-unapproved", Drills, Deny, drill drill_unapproved::run),
+    rule!("drill-untested", Drills, Warn, drill drill_untested::run),
     rule!("duplicate-id", Names, Deny),
     rule!("duplicate-key", Names, Deny),
     rule!("empty-list", Names, Deny),
     rule!("empty-plan", Text, Deny),
     rule!("empty-value", Types, Deny),
     rule!("foreign-output", References, Deny),
+    rule!("expired-allow", Policy, Warn),
+    rule!("fixed-level", Policy, Deny),
     rule!("half-quoted", Text, Deny),
     rule!("include-missing", Text, Deny),
     rule!("include-named", Names, Deny),
@@ -140,6 +171,7 @@ pub static TABLE: &[Rule] = &[
     rule!("indentation", Text, Deny),
     rule!("keep-finer", Data, Deny, once keep_finer::run),
     rule!("keep-too-short", Data, Warn, once keep_too_short::run),
+    rule!("kept-too-short", Data, Warn, once kept_too_short::run),
     rule!("key-beside-asset", Data, Warn, once key_beside_asset::run),
     rule!("leading-zero", Types, Deny),
     rule!("lost-not-recovered", Objectives, Deny, lost_not_recovered::run),
@@ -160,6 +192,7 @@ pub static TABLE: &[Rule] = &[
     rule!("no-source", Data, Warn, no_source::run),
     rule!("not-a-list", Types, Deny),
     rule!("not-a-plan", Text, Deny),
+    rule!("not-immutable", Data, Warn, once not_immutable::run),
     rule!("not-in-this-version", Names, Deny),
     rule!("not-one-value", Types, Deny),
     rule!("not-utf8", Text, Deny),
@@ -182,6 +215,8 @@ pub static TABLE: &[Rule] = &[
     rule!("tab", Text, Deny),
     rule!("tier-says-nothing", Objectives, Warn, once tier_says_nothing::run),
     rule!("too-deep", Text, Deny),
+    rule!("too-few-approvals", Objectives, Warn, too_few_approvals::run),
+    rule!("too-few-copies", Data, Warn, once too_few_copies::run),
     rule!("too-large", Text, Deny),
     rule!("twice-scheduled", Data, Deny, once twice_scheduled::run),
     rule!("unclosed-bracket", Text, Deny),
@@ -207,6 +242,9 @@ pub static TABLE: &[Rule] = &[
     rule!("unreachable-approvers", Order, Warn, once unreachable_approvers::run),
     rule!("unreachable-unsaid", Effects, Deny, unreachable_unsaid::run),
     rule!("unsure-output", Order, Deny, unsure_output::run),
+    rule!("unsure-recovery", References, Deny, unsure_recovery::run),
+    rule!("unused-allow", Policy, Warn),
+    rule!("verify-unmet", Drills, Warn, once verify_unmet::run),
     rule!("wrong-type", Types, Deny),
     rule!("yaml", Text, Deny),
 ];

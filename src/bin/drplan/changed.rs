@@ -157,6 +157,8 @@ fn as_compiled(compiled: &Compiled) -> Input {
         skip: compiled.left_out.clone(),
         only: Vec::new(),
         parallel: Some(compiled.parallel),
+        drill: None,
+        today: Some(load::today()),
     }
 }
 

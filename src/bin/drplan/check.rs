@@ -60,7 +60,11 @@ fn once(args: &Args, settings: &Settings, seen: &Seen) -> Ended {
             output::say(&format!("drplan: {stop}\n"));
             exits.push(stop.exit);
         }
-        let judged = match load::compiled_from(&Disk { seen: Some(seen), ..Disk::default() }, &path, &Input::default()) {
+        let judged = match load::compiled_from(
+            &Disk { seen: Some(seen), ..Disk::default() },
+            &path,
+            &Input { today: Some(load::today()), ..Input::default() },
+        ) {
             Ok(compilation) => {
                 findings_of(&compilation, settings, format);
                 Found { plan, scenarios: compilation.scenarios, findings: compilation.findings, sources: compilation.sources, unread: None }

@@ -1,6 +1,6 @@
 //! `drplan explain [NAME]`: the manual page of an action, a rule or a section of a plan.
 
-use drplan::actions::{self, Field, Type};
+use drplan::actions::{self, Field};
 use drplan::analysis::rules;
 use drplan::diagnostic;
 use drplan::model::vocabulary as words;
@@ -164,7 +164,6 @@ fn section(name: &str, what: &str, fields: &[Field]) -> String {
     let mut out = format!("# `{name}`\n\n{what}\n\n| key | needed | meaning |\n|---|---|---|\n");
     for field in fields {
         let needed = match (field.required, field.default) {
-            _ if field.kind == Type::NotYet => "not in this version".to_owned(),
             (true, _) => "yes".to_owned(),
             (false, Some(default)) => format!("else `{default}`"),
             (false, None) => "no".to_owned(),

@@ -4,6 +4,7 @@
 use clap::ValueEnum;
 use drplan::analysis::rules;
 use drplan::compile::Compilation;
+use drplan::diagnostic::Level;
 use drplan::diagnostic::emit::{self, Judged, Look, Manual};
 use rustix::termios::tcgetwinsize;
 use serde_json::Value;
@@ -42,10 +43,12 @@ impl Format {
 
 /// Prints findings for people, if there are any.
 pub fn print(compilation: &Compilation, settings: &Settings, format: Format) {
+    // What the plan allows is for machines, which keep the books.
+    let findings: Vec<_> = compilation.findings.iter().filter(|f| f.level != Level::Allow).cloned().collect();
     match format {
-        _ if compilation.findings.is_empty() => {}
-        Format::Human => output::painted(&emit::human(&compilation.findings, &compilation.sources, look(settings))),
-        _ => output::say(&emit::short(&compilation.findings, &compilation.sources)),
+        _ if findings.is_empty() => {}
+        Format::Human => output::painted(&emit::human(&findings, &compilation.sources, look(settings))),
+        _ => output::say(&emit::short(&findings, &compilation.sources)),
     }
 }
 

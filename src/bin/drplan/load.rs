@@ -12,6 +12,7 @@ use drplan::compile::{COMMAND_LINE, Compilation, Input, Loader, compile};
 use drplan::diagnostic::Level;
 use drplan::diagnostic::repair::Texts;
 use drplan::model::{Mode, PARAM_LONGEST};
+use drplan::world::real;
 use serde_json::Value;
 
 use crate::exit::{Exit, Stop};
@@ -49,6 +50,10 @@ pub struct PlanArgs {
     /// How many steps may run at once [default: 16]
     #[arg(long, value_name = "N")]
     parallel: Option<u32>,
+
+    /// Compile a drill: its scenario, in mode `drill`, with what differs there.
+    #[arg(long, value_name = "DRILL", conflicts_with_all = ["scenario", "mode"])]
+    drill: Option<String>,
 
     /// Leave out every step but these.
     #[arg(long, value_name = "STEP", value_delimiter = ',')]
@@ -103,6 +108,8 @@ impl PlanArgs {
             skip: self.skip.clone(),
             only: self.only.clone(),
             parallel: self.parallel,
+            drill: self.drill.clone(),
+            today: Some(today()),
         })
     }
 
@@ -114,12 +121,18 @@ impl PlanArgs {
             ("-p", !self.params.is_empty()),
             ("--params-file", self.params_file.is_some()),
             ("--parallel", self.parallel.is_some()),
+            ("--drill", self.drill.is_some()),
             ("--only", !self.only.is_empty()),
             ("--skip", !self.skip.is_empty()),
         ]
         .iter()
         .find_map(|(name, given)| given.then_some(*name))
     }
+}
+
+/// The day by this machine's clock, in UTC: what a plan allows until some day is over on the next.
+pub fn today() -> jiff::civil::Date {
+    real::now().to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
 /// The one checked plan that is meant. Findings are printed; the plan that has one of level `deny` is refused.

@@ -51,12 +51,16 @@ pub fn human(findings: &[Diagnostic], sources: &Sources, look: Look) -> String {
 pub fn summary(findings: &[Diagnostic]) -> String {
     let count = |level| findings.iter().filter(|f| f.level == level).count();
     let plural = |n: usize, one: &str, many: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {many}") };
-    match (count(Level::Deny), count(Level::Warn)) {
+    let mut said = match (count(Level::Deny), count(Level::Warn)) {
         (0, 0) => "no findings".to_owned(),
         (0, warns) => plural(warns, "warning", "warnings"),
         (denies, 0) => plural(denies, "mistake", "mistakes"),
         (denies, warns) => format!("{}, {}", plural(denies, "mistake", "mistakes"), plural(warns, "warning", "warnings")),
+    };
+    if count(Level::Allow) > 0 {
+        said.push_str(&format!(" ({} allowed)", count(Level::Allow)));
     }
+    said
 }
 
 struct Drawn<'a> {

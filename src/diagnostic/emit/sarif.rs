@@ -55,7 +55,7 @@ fn result(judged: &Judged<'_>, found: &Diagnostic, name: String, rules: &[Manual
         value["fixes"] = json!([fix(repair, sources)]);
     }
     if found.level == Level::Allow {
-        value["suppressions"] = json!([{ "kind": "inSource" }]);
+        value["suppressions"] = json!([{ "kind": "inSource", "justification": found.allowed }]);
     }
     value
 }

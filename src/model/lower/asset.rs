@@ -10,7 +10,7 @@ use crate::diagnostic::Diagnostic;
 use crate::model::places::{BackupPlaces, Keys};
 use crate::model::scope::Spot;
 use crate::model::shapes::{Shapes, keep_fields};
-use crate::model::{Asset, Backup, Copy, Dependency, Encryption, Immutable, Rebuild, Replica, vocabulary as words};
+use crate::model::{Asset, Backup, Copy, Dependency, Encryption, Immutable, Rebuild, Replica, Verify, vocabulary as words};
 use crate::syntax::{Entry, Node};
 
 impl<'t> Lower<'_, 't> {
@@ -67,11 +67,11 @@ impl<'t> Lower<'_, 't> {
         }
     }
 
-    fn connect(&mut self, node: &Node<'_>, kind: Option<AssetKind>, partial: bool) -> Map<String, Value> {
+    pub(super) fn connect(&mut self, node: &Node<'_>, kind: Option<AssetKind>, partial: bool) -> Map<String, Value> {
         let fields = kind.map_or(&[][..], connect_fields);
         // That nothing stands there was said.
         if kind.is_some() && !node.is_null() {
-            let mut shapes = Shapes { scope: &self.scope, spot: Spot::Connect, findings: self.findings, refs: Vec::new() };
+            let mut shapes = Shapes::new(&self.scope, Spot::Connect, self.findings);
             match fields {
                 // A kind that no action connects to: its keys are for people.
                 [] => shapes.value("connect", node, &crate::actions::Type::Map(&crate::actions::Type::Any)),
@@ -180,6 +180,10 @@ impl<'t> Lower<'_, 't> {
             encryption,
             immutable,
             copies,
+            verify: node
+                .get("verify")
+                .filter(|v| v.map().is_some())
+                .map(|v| Verify { exists_ms: self.duration(v, "exists"), restore_ms: self.duration(v, "restore") }),
         })
     }
 
@@ -215,6 +219,7 @@ fn backup_places(node: &Node<'_>) -> BackupPlaces {
         keys: Keys::of(node.get("id").map_or(node.head(), |id| id.span), node, words::BACKUP),
         keep: part("keep", keep_fields()),
         encryption: part("encryption", words::ENCRYPTION),
+        verify: part("verify", words::VERIFY),
         copies: node.get("copies").and_then(Node::list).unwrap_or(&[]).iter().map(|c| Keys::of(c.head(), c, words::COPY)).collect(),
     }
 }

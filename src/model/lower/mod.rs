@@ -4,6 +4,7 @@
 pub mod action;
 mod asset;
 mod contact;
+mod drill;
 mod head;
 mod journal;
 mod params;
@@ -20,7 +21,7 @@ use super::places::{Keys, Places};
 use super::scope::{Scope, Spot, list};
 use super::shapes::Shapes;
 use super::vocabulary as words;
-use super::{Plan, Scenario, Secret, SecretSource, Site, Tier};
+use super::{Drill, Plan, Scenario, Secret, SecretSource, Site, Tier, Verdict};
 use crate::actions::Type;
 use crate::diagnostic::{Diagnostic, Level, nearest};
 use crate::source::{Sources, Span};
@@ -45,6 +46,8 @@ pub struct Lowered {
     pub broken: bool,
     /// For each scenario, whether something in it was refused.
     pub broken_scenarios: Vec<bool>,
+    /// Rehearsals.
+    pub drills: Vec<Drill>,
 }
 
 /// Reads a plan from its tree.
@@ -66,9 +69,10 @@ pub fn lower(root: &Node<'_>, sources: &Sources, given: &Given, findings: &mut V
     let mut lower =
         Lower { names: Names::of_plan(root), scope, findings, plan: Plan::default(), scenarios: Vec::new(), places: Places::default() };
     lower.top(root);
+    let drills = lower.all_drills(root);
     let broken = lower.findings.iter().any(|f| f.level == Level::Deny);
     let broken_scenarios = lower.all_scenarios(root);
-    Lowered { plan: lower.plan, scenarios: lower.scenarios, places: lower.places, broken, broken_scenarios }
+    Lowered { plan: lower.plan, scenarios: lower.scenarios, places: lower.places, broken, broken_scenarios, drills }
 }
 
 /// Sections whose names are used elsewhere.
@@ -150,13 +154,13 @@ struct Lower<'f, 't> {
 impl<'t> Lower<'_, 't> {
     /// Checks one value against the vocabulary.
     fn shape(&mut self, key: &str, node: &Node<'_>, kind: &Type, spot: Spot<'_>) {
-        Shapes { scope: &self.scope, spot, findings: self.findings, refs: Vec::new() }.value(key, node, kind);
+        Shapes::new(&self.scope, spot, self.findings).value(key, node, kind);
     }
 
     fn top(&mut self, root: &'t Node<'t>) {
-        let mut shapes = Shapes { scope: &self.scope, spot: Spot::Plan, findings: self.findings, refs: Vec::new() };
+        let mut shapes = Shapes::new(&self.scope, Spot::Plan, self.findings);
         // Parameters were read before, scenarios are read one by one.
-        shapes.record("the plan", root, words::PLAN, &["params", "scenarios"]);
+        shapes.record("the plan", root, words::PLAN, &["params", "scenarios", "drills", "policy"]);
         self.places.plan = Keys::of(root.head(), root, words::PLAN);
         self.plan.name = root.get("name").and_then(read::raw).unwrap_or_default();
         self.plan.title = self.text(root, "title");
@@ -177,7 +181,7 @@ impl<'t> Lower<'_, 't> {
             self.plan.sites.insert(entry.key.to_string(), site);
             self.places.sites.insert(entry.key.to_string(), Keys::of(entry.at, &entry.value, words::SITE));
         }
-        self.plan.policy.approval_by_starter = root.get("policy").and_then(|at| read::word(at, "approval_by_starter")).unwrap_or_default();
+        self.policy(root);
         self.plan.journal = root.get("journal").and_then(|node| self.journal(node));
         self.places.journal = root.entry("journal").map(|e| Keys::of(e.at, &e.value, words::JOURNAL)).unwrap_or_default();
         self.lists(root);
@@ -201,6 +205,39 @@ impl<'t> Lower<'_, 't> {
         self.escalations();
         for entry in entries(root.get("assets")) {
             self.asset(entry);
+        }
+    }
+
+    /// The section `policy`. Which rules there are is known where they are.
+    fn policy(&mut self, root: &'t Node<'t>) {
+        let Some(node) = root.get("policy").filter(|n| !n.is_null()) else { return };
+        Shapes::new(&self.scope, Spot::Plan, self.findings).record("policy", node, words::POLICY, &["rules"]);
+        self.plan.policy.approval_by_starter = read::word(node, "approval_by_starter").unwrap_or_default();
+        let Some(rules) = node.get("rules") else { return };
+        if rules.map().is_none() {
+            self.shape("rules", rules, &Type::ById(&words::VERDICT), Spot::Plan);
+        }
+        for entry in entries(Some(rules)) {
+            let name = entry.key;
+            if entry.value.scalar().is_some_and(|s| s.text == "allow") {
+                let label = "nobody says why, and until when";
+                let found = Diagnostic::deny("bad-allow", format!("`{name}` is allowed for ever"), entry.value.span, label);
+                self.findings.push(found.help(format!("write `{name}: {{ allow: \"why\", until: 2027-03-01 }}`")));
+                continue;
+            }
+            self.shape(name, &entry.value, &words::VERDICT, Spot::Plan);
+            let verdict = match read::raw(&entry.value).as_deref() {
+                Some("deny") => Some(Verdict::Deny),
+                Some("warn") => Some(Verdict::Warn),
+                _ => self.text(&entry.value, "allow").and_then(|reason| {
+                    let until = read::raw(entry.value.get("until")?)?.parse().ok()?;
+                    Some(Verdict::Allow { reason, until })
+                }),
+            };
+            if let Some(verdict) = verdict {
+                self.plan.policy.rules.insert(name.to_owned(), verdict);
+                self.places.verdicts.insert(name.to_owned(), entry.at);
+            }
         }
     }
 
@@ -236,7 +273,16 @@ impl<'t> Lower<'_, 't> {
     }
 
     fn tier(&self, node: &Node<'_>) -> Tier {
-        Tier { rto_ms: self.duration(node, "rto"), rpo_ms: self.duration(node, "rpo") }
+        let number = |key: &str| self.typed(node.get(key)?)?.parse::<u32>().ok();
+        Tier {
+            rto_ms: self.duration(node, "rto"),
+            rpo_ms: self.duration(node, "rpo"),
+            drill_every_ms: self.duration(node, "drill_every"),
+            approvals: number("approvals"),
+            immutable_ms: self.kept(node, "immutable"),
+            copies: number("copies"),
+            keep: node.get("keep").map(|keep| self.scope.json(keep, Spot::Plan)),
+        }
     }
 
     fn secret(&mut self, entry: &Entry<'t>) -> Option<Secret> {

@@ -21,7 +21,7 @@ const BAD_PARAM: &str = "bad-param";
 pub fn params(section: Option<&Node<'_>>, given: &Given, sources: &Sources, findings: &mut Vec<Diagnostic>) -> BTreeMap<String, Param> {
     let scope = Scope { sources: Some(sources), early: true, ..Scope::default() };
     if let Some(node) = section {
-        let mut shapes = Shapes { scope: &scope, spot: Spot::Plan, findings, refs: Vec::new() };
+        let mut shapes = Shapes::new(&scope, Spot::Plan, findings);
         shapes.value("params", node, &Type::Map(&Type::Record(words::PARAM)));
     }
     let mut all = BTreeMap::new();
@@ -32,7 +32,7 @@ pub fn params(section: Option<&Node<'_>>, given: &Given, sources: &Sources, find
         let (mut value, mut by_hand) = (None, false);
         if let Some(default) = node.get("default") {
             let before = findings.len();
-            Shapes { scope: &scope, spot: Spot::Plan, findings, refs: Vec::new() }.value("default", default, &type_of(kind));
+            Shapes::new(&scope, Spot::Plan, findings).value("default", default, &type_of(kind));
             // What has no name of its own is that the two do not fit.
             for found in findings[before..].iter_mut().filter(|f| f.rule == "wrong-type") {
                 found.rule = BAD_DEFAULT;

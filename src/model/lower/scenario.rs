@@ -19,6 +19,8 @@ pub(super) struct Around<'s> {
     pub(super) names: Vec<&'s str>,
     pub(super) lost: BTreeSet<Id>,
     pub(super) undoes: bool,
+    /// Steps after a drill: nobody takes them back.
+    pub(super) cleanup: bool,
 }
 
 impl<'t> Lower<'_, 't> {
@@ -35,7 +37,7 @@ impl<'t> Lower<'_, 't> {
         }
         let mut broken = Vec::new();
         for entry in entries(Some(section)) {
-            Shapes { scope: &self.scope, spot: Spot::Plan, findings: self.findings, refs: Vec::new() }.name(entry);
+            Shapes::new(&self.scope, Spot::Plan, self.findings).name(entry);
             let before = self.findings.len();
             if self.scenario(entry) {
                 broken.push(self.findings[before..].iter().any(|f| f.level == Level::Deny));
@@ -47,8 +49,8 @@ impl<'t> Lower<'_, 't> {
     /// True if the scenario stands in the plan, if only in part.
     fn scenario(&mut self, entry: &'t Entry<'t>) -> bool {
         let node = &entry.value;
-        let heads = self.heads(node);
-        let mut shapes = Shapes { scope: &self.scope, spot: Spot::Plan, findings: self.findings, refs: Vec::new() };
+        let heads = self.heads(node.get("steps").and_then(Node::list).unwrap_or(&[]));
+        let mut shapes = Shapes::new(&self.scope, Spot::Plan, self.findings);
         // Steps are checked one by one, each knowing its own name.
         shapes.record(entry.key, node, words::SCENARIO, &["steps"]);
         if let Some(steps) = node.get("steps").filter(|s| s.list().is_none()) {
@@ -96,7 +98,7 @@ impl<'t> Lower<'_, 't> {
         places.steps.reserve_exact(items.len());
         let names: Vec<&str> = items.iter().filter_map(step_name).collect();
         let lost = crate::model::lost_sites(&self.plan, &scenario);
-        let around = Around { steps: &heads, names, lost, undoes: scenario.undoes.is_some() };
+        let around = Around { steps: &heads, names, lost, undoes: scenario.undoes.is_some(), cleanup: false };
         for item in items {
             if let Some((step, place)) = self.step(item, &around) {
                 scenario.steps.push(step);
@@ -109,9 +111,9 @@ impl<'t> Lower<'_, 't> {
     }
 
     /// What references may ask of each step; reports names that stand twice.
-    fn heads(&mut self, node: &'t Node<'t>) -> Steps<'t> {
-        let items = node.get("steps").and_then(Node::list).unwrap_or(&[]);
-        let mut heads = Steps::with_capacity(items.len());
+    pub(super) fn heads(&mut self, items: impl IntoIterator<Item = &'t Node<'t>>) -> Steps<'t> {
+        let items = items.into_iter();
+        let mut heads = Steps::with_capacity(items.size_hint().0);
         for item in items {
             let (Some(name), Some(id)) = (step_name(item), item.get("id")) else { continue };
             let action = item.get("uses").and_then(Node::scalar).and_then(|s| actions::find(s.text));

@@ -19,7 +19,7 @@ impl<'t> Lower<'_, 't> {
     pub(super) fn step(&mut self, node: &Node<'_>, around: &Around<'_>) -> Option<(Step, StepPlaces)> {
         let own = node.get("id").and_then(read::raw).unwrap_or_default();
         let spot = Spot::Step { own: &own, steps: around.steps };
-        let mut shapes = Shapes { scope: &self.scope, spot: Spot::Plan, findings: self.findings, refs: Vec::new() };
+        let mut shapes = Shapes::new(&self.scope, Spot::Plan, self.findings);
         let name = if own.is_empty() { "a step" } else { &own };
         shapes.record(name, node, words::STEP, &["when", "check", "undo", "takes"]);
         node.map()?;
@@ -33,7 +33,7 @@ impl<'t> Lower<'_, 't> {
         }
         undo_shape(&mut shapes, node);
         let when = when(&mut shapes, node);
-        let refs = std::mem::take(&mut shapes.refs);
+        let (refs, recovered) = (std::mem::take(&mut shapes.refs), std::mem::take(&mut shapes.recovered));
         let at = node.get("id").map_or(node.head(), |n| n.span);
         let keys = Keys::of(at, node, words::STEP);
         if own.is_empty() {
@@ -77,13 +77,13 @@ impl<'t> Lower<'_, 't> {
         if step.timeout_ms.is_none() && !waits_for_people {
             step.timeout_ms = Some(step.takes_ms.saturating_mul(4).max(SHORTEST_TIMEOUT_MS));
         }
-        step.undo = self.undo(node, action, &step, &keys, spot);
+        step.undo = self.undo(node, action, &step, &keys, spot, around);
         step.at = self.site(site, node, &step, &keys, around);
         step.from = self.from(node, action, &step, &keys);
         if let Some(action) = action {
             self.fits(node, action, &step, &keys);
         }
-        Some((step, StepPlaces { keys, needs: needs_at, refs }))
+        Some((step, StepPlaces { keys, needs: needs_at, refs, recovered }))
     }
 
     fn needs(&mut self, node: &Node<'_>, own: &str, around: &Around<'_>) -> (Option<Vec<Id>>, Vec<Span>) {
@@ -235,7 +235,7 @@ impl<'t> Lower<'_, 't> {
         Some(self.duration(takes, "base").unwrap_or(0) + (gib * per_gib).round() as u64)
     }
 
-    fn undo(&mut self, node: &Node<'_>, action: Option<&Action>, step: &Step, keys: &Keys, spot: Spot<'_>) -> Undo {
+    fn undo(&mut self, node: &Node<'_>, action: Option<&Action>, step: &Step, keys: &Keys, spot: Spot<'_>, around: &Around<'_>) -> Undo {
         let Some(action) = action else { return Undo::None(String::new()) };
         let looks = matches!(step.phase, Phase::Assess | Phase::Verify);
         let changes = match step.effect {
@@ -244,7 +244,7 @@ impl<'t> Lower<'_, 't> {
             _ => action.undo != UndoKind::Unneeded,
         };
         let Some(undo) = node.get("undo") else {
-            if changes {
+            if changes && !around.cleanup {
                 self.missing_undo(action, step, keys);
             }
             return Undo::Unneeded;

@@ -1,0 +1,26 @@
+//! `too-few-copies`: a tier wants more copies of the data than an asset has.
+
+use crate::analysis::loss::holds_data;
+use crate::analysis::whole::Whole;
+use crate::diagnostic::Diagnostic;
+use crate::model::ReplicaMode;
+
+pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
+    for (id, asset) in &whole.plan.assets {
+        let Some((tier_id, tier)) = asset.tier.as_ref().and_then(|t| whole.plan.tiers.get_key_value(t)) else { continue };
+        let Some(wanted) = tier.copies.map(|n| n as usize).filter(|_| holds_data(asset)) else { continue };
+        let replicas = asset.replicas.iter().filter(|r| r.mode != ReplicaMode::Standby).count();
+        let backups: usize = asset.backups.iter().filter(|b| b.base.is_none()).map(|b| 1 + b.copies.len()).sum();
+        let has = asset.sites.len().max(1) + replicas + backups;
+        if has >= wanted {
+            continue;
+        }
+        let at = whole.places.assets.get(id).map(|k| k.at).unwrap_or_default();
+        let wants = whole.places.tiers.get(tier_id).map(|k| k.key("copies")).unwrap_or_default();
+        let headline =
+            format!("there are {has} copies of `{id}`, and tier `{tier_id}` wants {wanted}").replace("are 1 copies", "is 1 copy");
+        let label = format!("itself, {replicas} replicas, {backups} places of backups");
+        let found = Diagnostic::warn("too-few-copies", headline, at, label).also(wants, "wanted here");
+        findings.push(found.help(format!("add a replica, a backup, or `copies` of a backup: {} more", wanted - has)));
+    }
+}

@@ -13,6 +13,9 @@ use drplan::diagnostic::{Diagnostic, Edit};
 
 const PLAN: &str = "plan.yaml";
 
+/// Rules about a whole value whose parts nobody could look at: what is wrong with these is said when they are there.
+const HIDING: &[&str] = &["not-a-list"];
+
 fn plans(folder: &str) -> Vec<(String, String)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
@@ -78,7 +81,7 @@ fn each_takes_its_finding_away_and_brings_no_new_one() {
             let after = compiled(&edited(&text, edits));
             let count = |plan: &Compilation| said(plan).get(&(found.rule, found.headline.clone())).copied().unwrap_or(0);
             // What a text hid that could not be read at all comes to light by reading it.
-            let masked = before.plan.is_none();
+            let masked = before.plan.is_none() || HIDING.contains(&found.rule);
             if count(&after) >= count(&before) && !(masked && after.findings[0].span().start > found.span().start) {
                 wrong.push(format!("{name}: {} is still there", found.headline));
             }
@@ -98,7 +101,7 @@ fn all_together_bring_no_new_finding_and_leave_none_of_theirs() {
         let done = repaired(&text);
         let Some(new) = done.texts.get(PLAN) else { continue };
         let (before, after) = (compiled(&text), compiled(new));
-        let masked = before.plan.is_none();
+        let masked = before.plan.is_none() || before.findings.iter().any(|f| HIDING.contains(&f.rule));
         if !masked {
             wrong.extend(new_ones(&before, &after).into_iter().map(|new| format!("{name}: brought {new}")));
         }

@@ -154,7 +154,7 @@ impl<'a> Expand<'a, '_> {
                 let known: Vec<&str> = self.lists.keys().copied().collect();
                 let found = Diagnostic::deny("unknown-name", format!("no list `{list}`"), each.span, "not one of the plan's lists");
                 self.findings.push(match nearest(list, known.iter().copied()) {
-                    Some(near) => found.help(format!("write `{near}`")),
+                    Some(near) => found.write(near),
                     None => found.help(format!("declare it: `lists: {{ {list}: [ … ] }}`")),
                 });
                 Vec::new()

@@ -2,6 +2,7 @@
 //! nothing of the tree, and knows no rule between two values.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -14,6 +15,9 @@ use crate::actions::{Field, Type, matcher};
 use crate::diagnostic::{Diagnostic, Edit, nearest};
 use crate::source::Span;
 use crate::syntax::{Core, Entry, Node, Scalar};
+
+/// Lists in which a name that stands twice means no more than once.
+const SETS: &[&str] = &["needs", "modes", "site", "sites", "assets", "within", "leaves", "lock"];
 
 /// Longest name.
 const ID_LENGTH: usize = 64;
@@ -51,7 +55,12 @@ impl Shapes<'_, '_> {
                 None => self.wrong_kind(key, node, kind),
             },
             Type::List(item) => match node.list() {
-                Some(items) => items.iter().for_each(|n| self.value(key, n, item)),
+                Some(items) => {
+                    items.iter().for_each(|n| self.value(key, n, item));
+                    if SETS.contains(&key) {
+                        self.twice(key, items);
+                    }
+                }
                 None => self.wrong_kind(key, node, kind),
             },
             Type::Map(item) | Type::ById(item) | Type::ByName(item) => match node.map() {
@@ -77,6 +86,33 @@ impl Shapes<'_, '_> {
                 Some(scalar) => self.scalar(key, node, scalar, kind),
                 None => self.wrong_kind(key, node, kind),
             },
+        }
+    }
+
+    /// Names that stand twice in a list, which means no more than once.
+    fn twice(&mut self, key: &str, items: &[Node<'_>]) {
+        /// Of longer lists every pair would take long.
+        const FEW: usize = 16;
+        let mut known = BTreeMap::new();
+        for (i, item) in items.iter().enumerate() {
+            let Some(name) = item.scalar().map(|s| s.text) else { continue };
+            let first = match items.len() > FEW {
+                true => known.get(name).copied(),
+                false => items[..i].iter().position(|other| other.scalar().is_some_and(|s| s.text == name)),
+            };
+            let Some(first) = first else {
+                known.extend((items.len() > FEW).then(|| (name, i)));
+                continue;
+            };
+            let found = Diagnostic::warn("named-twice", format!("`{name}` stands twice in `{key}`"), item.span, "again here");
+            let found = found.also(items[first].span, "first here").help("leave it out, or write the other one that is meant");
+            // With what parts it from the one before, unless somebody wrote something there.
+            let (before, gap) = (items[i - 1].span, Span { start: items[i - 1].span.end, ..item.span });
+            let parted =
+                self.scope.sources.filter(|_| before.source == item.span.source && before.end <= item.span.start).is_some_and(|s| {
+                    s.slice(Span { end: item.span.start, ..gap }).chars().all(|c| matches!(c, ' ' | ',' | '-' | '\n' | '\r'))
+                });
+            self.findings.push(if parted { found.fix("leave it out", [Edit::new(gap, "")]) } else { found });
         }
     }
 

@@ -186,6 +186,7 @@ pub static TABLE: &[Rule] = &[
     rule!("missing-space", Text, Deny),
     rule!("missing-undo", Undo, Deny),
     rule!("missing-unit", Types, Deny),
+    rule!("named-twice", Names, Warn),
     rule!("needless-base", Data, Warn, once needless_base::run),
     rule!("needless-lag", Data, Warn, once needless_lag::run),
     rule!("never-taken", Data, Deny, once never_taken::run),

@@ -106,7 +106,7 @@ fn assets_come_back_from_the_ground_up_and_stop_from_the_top_down() {
             &format!("id: api-stop, asset: api, phase: contain, needs: [], {command}"),
             &format!("id: api-up, asset: api, needs: [], {command}"),
             &format!("id: db-up, asset: db, needs: [], {command}"),
-            &format!("id: both, asset: [db, api], phase: verify, needs: [], {command}"),
+            &format!("id: both, asset: [db, api], phase: verify, needs: [db-up], {command}"),
         ],
     );
     let got = waits(plan.compiled());
@@ -116,7 +116,7 @@ fn assets_come_back_from_the_ground_up_and_stop_from_the_top_down() {
         got[3],
         "db-up: db-stop because `db` must be stopped first; api-stop because `api` stands on `db`, and is stopped before it"
     );
-    assert_eq!(got[4], "both: ", "a step of both assets waits for neither");
+    assert_eq!(got[4], "both: db-up because it needs `db-up`", "a step of both assets waits for neither by itself");
 }
 
 #[test]

@@ -34,7 +34,7 @@ scenarios:
       - { id: newest, phase: prepare, title: Find the newest copy, uses: command, with: { argv: [newest] }, outputs: { key: { pattern: ".*" } }, effect: read, takes: 1s }
       - { id: copy, asset: db, title: Bring it here, uses: command, with: { argv: [copy, "${steps.newest.key}", "${run.id}"] }, takes: 1m, undo: { none: copies stay } }
       - { id: warm, title: Warm it, needs: [], uses: command, with: { argv: [warm] }, takes: 1s, undo: { none: nothing stays } }
-      - { id: look, asset: db, phase: verify, title: See that it is whole, uses: command, effect: read, with: { argv: [look] }, takes: 1s }
+      - { id: look, asset: db, phase: verify, needs: [copy, warm], title: See that it is whole, uses: command, effect: read, with: { argv: [look] }, takes: 1s }
       - { id: doors, title: Open the doors, uses: manual, with: { do: Open them }, takes: 1m, undo: { uses: manual, with: { do: Close them } } }
       - { id: tell, phase: close, title: Tell them, uses: command, with: { argv: [tell] }, takes: 1s, undo: { none: told }, on_failure: continue }
 "#;

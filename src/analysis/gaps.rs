@@ -13,12 +13,43 @@ use crate::model::Backup;
 const YEARS: i16 = 8;
 /// Where looking begins; a fixed day, so that the same plan always gives the same answer.
 const FIRST_YEAR: i16 = 2026;
-/// Runs among which the shortest gap is looked for.
-const RUNS: usize = 100;
+/// Runs among which a schedule's gaps are sampled: five weeks of a schedule that knows weekdays.
+const RUNS: usize = 26;
+/// Different schedules of a plan that are sampled: more than people have, and no plan can make reading it slow.
+const SAMPLED: usize = 500;
 
 /// Longest gaps of schedules that were asked for: many backups share one.
 #[derive(Debug, Default)]
 pub struct Gaps<'a>(RefCell<HashMap<(&'a str, Option<&'a str>), Option<u64>>>);
+
+/// Gaps of schedules by sample, see [`sampled_gaps_ms`].
+#[derive(Debug, Default)]
+pub struct Samples<'a>(RefCell<HashMap<(&'a str, Option<&'a str>), Sample>>);
+
+/// What is known of a schedule's gaps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sample {
+    /// The shortest and the longest one that were seen, in milliseconds.
+    Gaps(u64, u64),
+    /// It does not run at least twice.
+    Never,
+    /// The plan has too many schedules, or the backup has none.
+    Unknown,
+}
+
+impl<'a> Samples<'a> {
+    /// What is known of a backup's schedule.
+    pub fn of(&self, backup: &'a Backup) -> Sample {
+        let Some(line) = backup.schedule.as_deref() else { return Sample::Unknown };
+        let zone = backup.timezone.as_deref();
+        let known = &mut *self.0.borrow_mut();
+        if known.len() >= SAMPLED && !known.contains_key(&(line, zone)) {
+            return Sample::Unknown;
+        }
+        let sampled = || sampled_gaps_ms(line, zone).map_or(Sample::Never, |(least, most)| Sample::Gaps(least, most));
+        *known.entry((line, zone)).or_insert_with(sampled)
+    }
+}
 
 impl<'a> Gaps<'a> {
     /// The longest gap of a backup's schedule in milliseconds, see [`longest_gap_ms`].
@@ -60,19 +91,22 @@ pub fn longest_gap_ms(schedule: &str, timezone: Option<&str>) -> Option<u64> {
     (longest > 0).then_some(longest)
 }
 
-/// The shortest gap between two of the first runs in milliseconds; none if it does not run at least twice.
-pub fn shortest_gap_ms(schedule: &str, timezone: Option<&str>) -> Option<u64> {
+/// The shortest and the longest gap between two of the first runs in milliseconds, which is soon known; none if it does not
+/// run at least twice.
+pub fn sampled_gaps_ms(schedule: &str, timezone: Option<&str>) -> Option<(u64, u64)> {
     let cron: Cron = schedule.parse().ok()?;
     let zone = TimeZone::get(timezone.unwrap_or("UTC")).ok()?;
     let mut at = jiff::civil::date(FIRST_YEAR, 1, 1).to_zoned(zone).ok()?;
-    let mut runs = Vec::with_capacity(RUNS);
-    while runs.len() < RUNS
-        && let Ok(next) = cron.find_next_occurrence(&at, false)
-    {
-        at = next.clone();
-        runs.push(next);
+    let mut found: Option<(u64, u64)> = None;
+    for run in 0..RUNS {
+        let Ok(next) = cron.find_next_occurrence(&at, false) else { break };
+        if run > 0 {
+            let gap = ms_between(&at, &next);
+            found = found.map_or(Some((gap, gap)), |(least, most)| Some((least.min(gap), most.max(gap))));
+        }
+        at = next;
     }
-    runs.windows(2).map(|two| ms_between(&two[0], &two[1])).min()
+    found
 }
 
 fn ms_between(a: &Zoned, b: &Zoned) -> u64 {
@@ -97,10 +131,11 @@ mod tests {
     }
 
     #[test]
-    fn shortest_gaps() {
-        assert_eq!(shortest_gap_ms("0 2 * * 1-5", None), Some(24 * H));
-        assert_eq!(shortest_gap_ms("0 9-17 * * 1-5", None), Some(H));
-        assert_eq!(shortest_gap_ms("0 2 * * 0", None), Some(7 * 24 * H));
+    fn samples() {
+        assert_eq!(sampled_gaps_ms("0 2 * * 1-5", None), Some((24 * H, 3 * 24 * H)));
+        assert_eq!(sampled_gaps_ms("0 9-17 * * 1-5", None), Some((H, 64 * H)));
+        assert_eq!(sampled_gaps_ms("0 2 * * 0", None), Some((7 * 24 * H, 7 * 24 * H)));
+        assert_eq!(sampled_gaps_ms("0 2 30 2 *", None), None);
     }
 
     #[test]

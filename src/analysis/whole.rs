@@ -1,7 +1,9 @@
 //! A whole plan as rules look at it that judge it once, whatever scenario: its parts, and where their words stand. It
 //! knows no order and no schedule.
 
-use super::gaps::Gaps;
+use foldhash::HashMap;
+
+use super::gaps::Samples;
 use crate::model::places::{BackupPlaces, Keys};
 use crate::model::{Asset, Backup, Drill, Id, Places, Plan, Replica, Scenario};
 
@@ -16,19 +18,26 @@ pub struct Whole<'a> {
     /// Where all stands.
     pub places: &'a Places,
     /// How often backups are taken.
-    pub gaps: Gaps<'a>,
+    pub gaps: Samples<'a>,
+    backups: HashMap<(&'a str, &'a str), &'a Backup>,
 }
 
 impl<'a> Whole<'a> {
     /// A plan in which nothing was refused so far.
     pub fn new(plan: &'a Plan, scenarios: &'a [Scenario], drills: &'a [Drill], places: &'a Places) -> Whole<'a> {
-        Whole { plan, scenarios, drills, places, gaps: Gaps::default() }
+        let all = plan.assets.iter().flat_map(|(id, asset)| asset.backups.iter().map(move |b| ((id.as_str(), b.id.as_str()), b)));
+        Whole { plan, scenarios, drills, places, gaps: Samples::default(), backups: all.collect() }
     }
 
     /// Every backup with its asset and its places.
     pub fn backups(&self) -> impl Iterator<Item = (&'a Id, &'a Asset, &'a Backup, &'a BackupPlaces)> {
         let placed = |id: &Id| self.places.backups.get(id).into_iter().flatten();
         self.plan.assets.iter().flat_map(move |(id, asset)| asset.backups.iter().zip(placed(id)).map(move |(b, at)| (id, asset, b, at)))
+    }
+
+    /// The backup on which one builds.
+    pub fn base(&self, asset: &str, backup: &Backup) -> Option<&'a Backup> {
+        self.backups.get(&(asset, backup.base.as_deref()?)).copied()
     }
 
     /// Every replica with its asset and its places.

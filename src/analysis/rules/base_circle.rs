@@ -1,30 +1,30 @@
 //! `base-circle`: backups that build on each other, with no whole one among them.
 
-use std::collections::BTreeSet;
+use foldhash::HashSet;
 
 use crate::analysis::whole::Whole;
 use crate::diagnostic::Diagnostic;
 
 pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
-    let mut said = BTreeSet::new();
-    for (id, asset, backup, at) in whole.backups() {
-        let mut chain = vec![backup];
-        let base_of = |b: &crate::model::Backup| asset.backups.iter().find(|x| Some(&x.id) == b.base.as_ref());
-        while let Some(base) = chain.last().and_then(|b| base_of(b)).filter(|_| chain.len() <= asset.backups.len()) {
-            if base.id == backup.id {
-                break;
-            }
-            chain.push(base);
+    // Looked at once, whatever begins there.
+    let mut seen: HashSet<(&str, &str)> = HashSet::default();
+    for (id, _, backup, _) in whole.backups() {
+        let mut chain = Vec::new();
+        let mut next = Some(backup);
+        while let Some(at) = next.filter(|b| seen.insert((id, &b.id))) {
+            chain.push(at);
+            next = whole.base(id, at);
         }
-        let last = chain.last().map_or(backup, |b| b);
-        if last.base.as_ref() != Some(&backup.id) || chain.iter().any(|b| said.contains(&(id, &b.id))) {
-            continue;
-        }
-        said.extend(chain.iter().map(|b| (id, &b.id)));
-        let way: Vec<String> = chain.iter().map(|b| format!("`{}`", b.id)).collect();
+        let Some(first) = next.and_then(|back| chain.iter().position(|b| b.id == back.id)) else { continue };
+        let circle = &chain[first..];
+        let placed =
+            |name: &str| whole.places.backups.get(id).into_iter().flatten().zip(&whole.plan.assets[id].backups).find(|(_, b)| b.id == name);
+        let Some((at, _)) = placed(&circle[0].id) else { continue };
+        let way: Vec<String> = circle.iter().take(5).map(|b| format!("`{}`", b.id)).collect();
+        let more = if circle.len() > way.len() { " → …" } else { "" };
         let headline = format!("backups of `{id}` build on each other, none of them is whole");
-        let label = format!("{} → `{}`", way.join(" → "), backup.id);
+        let label = format!("{}{more} → `{}`", way.join(" → "), circle[0].id);
         let found = Diagnostic::deny("base-circle", headline, at.keys.value("base"), label);
-        findings.push(found.help(format!("let one of them be whole: `method: full` in `{}`, without `base`", backup.id)));
+        findings.push(found.help(format!("let one of them be whole: `method: full` in `{}`, without `base`", circle[0].id)));
     }
 }

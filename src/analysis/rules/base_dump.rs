@@ -7,9 +7,7 @@ use crate::model::BackupMethod;
 
 pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
     for (id, asset, backup, at) in whole.backups().filter(|(_, _, b, _)| builds_on_another(b)) {
-        let Some(base) = asset.backups.iter().find(|b| Some(&b.id) == backup.base.as_ref() && b.method == BackupMethod::Dump) else {
-            continue;
-        };
+        let Some(base) = whole.base(id, backup).filter(|b| b.method == BackupMethod::Dump) else { continue };
         let headline = format!("backup `{}` of `{id}` cannot be replayed onto a dump", backup.id);
         let label = format!("`{}` is loaded as statements: its files are not those that `{}` changes", base.id, backup.method);
         let found = Diagnostic::deny("base-dump", headline, at.keys.value("base"), label);

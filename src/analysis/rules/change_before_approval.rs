@@ -1,14 +1,22 @@
 //! `change-before-approval`: something changes although nobody has approved yet.
 
+use super::idle_approval;
 use crate::analysis::facts::{Facts, approves, changes};
 use crate::diagnostic::Diagnostic;
+use crate::model::Phase;
 
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
     let steps = &facts.scenario.steps;
-    let approvals: Vec<usize> = (0..steps.len()).filter(|&i| approves(&steps[i]) && facts.runs(i)).collect();
+    let asks = |i: usize| approves(&steps[i]) && facts.runs(i);
+    if !(0..steps.len()).any(asks) {
+        return;
+    }
+    // One that gates nothing is no gate; what changes in `assess` is another mistake.
+    let gates = idle_approval::gates(facts);
+    let approvals: Vec<usize> = (0..steps.len()).filter(|&i| asks(i) && gates[i]).collect();
     let Some(&first) = approvals.iter().min_by_key(|&&i| (facts.schedule.start_ms[i], i)) else { return };
     let after = facts.graph.after_any(approvals.iter().map(|&i| i as u32));
-    for (i, step) in steps.iter().enumerate().filter(|(i, s)| changes(s) && facts.runs(*i) && !after[*i]) {
+    for (i, step) in steps.iter().enumerate().filter(|(i, s)| changes(s) && s.phase != Phase::Assess && facts.runs(*i) && !after[*i]) {
         let label = format!("it does not wait for `{}`", steps[first].id);
         let headline = format!("`{}` can change something before anybody approved", step.id);
         let found = Diagnostic::warn("change-before-approval", headline, facts.step(i).keys.at, label);

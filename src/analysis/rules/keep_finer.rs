@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::actions::units::duration_text;
-use crate::analysis::gaps::shortest_gap_ms;
+use crate::analysis::gaps::Sample;
 use crate::analysis::whole::Whole;
 use crate::diagnostic::Diagnostic;
 
@@ -20,8 +20,8 @@ const PARTS: [(&str, u64, &str); 5] = [
 
 pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
     for (id, _, backup, at) in whole.backups() {
-        let (Some(Value::Object(keep)), Some(line)) = (&backup.keep, &backup.schedule) else { continue };
-        let Some(gap) = shortest_gap_ms(line, backup.timezone.as_deref()) else { continue };
+        let Some(Value::Object(keep)) = &backup.keep else { continue };
+        let Sample::Gaps(gap, _) = whole.gaps.of(backup) else { continue };
         for (part, _, what) in PARTS.iter().filter(|(part, ms, _)| keep.contains_key(*part) && gap > *ms) {
             let headline = format!("backup `{}` of `{id}` keeps one of each {what}, and is taken every {}", backup.id, duration_text(gap));
             let found = Diagnostic::deny("keep-finer", headline, at.keep.key(part), format!("most {what}s have none"));

@@ -2,14 +2,15 @@
 
 use super::missing_base::builds_on_another;
 use crate::actions::units::duration_text;
+use crate::analysis::gaps::Sample;
 use crate::analysis::loss::reach_ms;
 use crate::analysis::whole::Whole;
 use crate::diagnostic::Diagnostic;
-use crate::model::{Asset, Backup};
+use crate::model::Backup;
 
 pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
-    for (id, asset, backup, at) in whole.backups() {
-        let Some((least, what, why)) = least_ms(whole, asset, backup) else { continue };
+    for (id, _, backup, at) in whole.backups().filter(|(_, _, b, _)| b.keep.is_some() || !b.copies.is_empty()) {
+        let Some((least, what, why)) = least_ms(whole, id, backup) else { continue };
         let copies = backup.copies.iter().zip(&at.copies).map(|(c, at)| (&c.keep, at, "a copy of "));
         for (keep, at, which) in std::iter::once((&backup.keep, &at.keys, "")).chain(copies) {
             let Some(kept) = keep.as_ref().and_then(reach_ms).filter(|kept| *kept < least) else { continue };
@@ -21,10 +22,13 @@ pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
 }
 
 /// How long one must be kept so that there is always one that can be used; what is wrong otherwise, and why.
-fn least_ms<'a>(whole: &Whole<'a>, asset: &'a Asset, backup: &'a Backup) -> Option<(u64, &'static str, String)> {
-    let gap = |b: &'a Backup| b.continuous_ms.or_else(|| whole.gaps.of(b));
+fn least_ms<'a>(whole: &Whole<'a>, id: &str, backup: &'a Backup) -> Option<(u64, &'static str, String)> {
+    let gap = |b: &'a Backup| match whole.gaps.of(b) {
+        Sample::Gaps(_, most) => Some(most),
+        _ => b.continuous_ms,
+    };
     let next = gap(backup)? + backup.takes_ms.unwrap_or(0);
-    let base = asset.backups.iter().find(|b| builds_on_another(backup) && Some(&b.id) == backup.base.as_ref());
+    let base = whole.base(id, backup).filter(|_| builds_on_another(backup));
     match base.and_then(|b| Some((gap(b)?, b))) {
         Some((ms, base)) if ms > next => {
             Some((ms, "does not reach back to its base", format!("`{}` may be {} old", base.id, duration_text(ms))))

@@ -5,6 +5,10 @@ use crate::diagnostic::Diagnostic;
 use crate::model::Phase;
 
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
+    // A scenario without steps is another mistake.
+    if facts.scenario.steps.is_empty() {
+        return;
+    }
     for id in facts.lost_assets.iter().filter(|id| !facts.scenario.leaves.contains(*id)) {
         let brings = |phase| matches!(phase, Phase::Prepare | Phase::Recover | Phase::Verify);
         // Steps that this mode or `--skip` leaves out still say that the author thought of it.

@@ -1,45 +1,80 @@
 //! What is unwise or forbidden in a plan: one file and one page a rule, and a line in the table. Rules that find their
 //! mistakes while a plan is read have a page and no file.
 
+mod at_no_copy;
 mod backup_beside_asset;
 mod bad_continue;
 mod base_circle;
 mod base_dump;
 mod change_before_approval;
+mod change_in_assess;
+mod change_in_verify;
+mod check_of_reading;
+mod check_repeats_step;
+mod contact_lost;
 mod copy_beside_backup;
+mod corrupt_site;
+mod detect_over_objective;
 mod drill_on_production;
 mod drill_proves_nothing;
 mod drill_too_rare;
 mod drill_unapproved;
 mod drill_untested;
+mod idle_approval;
+mod idle_lock;
+mod idle_objective;
+mod implied_wait;
+mod journal_lost;
 mod keep_finer;
 mod keep_too_short;
 mod kept_too_short;
 mod key_beside_asset;
+mod lag_unsaid;
+mod leaves_recovered;
+mod leaves_unlost;
+mod loses_nothing;
 mod lost_not_recovered;
+mod misphased_recovery;
 mod missing_base;
 mod needless_base;
 mod needless_lag;
+mod needless_undo;
+mod needs_close;
+mod never_runs;
 mod never_taken;
 mod no_source;
+mod no_steps;
 mod not_immutable;
+mod not_shown;
 mod objective_missed;
+mod promote_before_fence;
+mod promote_primary;
+mod promote_standby;
 mod rebuild_unkept;
+mod recover_unlost;
 mod replica_hidden;
+mod secret_lost;
 mod skip_unaccepted;
 mod source_unsaid;
 mod stop_in_recover;
 mod tier_says_nothing;
+mod timeout_too_short;
 mod too_few_approvals;
 mod too_few_copies;
 mod twice_scheduled;
+mod undo_only_reads;
+mod undo_repeats;
+mod undoes_and_loses;
 mod undoes_circle;
+mod unfenced_promote;
 mod unprotected;
 mod unreachable_approvers;
 mod unreachable_unsaid;
 mod unsure_output;
 mod unsure_recovery;
+mod verify_too_early;
 mod verify_unmet;
+mod wait_over_takes;
 
 use super::facts::Facts;
 use super::rehearsal::Rehearsal;
@@ -128,6 +163,7 @@ macro_rules! rule {
 /// Every rule, by name.
 pub static TABLE: &[Rule] = &[
     rule!("ambiguous-name", References, Deny),
+    rule!("at-no-copy", Actions, Deny, at_no_copy::run),
     rule!("backup-beside-asset", Data, Warn, once backup_beside_asset::run),
     rule!("bad-allow", Policy, Deny),
     rule!("bad-continue", Effects, Deny, bad_continue::run),
@@ -147,10 +183,17 @@ pub static TABLE: &[Rule] = &[
     rule!("base-dump", Data, Deny, once base_dump::run),
     rule!("calendar-unit", Types, Deny),
     rule!("change-before-approval", Order, Warn, change_before_approval::run),
+    rule!("change-in-assess", Order, Warn, change_in_assess::run),
+    rule!("change-in-verify", Order, Warn, change_in_verify::run),
+    rule!("check-of-reading", Effects, Warn, check_of_reading::run),
+    rule!("check-repeats-step", Effects, Deny, check_repeats_step::run),
     rule!("clock-duration", Types, Deny),
+    rule!("contact-lost", Order, Warn, contact_lost::run),
     rule!("copy-beside-backup", Data, Warn, once copy_beside_backup::run),
+    rule!("corrupt-site", Objectives, Deny, corrupt_site::run),
     rule!("custom-tag", Text, Deny),
     rule!("cycle", Order, Deny),
+    rule!("detect-over-objective", Objectives, Warn, detect_over_objective::run),
     rule!("drill-on-production", Drills, Deny, drill drill_on_production::run),
     rule!("drill-proves-nothing", Drills, Warn, drill drill_proves_nothing::run),
     rule!("drill-too-rare", Drills, Warn, once drill_too_rare::run),
@@ -160,22 +203,33 @@ pub static TABLE: &[Rule] = &[
     rule!("duplicate-key", Names, Deny),
     rule!("empty-list", Names, Deny),
     rule!("empty-plan", Text, Deny),
+    rule!("empty-reason", Undo, Deny),
     rule!("empty-value", Types, Deny),
-    rule!("foreign-output", References, Deny),
     rule!("expired-allow", Policy, Warn),
     rule!("fixed-level", Policy, Deny),
+    rule!("foreign-output", References, Deny),
     rule!("half-quoted", Text, Deny),
+    rule!("idle-approval", Order, Warn, idle_approval::run),
+    rule!("idle-lock", Order, Warn, idle_lock::run),
+    rule!("idle-objective", Objectives, Warn, idle_objective::run),
+    rule!("implied-wait", Objectives, Warn, implied_wait::run),
     rule!("include-missing", Text, Deny),
     rule!("include-named", Names, Deny),
     rule!("include-outside", Text, Deny),
     rule!("indentation", Text, Deny),
+    rule!("journal-lost", Order, Warn, journal_lost::run),
     rule!("keep-finer", Data, Deny, once keep_finer::run),
     rule!("keep-too-short", Data, Warn, once keep_too_short::run),
     rule!("kept-too-short", Data, Warn, once kept_too_short::run),
     rule!("key-beside-asset", Data, Warn, once key_beside_asset::run),
+    rule!("lag-unsaid", Data, Warn, lag_unsaid::run),
     rule!("leading-zero", Types, Deny),
+    rule!("leaves-recovered", Objectives, Warn, leaves_recovered::run),
+    rule!("leaves-unlost", Objectives, Warn, leaves_unlost::run),
+    rule!("loses-nothing", Objectives, Deny, loses_nothing::run),
     rule!("lost-not-recovered", Objectives, Deny, lost_not_recovered::run),
     rule!("merge-key", Text, Deny),
+    rule!("misphased-recovery", Order, Warn, misphased_recovery::run),
     rule!("misplaced-reference", References, Deny),
     rule!("misplaced-secret", Secrets, Deny),
     rule!("missing-base", Data, Deny, once missing_base::run),
@@ -189,32 +243,43 @@ pub static TABLE: &[Rule] = &[
     rule!("named-twice", Names, Warn),
     rule!("needless-base", Data, Warn, once needless_base::run),
     rule!("needless-lag", Data, Warn, once needless_lag::run),
+    rule!("needless-undo", Undo, Warn, needless_undo::run),
+    rule!("needs-close", Order, Warn, needs_close::run),
+    rule!("never-runs", Order, Deny, never_runs::run),
     rule!("never-taken", Data, Deny, once never_taken::run),
     rule!("no-source", Data, Warn, no_source::run),
+    rule!("no-steps", Order, Deny, no_steps::run),
     rule!("not-a-list", Types, Deny),
     rule!("not-a-plan", Text, Deny),
     rule!("not-immutable", Data, Warn, once not_immutable::run),
     rule!("not-in-this-version", Names, Deny),
     rule!("not-one-value", Types, Deny),
+    rule!("not-shown", Objectives, Warn, not_shown::run),
     rule!("not-utf8", Text, Deny),
     rule!("nul", Text, Deny),
     rule!("objective-missed", Objectives, Warn, objective_missed::run),
     rule!("old-boolean", Types, Deny),
     rule!("other-template", References, Deny),
     rule!("own-output", References, Deny),
+    rule!("promote-before-fence", Order, Deny, promote_before_fence::run),
+    rule!("promote-primary", Actions, Warn, promote_primary::run),
+    rule!("promote-standby", Actions, Deny, promote_standby::run),
     rule!("quoted-value", Types, Deny),
     rule!("reading-only", Effects, Deny),
     rule!("rebuild-unkept", Data, Deny, once rebuild_unkept::run),
+    rule!("recover-unlost", Objectives, Warn, recover_unlost::run),
     rule!("reference-in-name", References, Deny),
     rule!("reference-operator", References, Deny),
     rule!("replica-hidden", Data, Deny, once replica_hidden::run),
     rule!("scattered-scenario", Names, Deny),
+    rule!("secret-lost", Secrets, Deny, secret_lost::run),
     rule!("several-documents", Text, Deny),
     rule!("skip-unaccepted", Order, Deny, skip_unaccepted::run),
     rule!("source-unsaid", Data, Warn, source_unsaid::run),
     rule!("stop-in-recover", Order, Warn, stop_in_recover::run),
     rule!("tab", Text, Deny),
     rule!("tier-says-nothing", Objectives, Warn, once tier_says_nothing::run),
+    rule!("timeout-too-short", Effects, Deny, timeout_too_short::run),
     rule!("too-deep", Text, Deny),
     rule!("too-few-approvals", Objectives, Warn, too_few_approvals::run),
     rule!("too-few-copies", Data, Warn, once too_few_copies::run),
@@ -224,7 +289,11 @@ pub static TABLE: &[Rule] = &[
     rule!("unclosed-quote", Text, Deny),
     rule!("unclosed-reference", References, Deny),
     rule!("undo-impossible", Undo, Deny),
+    rule!("undo-only-reads", Undo, Deny, undo_only_reads::run),
+    rule!("undo-repeats", Undo, Deny, undo_repeats::run),
+    rule!("undoes-and-loses", Objectives, Deny, undoes_and_loses::run),
     rule!("undoes-circle", Order, Deny, once undoes_circle::run),
+    rule!("unfenced-promote", Order, Warn, unfenced_promote::run),
     rule!("unfit-action", Actions, Deny),
     rule!("unknown-action", Names, Deny),
     rule!("unknown-alias", Text, Deny),
@@ -245,7 +314,9 @@ pub static TABLE: &[Rule] = &[
     rule!("unsure-output", Order, Deny, unsure_output::run),
     rule!("unsure-recovery", References, Deny, unsure_recovery::run),
     rule!("unused-allow", Policy, Warn),
+    rule!("verify-too-early", Order, Deny, verify_too_early::run),
     rule!("verify-unmet", Drills, Warn, once verify_unmet::run),
+    rule!("wait-over-takes", Effects, Deny, wait_over_takes::run),
     rule!("wrong-type", Types, Deny),
     rule!("yaml", Text, Deny),
 ];

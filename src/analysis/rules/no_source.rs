@@ -1,5 +1,6 @@
 //! `no-source`: nothing bounds how much data is lost.
 
+use super::{lag_unsaid, promote_standby};
 use crate::analysis::facts::Facts;
 use crate::diagnostic::Diagnostic;
 
@@ -11,6 +12,10 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
         }
         let keys = facts.asset_keys(id);
         let source = facts.steps_of(id).find(|(_, s)| s.from.is_some());
+        let said = |step| lag_unsaid::unbounded(facts, step).is_some() || promote_standby::empty(facts, step).is_some();
+        if source.is_some_and(|(_, step)| said(step)) {
+            continue;
+        }
         let at = source.map_or(keys.at, |(i, _)| facts.step(i).keys.value("from"));
         let headline = format!("in scenario `{}` nothing bounds what is lost of `{id}`", facts.scenario.id);
         let finding = Diagnostic::warn("no-source", headline, at, found.loss_source.clone());

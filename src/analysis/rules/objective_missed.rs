@@ -1,5 +1,6 @@
 //! `objective-missed`: the prediction is worse than the tier.
 
+use super::{detect_over_objective, implied_wait};
 use crate::actions::units::duration_text;
 use crate::analysis::facts::Facts;
 use crate::analysis::predict::back_with;
@@ -9,11 +10,14 @@ use crate::diagnostic::Diagnostic;
 const NAMED: usize = 3;
 
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
+    let mut tries = implied_wait::tries(facts);
     for (id, found) in &facts.predictions {
         let Some(asset) = facts.plan.assets.get(id) else { continue };
         let (_, tier_at) = facts.objective(asset);
         if let (Some(recovery), Some(rto)) = (found.recovery_ms, found.rto_ms)
             && recovery > rto
+            && !detect_over_objective::over(facts, asset)
+            && implied_wait::culprit(facts, id, rto, &mut tries).is_none()
         {
             let last = back_with(facts, id);
             let at = last.map_or(facts.asset_keys(id).at, |i| facts.step(i).keys.at);
@@ -49,7 +53,7 @@ fn shorten(facts: &Facts<'_>, last: Option<usize>) -> String {
 }
 
 /// The chain of steps that decides when a step ends.
-fn longest_way(facts: &Facts<'_>, last: usize) -> Vec<usize> {
+pub(super) fn longest_way(facts: &Facts<'_>, last: usize) -> Vec<usize> {
     let mut way = Vec::new();
     let mut at = Some(last);
     while let Some(node) = at {

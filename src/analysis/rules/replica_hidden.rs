@@ -1,16 +1,21 @@
 //! `replica-hidden`: a replica at a site where another copy of the asset stands already, so that no step reaches it.
 
+use foldhash::HashMap;
+
 use crate::analysis::whole::Whole;
 use crate::diagnostic::Diagnostic;
+use crate::source::Span;
 
 pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
     for (id, asset) in whole.plan.assets.iter().filter(|(_, a)| !a.replicas.is_empty()) {
         let places = whole.places.replicas.get(id).map_or(&[][..], Vec::as_slice);
-        for (i, (replica, at)) in asset.replicas.iter().zip(places).enumerate() {
+        let mut first: HashMap<&str, Span> = HashMap::default();
+        for (replica, at) in asset.replicas.iter().zip(places) {
             let site = &replica.site;
-            let twin = asset.replicas[..i].iter().position(|r| r.site == *site);
+            let twin = first.get(site.as_str()).copied();
+            first.entry(site).or_insert(at.value("site"));
             let (who, other) = match twin {
-                Some(twin) => ("another replica", places[twin].value("site")),
+                Some(twin) => ("another replica", twin),
                 None if asset.sites.contains(site) => ("the asset itself", whole.places.assets[id].value("site")),
                 None => continue,
             };

@@ -261,10 +261,30 @@ impl<'t> Lower<'_, 't> {
             }
             return if changes { Undo::Auto } else { Undo::Unneeded };
         }
+        // Said beside the step, and nothing that rollback could use or would stop at.
+        if !changes {
+            return Undo::Unneeded;
+        }
         if let Some(reason) = undo.get("none") {
+            self.reason(reason, step);
             return Undo::None(self.text_of(reason).unwrap_or_default());
         }
         action::call(&self.scope, undo, spot).map_or(Undo::Unneeded, Undo::Use)
+    }
+
+    /// A reason that says nothing.
+    fn reason(&mut self, reason: &Node<'_>, step: &Step) {
+        let Some(text) = reason.scalar().map(|s| s.text.trim().to_lowercase()) else { return };
+        let word = text.trim_matches(|c: char| !c.is_alphanumeric());
+        if !matches!(word, "" | "todo" | "tbd" | "fixme" | "xxx" | "na" | "n/a") {
+            return;
+        }
+        let headline = format!("nobody says why `{}` cannot be undone", step.id);
+        let label = "whoever wants to go back reads this, and it says nothing";
+        let found = Diagnostic::deny("empty-reason", headline, reason.span, label);
+        self.findings.push(
+            found.help("write why, and what a person does instead: `none: \"a cache fills again\"`; or the action that takes it back"),
+        );
     }
 
     fn missing_undo(&mut self, action: &Action, step: &Step, keys: &Keys) {

@@ -130,10 +130,11 @@ fn what_is_allowed_is_said_to_be() {
     assert_eq!(against_schema(&log), Vec::<String>::new());
     assert_eq!(log["runs"][0]["results"][0]["level"], "note");
     assert_eq!(log["runs"][0]["results"][0]["suppressions"][0]["kind"], "inSource");
+    assert_eq!((emit::github(&[plan]).as_str(), emit::gitlab(&[plan])), ("", serde_json::json!([])));
     assert_eq!(
-        emit::github(&[plan]).lines().collect::<Vec<_>>(),
+        emit::github(&[Judged { findings: &findings[1..], ..plan }]).lines().collect::<Vec<_>>(),
         [
-            "::notice file=a b%2Cc%3Ad%25.yaml,line=2,endLine=2,col=1,endColumn=2,title=drplan%3A yaml::wrong: here%0Aand <more> & \"so\"\u{fffd}[2J"
+            "::warning file=a b%2Cc%3Ad%25.yaml,line=2,endLine=2,col=1,endColumn=2,title=drplan%3A yaml::wrong: here%0Aand <more> & \"so\"\u{fffd}[2J"
         ]
     );
     let warned = Judged { findings: &findings, ..plan };

@@ -43,6 +43,8 @@ pub struct Source {
     /// The whole text.
     pub text: String,
     lines: Vec<u32>,
+    /// Every character is a byte, so that nobody need count along a line of megabytes.
+    ascii: bool,
 }
 
 impl Source {
@@ -51,7 +53,8 @@ impl Source {
         let line = self.lines.partition_point(|&start| start <= offset) - 1;
         let start = self.lines[line] as usize;
         let end = (offset as usize).min(self.text.len());
-        let col = self.text.get(start..end).map_or(end - start, |s| s.chars().count());
+        let count = |text: &str| if self.ascii { text.len() } else { text.chars().count() };
+        let col = self.text.get(start..end).map_or(end - start, count);
         (line + 1, col + 1)
     }
 
@@ -80,7 +83,7 @@ impl Sources {
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> SourceId {
         let text = text.into();
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i as u32 + 1)).collect();
-        self.all.push(Source { name: name.into(), text, lines });
+        self.all.push(Source { name: name.into(), ascii: text.is_ascii(), text, lines });
         SourceId(self.all.len() as u32 - 1)
     }
 

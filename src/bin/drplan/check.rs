@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use drplan::compile::{Compilation, Input};
-use drplan::diagnostic::Diagnostic;
+use drplan::compile::Compilation;
 use drplan::diagnostic::emit::{self, Judged};
+use drplan::diagnostic::{Diagnostic, Level};
 use drplan::source::Sources;
 
 use crate::exit::{Ended, Exit};
@@ -60,11 +60,7 @@ fn once(args: &Args, settings: &Settings, seen: &Seen) -> Ended {
             output::say(&format!("drplan: {stop}\n"));
             exits.push(stop.exit);
         }
-        let judged = match load::compiled_from(
-            &Disk { seen: Some(seen), ..Disk::default() },
-            &path,
-            &Input { today: Some(load::today()), ..Input::default() },
-        ) {
+        let judged = match load::compiled_from(&Disk { seen: Some(seen), ..Disk::default() }, &path, &load::today_s_input()) {
             Ok(compilation) => {
                 findings_of(&compilation, settings, format);
                 Found { plan, scenarios: compilation.scenarios, findings: compilation.findings, sources: compilation.sources, unread: None }
@@ -123,8 +119,9 @@ fn findings_of(compilation: &Compilation, settings: &Settings, format: Format) {
 
 fn verdict(found: &Found) -> String {
     let n = found.scenarios;
-    let repairs = found.findings.iter().filter(|f| f.fix.is_some()).count();
-    let repairs = match (repairs, found.findings.len()) {
+    // What the plan allows stays as it is.
+    let said: Vec<_> = found.findings.iter().filter(|f| f.level != Level::Allow).collect();
+    let repairs = match (said.iter().filter(|f| f.fix.is_some()).count(), said.len()) {
         (0, _) => String::new(),
         (1, 1) => "; `drplan check --fix` repairs it".to_owned(),
         (some, all) if some < all => format!("; `drplan check --fix` repairs {some} of them"),

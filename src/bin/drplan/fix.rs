@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use drplan::compile::{Input, Loader};
+use drplan::compile::Loader;
 use drplan::diagnostic::repair::{Repair, repair};
 use drplan::world::real;
 
@@ -14,7 +14,7 @@ use crate::output;
 /// Repairs one plan and says what was done, file by file. A file that may not be changed is said, and fails at the end.
 pub fn fix(plan: &Path) -> Result<(), Stop> {
     let done = repair(|texts| {
-        let found = load::compiled_from(&Disk { instead: Some(texts), ..Disk::default() }, plan, &Input::default())?;
+        let found = load::compiled_from(&Disk { instead: Some(texts), ..Disk::default() }, plan, &load::today_s_input())?;
         Ok::<_, Stop>((found.sources, found.findings))
     })?;
     let root = load::shown(plan);

@@ -130,6 +130,11 @@ impl PlanArgs {
     }
 }
 
+/// A plan as it is written, judged today.
+pub fn today_s_input() -> Input {
+    Input { today: Some(today()), ..Input::default() }
+}
+
 /// The day by this machine's clock, in UTC: what a plan allows until some day is over on the next.
 pub fn today() -> jiff::civil::Date {
     real::now().to_zoned(jiff::tz::TimeZone::UTC).date()

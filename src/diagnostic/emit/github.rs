@@ -12,12 +12,12 @@ pub fn github(all: &[Judged<'_>]) -> String {
             out.push_str(&format!("::error file={}::{}\n", property(judged.plan), message(&format!("cannot read the plan: {why}"))));
         }
     }
-    for (judged, found, _) in once(all) {
+    // What a plan allows is nobody's task.
+    for (judged, found, _) in once(all).into_iter().filter(|(_, found, _)| found.level != Level::Allow) {
         let at = place(found.span(), judged.sources);
         let level = match found.level {
             Level::Deny => "error",
-            Level::Warn => "warning",
-            Level::Allow => "notice",
+            Level::Warn | Level::Allow => "warning",
         };
         // Columns are taken only where both ends stand on one line.
         let columns = if at.start.0 == at.end.0 { format!(",col={},endColumn={}", at.start.1, at.end.1) } else { String::new() };

@@ -61,7 +61,7 @@ fn summary(all: &[Judged<'_>]) -> Value {
         "deny": of(Level::Deny),
         "warn": of(Level::Warn),
         "allow": of(Level::Allow),
-        "fixes": findings().filter(|f| f.fix.is_some()).count(),
+        "fixes": findings().filter(|f| f.fix.is_some() && f.level != Level::Allow).count(),
     })
 }
 
@@ -79,6 +79,9 @@ fn finding(found: &Diagnostic, sources: &Sources) -> Value {
     });
     if let Some(help) = &found.help {
         value["help"] = json!(help);
+    }
+    if let Some(why) = &found.allowed {
+        value["allowed"] = json!(why);
     }
     if let Some(repair) = &found.fix {
         value["fix"] = fix(repair, sources);

@@ -55,7 +55,8 @@ fn result(judged: &Judged<'_>, found: &Diagnostic, name: String, rules: &[Manual
         value["fixes"] = json!([fix(repair, sources)]);
     }
     if found.level == Level::Allow {
-        value["suppressions"] = json!([{ "kind": "inSource", "justification": found.allowed }]);
+        let why = found.allowed.as_deref().unwrap_or("the plan allows it");
+        value["suppressions"] = json!([{ "kind": "inSource", "justification": why }]);
     }
     value
 }

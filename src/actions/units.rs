@@ -133,7 +133,7 @@ fn length(text: &str, kept: bool) -> Result<u64, Problem> {
     let sample =
         if kept { "write it with its unit: `30d`, `12w`, `12mo`, `7y`" } else { "write it with its unit: `30s`, `15m`, `4h`, `7d`" };
     let bad = || odd_length(text, sample);
-    let mut rest = text.trim();
+    let mut rest = text;
     let mut total: u64 = 0;
     let mut last = u64::MAX;
     if rest.is_empty() {

@@ -4,21 +4,31 @@ use serde_json::{Map, Value, json};
 
 use super::shapes::keep_fields;
 use super::vocabulary::{KINDS, PLAN};
-use crate::actions::{self, AssetKind, Field, Type};
+use crate::actions::{self, AssetKind, Effect, Field, Type};
 
 /// The schema of a plan (draft 2020-12).
 pub fn schema() -> Value {
-    let mut top = record(PLAN);
+    let mut top = record(PLAN, Place::Plan);
     top["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     top["title"] = json!("drplan plan, version 1");
-    let with = actions::all().iter().map(|a| (format!("with-{}", a.name), record(a.fields)));
-    let connect = KINDS.iter().filter_map(|k| Some((format!("connect-{k}"), connect(k)?)));
-    let mut defs: Map<String, Value> = with.chain(connect).collect();
-    defs.insert("duration".to_owned(), json!({ "type": "string", "pattern": format!("^([0-9]+(ms|s|m|h|d|w))+$|{REFERENCE}") }));
-    defs.insert("kept".to_owned(), json!({ "type": "string", "pattern": format!("^([0-9]+(ms|s|m|h|d|w|mo|y))+$|{REFERENCE}") }));
+    let with = actions::all()
+        .iter()
+        .map(|a| (format!("with-{}", a.name), titled(record(a.fields, Place::With), &format!("Fields of `{}`", a.name))));
+    let mut defs: Map<String, Value> = with.collect();
+    for kind in KINDS {
+        if let Some(connect) = connect(kind) {
+            let mut partial = titled(connect.clone(), &format!("Keys of `{kind}` that differ"));
+            partial.as_object_mut().expect("a record is an object").remove("required");
+            defs.insert(format!("connect-{kind}"), titled(connect, &format!("How `{kind}` is reached")));
+            defs.insert(format!("connect-{kind}-partly"), partial);
+        }
+    }
+    defs.insert("duration".to_owned(), json!({ "type": "string", "pattern": format!("^(?=[0-9]){LENGTHS}$|{REFERENCE}") }));
+    defs.insert("kept".to_owned(), json!({ "type": "string", "pattern": format!("^(?=[0-9])([0-9]+y)?([0-9]+mo)?{LENGTHS}$|{REFERENCE}") }));
     defs.insert("size".to_owned(), json!({ "type": "string", "pattern": format!("^[0-9]+([KMGTP]i?B|kB|B)$|{REFERENCE}") }));
-    defs.insert("id".to_owned(), json!({ "type": "string", "pattern": "^[a-z][a-z0-9-]*$", "maxLength": 64 }));
-    defs.insert("name".to_owned(), json!({ "type": "string", "pattern": "^[a-z][a-z0-9_-]*$", "maxLength": 64 }));
+    defs.insert("id".to_owned(), json!({ "type": "string", "pattern": r"^[a-z][a-z0-9-]{0,63}(\[[a-z][a-z0-9_-]*\])?$" }));
+    defs.insert("name".to_owned(), json!({ "type": "string", "pattern": r"^[a-z][a-z0-9_-]{0,63}$" }));
+    defs.insert("reading".to_owned(), reading());
     top["$defs"] = Value::Object(defs);
     top
 }
@@ -26,8 +36,25 @@ pub fn schema() -> Value {
 /// A text that a parameter, or a run, fills in.
 const REFERENCE: &str = r"\$\{";
 
-fn record(fields: &[Field]) -> Value {
-    let properties: Map<String, Value> = fields.iter().map(|f| (f.name.to_owned(), property(f))).collect();
+/// The parts of a duration, the longest first.
+const LENGTHS: &str = "([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?";
+
+/// Where a value stands: whether a reference may stand for a word there.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    /// Keys of the plan itself, which decide what it is.
+    Plan,
+    /// Fields of an action, keys of a connection.
+    With,
+}
+
+fn titled(mut schema: Value, title: &str) -> Value {
+    schema["title"] = json!(title);
+    schema
+}
+
+fn record(fields: &[Field], place: Place) -> Value {
+    let properties: Map<String, Value> = fields.iter().map(|f| (f.name.to_owned(), property(f, place))).collect();
     let required: Vec<&str> = fields.iter().filter(|f| f.required).map(|f| f.name).collect();
     let mut out = json!({ "type": "object", "additionalProperties": false, "properties": properties });
     if !required.is_empty() {
@@ -37,30 +64,69 @@ fn record(fields: &[Field]) -> Value {
     if has(&Type::With) {
         let names: Vec<&str> = actions::all().iter().map(|a| a.name).collect();
         out["properties"]["uses"]["enum"] = json!(names);
-        out["allOf"] = actions::all().iter().map(|a| when("uses", a.name, "with", &format!("with-{}", a.name))).collect();
+        out["allOf"] = actions::all()
+            .iter()
+            .map(|a| when("uses", a.name, json!({ "with": { "$ref": format!("#/$defs/with-{}", a.name) } })))
+            .collect();
     }
     if has(&Type::Connect) && fields.iter().any(|f| f.name == "kind") {
-        let kinds = KINDS.iter().filter(|k| connect(k).is_some());
-        out["allOf"] = kinds.map(|k| when("kind", k, "connect", &format!("connect-{k}"))).collect();
+        let of = |kind: &&str| {
+            let partly = json!({ "properties": { "connect": { "$ref": format!("#/$defs/connect-{kind}-partly") } } });
+            when("kind", kind, json!({ "connect": { "$ref": format!("#/$defs/connect-{kind}") }, "replicas": { "items": partly } }))
+        };
+        out["allOf"] = KINDS.iter().filter(|k| connect(k).is_some()).map(of).collect();
+    }
+    if fields.iter().any(|f| f.name == "default") && fields.iter().any(|f| f.name == "enum") {
+        out["allOf"] = param_types();
     }
     out
 }
 
-fn when(key: &str, value: &str, other: &str, def: &str) -> Value {
+/// A parameter's default is of its type; without one it is a text.
+fn param_types() -> Value {
+    let types = [
+        ("string", Type::Text),
+        ("int", Type::Int),
+        ("bool", Type::Bool),
+        ("duration", Type::Duration),
+        ("size", Type::Size),
+        ("time", Type::Time),
+        ("url", Type::Url),
+    ];
+    let mut all: Vec<Value> = types.iter().map(|(name, kind)| when("type", name, json!({ "default": of(kind, Place::With) }))).collect();
+    all.push(json!({ "if": { "not": { "required": ["type"] } }, "then": { "properties": { "default": of(&Type::Text, Place::With) } } }));
+    Value::Array(all)
+}
+
+fn when(key: &str, value: &str, then: Value) -> Value {
+    json!({ "if": { "properties": { key: { "const": value } }, "required": [key] }, "then": { "properties": then } })
+}
+
+/// An action that may stand where only one that reads may: the others must be vouched for.
+fn reading() -> Value {
+    let all = || actions::all().iter().filter(|a| a.effect == Effect::Read || a.effect_by_plan);
+    let names: Vec<&str> = all().map(|a| a.name).collect();
+    let fields: Vec<Value> =
+        all().map(|a| when("uses", a.name, json!({ "with": { "$ref": format!("#/$defs/with-{}", a.name) } }))).collect();
+    let effect = json!({ "const": "read", "description": "What its author vouches for." });
     json!({
-        "if": { "properties": { key: { "const": value } }, "required": [key] },
-        "then": { "properties": { other: { "$ref": format!("#/$defs/{def}") } } },
+        "type": "object",
+        "title": "An action that only looks",
+        "required": ["uses"],
+        "additionalProperties": false,
+        "properties": { "uses": { "enum": names }, "with": { "type": "object" }, "effect": effect },
+        "allOf": fields,
     })
 }
 
 fn connect(kind: &str) -> Option<Value> {
     let kind: AssetKind = serde_json::from_value(json!(kind)).ok()?;
     let fields = actions::connect_fields(kind);
-    (!fields.is_empty()).then(|| record(fields))
+    (!fields.is_empty()).then(|| record(fields, Place::With))
 }
 
-fn property(field: &Field) -> Value {
-    let mut out = of(&field.kind);
+fn property(field: &Field, place: Place) -> Value {
+    let mut out = of(&field.kind, place);
     out["description"] = json!(field.doc);
     if let Some(default) = field.default {
         out["default"] = json!(default);
@@ -68,7 +134,7 @@ fn property(field: &Field) -> Value {
     out
 }
 
-fn of(kind: &Type) -> Value {
+fn of(kind: &Type, place: Place) -> Value {
     let reference = json!({ "type": "string", "pattern": REFERENCE });
     match kind {
         Type::Text | Type::Secret | Type::Url | Type::Time | Type::Pattern => json!({ "type": "string" }),
@@ -81,28 +147,29 @@ fn of(kind: &Type) -> Value {
         Type::Id => json!({ "$ref": "#/$defs/id" }),
         Type::Name => json!({ "$ref": "#/$defs/name" }),
         Type::Keep => json!({ "anyOf": [{ "$ref": "#/$defs/kept" }, keep()] }),
-        Type::Word(words) => json!({ "enum": words }),
-        Type::List(item) => json!({ "type": "array", "items": of(item) }),
-        Type::Map(item) => json!({ "type": "object", "additionalProperties": nullable(item) }),
-        Type::ById(item) => json!({ "type": "object", "propertyNames": { "$ref": "#/$defs/id" }, "additionalProperties": nullable(item) }),
+        Type::Word(words) if place == Place::Plan => json!({ "enum": words }),
+        Type::Word(words) => json!({ "anyOf": [{ "enum": words }, reference] }),
+        Type::List(item) => json!({ "type": "array", "items": of(item, place) }),
+        Type::Map(item) => json!({ "type": "object", "additionalProperties": nullable(item, place) }),
+        Type::ById(item) => {
+            json!({ "type": "object", "propertyNames": { "$ref": "#/$defs/id" }, "additionalProperties": nullable(item, place) })
+        }
         Type::ByName(item) => {
-            json!({ "type": "object", "propertyNames": { "$ref": "#/$defs/name" }, "additionalProperties": nullable(item) })
+            json!({ "type": "object", "propertyNames": { "$ref": "#/$defs/name" }, "additionalProperties": nullable(item, place) })
         }
-        Type::Record(fields) => record(fields),
-        Type::Either(kinds) => json!({ "anyOf": kinds.iter().map(of).collect::<Vec<_>>() }),
+        Type::Record(fields) => record(fields, place),
+        Type::Either(kinds) => json!({ "anyOf": kinds.iter().map(|k| of(k, place)).collect::<Vec<_>>() }),
         Type::Matchers | Type::With | Type::Connect => json!({ "type": "object" }),
-        Type::Call => {
-            json!({ "type": "object", "required": ["uses"], "properties": { "uses": { "type": "string" }, "with": { "type": "object" }, "effect": { "const": "read" } }, "additionalProperties": false })
-        }
+        Type::Call => json!({ "$ref": "#/$defs/reading" }),
         Type::Matcher | Type::Any => json!({}),
     }
 }
 
 /// `eu-west-1:` alone is a site without keys.
-fn nullable(item: &Type) -> Value {
+fn nullable(item: &Type, place: Place) -> Value {
     match item {
-        Type::Record(fields) if fields.iter().all(|f| !f.required) => json!({ "anyOf": [of(item), { "type": "null" }] }),
-        _ => of(item),
+        Type::Record(fields) if fields.iter().all(|f| !f.required) => json!({ "anyOf": [of(item, place), { "type": "null" }] }),
+        _ => of(item, place),
     }
 }
 
@@ -110,7 +177,7 @@ fn keep() -> Value {
     let properties: Map<String, Value> = keep_fields()
         .iter()
         .map(|f| {
-            let kind = if matches!(f.kind, Type::Keep) { json!({ "$ref": "#/$defs/kept" }) } else { of(&f.kind) };
+            let kind = if matches!(f.kind, Type::Keep) { json!({ "$ref": "#/$defs/kept" }) } else { of(&f.kind, Place::Plan) };
             (f.name.to_owned(), kind)
         })
         .collect();

@@ -247,6 +247,11 @@ impl Shapes<'_, '_> {
 
     fn scalar(&mut self, key: &str, node: &Node<'_>, scalar: &Scalar<'_>, kind: &Type) {
         let id = matches!(kind, Type::Id | Type::Name);
+        if scalar.text.contains("${") && matches!((kind, self.spot), (Type::Word(_), Spot::Plan)) {
+            let headline = format!("`{key}` cannot be made of `${{…}}`");
+            let found = Diagnostic::deny("reference-in-name", headline, node.span, "this word decides what the plan is");
+            return self.findings.push(found.help(format!("write {}", wanted(kind).0)));
+        }
         if scalar.text.contains("${") && !id {
             if !self.references(node, scalar, matches!(kind, Type::Secret)) {
                 return;
@@ -270,6 +275,11 @@ impl Shapes<'_, '_> {
                 self.lit(key, node.span, &Typed { lit, text: &plain_of(&filled), plain: false, here: false }, kind);
             }
             return;
+        }
+        if id && matches!(scalar.core(), Core::Bool(_)) {
+            let found =
+                Diagnostic::deny("bad-id", format!("`{}` is not a name", scalar.text), node.span, "YAML reads this as true or false");
+            return self.findings.push(found.help("choose another name"));
         }
         if id {
             return self.id(scalar.text, node.span, matches!(kind, Type::Name), !matches!(key, "id" | "name"));

@@ -90,6 +90,8 @@ pub struct Compilation {
     pub findings: Vec<Diagnostic>,
     /// The scenarios that passed, as they are written.
     pub checked: Vec<Checked>,
+    /// Its drills, by name.
+    pub drills: Vec<Drill>,
 }
 
 impl Compilation {
@@ -207,7 +209,7 @@ pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compila
     if sound && input.scenario.is_none() && input.drill.is_none() {
         levels.unused(&mut findings);
     }
-    Ok(Compilation { sources, plan: Some(plan), scenarios: count, places, findings, checked })
+    Ok(Compilation { sources, plan: Some(plan), scenarios: count, places, findings, checked, drills })
 }
 
 /// What texts became.

@@ -24,7 +24,10 @@ pub fn schema() -> Value {
         }
     }
     defs.insert("duration".to_owned(), json!({ "type": "string", "pattern": format!("^(?=[0-9]){LENGTHS}$|{REFERENCE}") }));
-    defs.insert("kept".to_owned(), json!({ "type": "string", "pattern": format!("^(?=[0-9])([0-9]+y)?([0-9]+mo)?{LENGTHS}$|{REFERENCE}") }));
+    defs.insert(
+        "kept".to_owned(),
+        json!({ "type": "string", "pattern": format!("^(?=[0-9])([0-9]+y)?([0-9]+mo)?{LENGTHS}$|{REFERENCE}") }),
+    );
     defs.insert("size".to_owned(), json!({ "type": "string", "pattern": format!("^[0-9]+([KMGTP]i?B|kB|B)$|{REFERENCE}") }));
     defs.insert("id".to_owned(), json!({ "type": "string", "pattern": r"^[a-z][a-z0-9-]{0,63}(\[[a-z][a-z0-9_-]*\])?$" }));
     defs.insert("name".to_owned(), json!({ "type": "string", "pattern": r"^[a-z][a-z0-9_-]{0,63}$" }));

@@ -9,3 +9,4 @@ pub mod mermaid;
 pub mod runbook;
 pub mod ticked;
 pub mod view;
+pub mod yaml;

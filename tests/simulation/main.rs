@@ -4,8 +4,12 @@
 mod random;
 mod world;
 
+use std::collections::BTreeMap;
+
+use drplan::compile::{Input, compile};
 use drplan::execute::rollback;
 use drplan::journal::{End, Store};
+use drplan::render::yaml;
 use drplan::world::sim::Wrong;
 use world::{Play, Scene, Turn};
 
@@ -49,6 +53,21 @@ fn back_to() -> Scene {
 /// How many deaths a run of the tests makes: all places once, and a sample of pairs; `DRPLAN_DEATHS=all` takes more pairs.
 fn pairs() -> u64 {
     if std::env::var("DRPLAN_DEATHS").as_deref() == Ok("all") { 12 } else { 1 }
+}
+
+/// Random plans have much of the language in them.
+#[test]
+fn a_random_plan_that_is_printed_is_read_again_as_the_same() {
+    for seed in 1..=200 {
+        let plan = random::plan(seed);
+        let compiled = plan.compiled();
+        let text = yaml::render(&compiled.plan, [&compiled.scenario], &[]);
+        let files = BTreeMap::from([("plan.yaml".to_owned(), text.clone())]);
+        let parallel = Some(compiled.parallel);
+        let again = compile(&files, "plan.yaml", &Input { parallel, ..Input::default() }).expect("the text is there");
+        let again = again.checked.first().unwrap_or_else(|| panic!("seed {seed} is refused:\n{text}"));
+        assert_eq!(again.compiled(), compiled, "seed {seed}\n{text}");
+    }
 }
 
 #[test]

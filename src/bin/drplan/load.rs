@@ -160,17 +160,31 @@ pub fn every_scenario(args: &PlanArgs, settings: &Settings) -> Result<Vec<Checke
         }
         return Ok(vec![compiled(&path)?]);
     }
-    let compilation = compilation(&path, &args.input()?)?;
+    let compilation = judged_at(&path, args, settings)?;
+    if compilation.checked.is_empty() {
+        return Err(Stop::new(Exit::Findings, format!("{} has no scenario", path.display())));
+    }
+    Ok(compilation.checked)
+}
+
+/// The whole plan, which nothing refuses. Findings are printed.
+pub fn judged(args: &PlanArgs, settings: &Settings) -> Result<Compilation, Stop> {
+    let path = args.path()?;
+    if path.extension().is_some_and(|e| e == "json") {
+        return Err(Stop::usage(format!("{} is compiled already", path.display())).help("name the plan itself"));
+    }
+    judged_at(&path, args, settings)
+}
+
+fn judged_at(path: &Path, args: &PlanArgs, settings: &Settings) -> Result<Compilation, Stop> {
+    let compilation = compilation(path, &args.input()?)?;
     findings::print(&compilation, settings, if settings.json { Format::Short } else { Format::Human });
     if !compilation.passed() {
         // What was typed wrongly on the command line is no fault of the plan.
         let typed = compilation.findings.iter().any(|f| f.level == Level::Deny && f.span().source == COMMAND_LINE);
         return Err(Stop::said(if typed { Exit::Usage } else { Exit::Findings }));
     }
-    if compilation.checked.is_empty() {
-        return Err(Stop::new(Exit::Findings, format!("{} has no scenario", path.display())));
-    }
-    Ok(compilation.checked)
+    Ok(compilation)
 }
 
 /// The compiled plan in a file.

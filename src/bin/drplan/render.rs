@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use drplan::analysis::Checked;
-use drplan::render::runbook;
+use drplan::render::{runbook, yaml};
 use serde_json::json;
 
 use crate::exit::{Ended, Exit, Stop};
@@ -22,13 +23,29 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
 
+    /// What is printed.
+    #[arg(long, default_value = "md", value_name = "FORMAT")]
+    format: Format,
+
     /// Fail if the committed runbook (beside the plan, or at --out) is not what would be written.
     #[arg(long)]
     check: bool,
 }
 
+/// What a plan is printed as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// The runbook, as Markdown.
+    Md,
+    /// The plan itself, with everything that it leaves to defaults, lists, parameters and other files written out.
+    Yaml,
+}
+
 /// Prints, writes or compares runbooks.
 pub fn run(args: &Args, settings: &Settings) -> Ended {
+    if args.format == Format::Yaml {
+        return whole(args, settings);
+    }
     let path = args.plan.path()?;
     let one_file = args.out.as_ref().is_some_and(|out| !out.is_dir() && !out.to_string_lossy().ends_with('/'));
     if one_file || (args.out.is_none() && !args.check) {
@@ -44,6 +61,22 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
     let alone = plans.len() == 1 && args.plan.scenario.is_none();
     let pages: Vec<(PathBuf, String)> = plans.iter().map(|p| (dir.join(name(p, alone)), runbook::render(p))).collect();
     each(args, settings, &pages)
+}
+
+/// Prints or writes the plan itself.
+fn whole(args: &Args, settings: &Settings) -> Ended {
+    if args.check {
+        return Err(Stop::usage("--check is about runbooks").help("leave it out, or leave out --format yaml"));
+    }
+    let found = load::judged(&args.plan, settings)?;
+    let Some(plan) = &found.plan else { return Err(Stop::new(Exit::Findings, "there is no plan")) };
+    let text = yaml::render(plan, found.checked.iter().map(|c| &c.compiled().scenario), &found.drills);
+    match &args.out {
+        Some(out) => output::file(out, &text)?,
+        None if settings.json => output::json(&json!({ "plan": args.plan.path()?, "yaml": text }))?,
+        None => output::data(&text)?,
+    }
+    Ok(Exit::Good)
 }
 
 /// The usual name of a runbook: `RUNBOOK.md`, or `RUNBOOK-SCENARIO.md` where a plan has several.

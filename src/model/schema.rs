@@ -2,8 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::shapes::keep_fields;
-use super::vocabulary::{KINDS, PLAN};
+use super::vocabulary::{KEEP, KINDS, PLAN};
 use crate::actions::{self, AssetKind, Effect, Field, Type};
 
 /// The schema of a plan (draft 2020-12).
@@ -177,7 +176,7 @@ fn nullable(item: &Type, place: Place) -> Value {
 }
 
 fn keep() -> Value {
-    let properties: Map<String, Value> = keep_fields()
+    let properties: Map<String, Value> = KEEP
         .iter()
         .map(|f| {
             let kind = if matches!(f.kind, Type::Keep) { json!({ "$ref": "#/$defs/kept" }) } else { of(&f.kind, Place::Plan) };

@@ -74,7 +74,7 @@ impl Shapes<'_, '_> {
                 None => self.wrong_kind(key, node, kind),
             },
             Type::Matcher => self.matcher(key, node),
-            Type::Keep if node.map().is_some() => self.record(key, node, KEEP, &[]),
+            Type::Keep if node.map().is_some() => self.record(key, node, super::vocabulary::KEEP, &[]),
             Type::Any => self.any(node),
             // Whoever knows the action or the kind checks these.
             Type::With | Type::Connect => {
@@ -276,9 +276,9 @@ impl Shapes<'_, '_> {
             }
             return;
         }
-        if id && matches!(scalar.core(), Core::Bool(_)) {
+        if id && matches!(scalar.core(), Core::Bool(_) | Core::Null) {
             let found =
-                Diagnostic::deny("bad-id", format!("`{}` is not a name", scalar.text), node.span, "YAML reads this as true or false");
+                Diagnostic::deny("bad-id", format!("`{}` is not a name", scalar.text), node.span, "YAML reads this as a value of its own");
             return self.findings.push(found.help("choose another name"));
         }
         if id {
@@ -455,25 +455,6 @@ impl Shapes<'_, '_> {
         };
         self.findings.push(found);
     }
-}
-
-/// What a kept thing is kept for, in its long form.
-const KEEP: &[Field] = &[
-    keep("last", Type::Int, "So many of the newest."),
-    keep("hourly", Type::Keep, "The first of each hour, for so long."),
-    keep("daily", Type::Keep, "The first of each day, for so long."),
-    keep("weekly", Type::Keep, "The first of each week, for so long."),
-    keep("monthly", Type::Keep, "The first of each month, for so long."),
-    keep("yearly", Type::Keep, "The first of each year, for so long."),
-];
-
-/// The fields of the long form of [`Type::Keep`].
-pub fn keep_fields() -> &'static [Field] {
-    KEEP
-}
-
-const fn keep(name: &'static str, kind: Type, doc: &'static str) -> Field {
-    Field { name, kind, required: false, default: None, doc }
 }
 
 fn plain_of(value: &Value) -> Cow<'_, str> {

@@ -196,6 +196,16 @@ pub const VERIFY: &[Field] = &[
     may("restore", Type::Duration, "At least so often a drill restores it: a step with `from: ID` that passed."),
 ];
 
+/// For how long something is kept, in its long form.
+pub const KEEP: &[Field] = &[
+    may("last", Type::Int, "So many of the newest."),
+    may("hourly", Type::Keep, "The first of each hour, for so long."),
+    may("daily", Type::Keep, "The first of each day, for so long."),
+    may("weekly", Type::Keep, "The first of each week, for so long."),
+    may("monthly", Type::Keep, "The first of each month, for so long."),
+    may("yearly", Type::Keep, "The first of each year, for so long."),
+];
+
 /// The key of a backup.
 pub const ENCRYPTION: &[Field] = &[must("key", Type::Text, "Which key."), may("site", Type::Id, "The site of the key.")];
 

@@ -9,7 +9,7 @@ use crate::actions::{AssetKind, connect_fields};
 use crate::diagnostic::Diagnostic;
 use crate::model::places::{BackupPlaces, Keys};
 use crate::model::scope::Spot;
-use crate::model::shapes::{Shapes, keep_fields};
+use crate::model::shapes::Shapes;
 use crate::model::{Asset, Backup, Copy, Dependency, Encryption, Immutable, Rebuild, Replica, Verify, vocabulary as words};
 use crate::syntax::{Entry, Node};
 
@@ -217,7 +217,7 @@ fn backup_places(node: &Node<'_>) -> BackupPlaces {
     let part = |key, words| node.entry(key).map(|e| Keys::of(e.at, &e.value, words)).unwrap_or_default();
     BackupPlaces {
         keys: Keys::of(node.get("id").map_or(node.head(), |id| id.span), node, words::BACKUP),
-        keep: part("keep", keep_fields()),
+        keep: part("keep", words::KEEP),
         encryption: part("encryption", words::ENCRYPTION),
         verify: part("verify", words::VERIFY),
         copies: node.get("copies").and_then(Node::list).unwrap_or(&[]).iter().map(|c| Keys::of(c.head(), c, words::COPY)).collect(),

@@ -6,6 +6,7 @@ pub mod compiled;
 pub mod drilled;
 pub mod each;
 pub mod joined;
+mod keys;
 pub mod losses;
 pub mod lower;
 pub mod places;
@@ -14,6 +15,7 @@ pub mod schema;
 pub mod scope;
 pub mod shapes;
 pub mod target;
+mod unused;
 pub mod values;
 pub mod vocabulary;
 

@@ -273,7 +273,7 @@ impl<'t> Scope<'t> {
     }
 
     /// The scenario that has a step of a name.
-    fn scenario_with(&self, step: &str) -> Option<&'t str> {
+    pub fn scenario_with(&self, step: &str) -> Option<&'t str> {
         let scenarios = self.scenarios.and_then(Node::map)?;
         let steps = self.elsewhere.get_or_init(|| {
             let steps = |e: &'t Entry<'t>| {

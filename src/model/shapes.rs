@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::each::address;
+use super::keys;
 use super::places::{self, StepRef, within};
 use super::scope::{Meaning, Scope, Spot, list};
 use super::values::{Lit, Typed, Wrong, fits, matcher_word, wanted};
@@ -200,13 +201,20 @@ impl Shapes<'_, '_> {
 
     fn unknown_key(&mut self, key: &str, entry: &Entry<'_>, entries: &[Entry<'_>], fields: &[Field]) {
         let open = || fields.iter().map(|f| f.name).filter(|n| !entries.iter().any(|e| e.key == *n));
+        let misplaced = |home: keys::Home| {
+            let headline = format!("`{}` is a key of {}, not of `{key}`", entry.key, home.place);
+            Diagnostic::deny("misplaced-key", headline, entry.at, "known, but not here").help(home.help)
+        };
+        if let Some(home) = keys::near(key, entry.key, entries, fields) {
+            return self.findings.push(misplaced(home));
+        }
         let found =
             Diagnostic::deny("unknown-key", format!("unknown key `{}` in `{key}`", entry.key), entry.at, "not a word of the language here");
-        let built: Vec<&str> = fields.iter().map(|f| f.name).collect();
-        self.findings.push(match nearest(entry.key, open()) {
-            Some(near) => found.write(near),
-            None if built.is_empty() => found.help("leave it out: no key is known here"),
-            None => found.help(format!("known here: {}", list(&built))),
+        self.findings.push(match (nearest(entry.key, open()), keys::anywhere(entry.key)) {
+            (Some(near), None) => found.write(near),
+            (Some(near), Some(_)) if near.sure => found.write(near),
+            (_, Some(home)) => misplaced(home),
+            (None, None) => found.help(keys::known(fields)),
         });
     }
 

@@ -230,6 +230,7 @@ pub static TABLE: &[Rule] = &[
     rule!("lost-not-recovered", Objectives, Deny, lost_not_recovered::run),
     rule!("merge-key", Text, Deny),
     rule!("misphased-recovery", Order, Warn, misphased_recovery::run),
+    rule!("misplaced-key", Names, Deny),
     rule!("misplaced-reference", References, Deny),
     rule!("misplaced-secret", Secrets, Deny),
     rule!("missing-base", Data, Deny, once missing_base::run),
@@ -317,6 +318,10 @@ pub static TABLE: &[Rule] = &[
     rule!("verify-too-early", Order, Deny, verify_too_early::run),
     rule!("verify-unmet", Drills, Warn, once verify_unmet::run),
     rule!("wait-over-takes", Effects, Deny, wait_over_takes::run),
+    rule!("unused-name", Names, Warn),
+    rule!("unused-param", References, Warn),
+    rule!("unused-secret", Secrets, Warn),
+    rule!("wrong-section", Names, Deny),
     rule!("wrong-type", Types, Deny),
     rule!("yaml", Text, Deny),
 ];

@@ -35,7 +35,8 @@ pub fn fields_of(shapes: &mut Shapes<'_, '_>, node: &Node<'_>, reading: bool) ->
         Some(with) => shapes.record(name, with, action.fields, &[]),
         None => {
             let missing: Vec<&str> = action.fields.iter().filter(|f| f.required).map(|f| f.name).collect();
-            if let Some(first) = missing.first() {
+            // One that stands beside `uses` was found there.
+            if let Some(first) = missing.first().filter(|_| !missing.iter().any(|key| node.get(key).is_some())) {
                 let found =
                     Diagnostic::deny("missing-key", format!("`{name}` needs `with`"), uses.span, format!("needs {}", list(&missing)));
                 shapes.findings.push(found.help(format!("add `with: {{ {first}: … }}`")));

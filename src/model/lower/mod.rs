@@ -72,6 +72,10 @@ pub fn lower(root: &Node<'_>, sources: &Sources, given: &Given, findings: &mut V
     let drills = lower.all_drills(root);
     let broken = lower.findings.iter().any(|f| f.level == Level::Deny);
     let broken_scenarios = lower.all_scenarios(root);
+    // In a plan with holes, what seems unused may stand in one.
+    if !lower.findings.iter().any(|f| f.level == Level::Deny) {
+        super::unused::unused(root, &lower.scope, lower.findings);
+    }
     Lowered { plan: lower.plan, scenarios: lower.scenarios, places: lower.places, broken, broken_scenarios, drills }
 }
 
@@ -88,6 +92,13 @@ pub enum Named {
     Asset,
     /// `scenarios`.
     Scenario,
+}
+
+const NAMED: [Named; 5] = [Named::Site, Named::Tier, Named::Contact, Named::Asset, Named::Scenario];
+
+fn with_article(word: &str) -> String {
+    let vowel = word.starts_with(['a', 'e', 'i', 'o', 'u']);
+    format!("{} {word}", if vowel { "an" } else { "a" })
 }
 
 impl Named {
@@ -333,7 +344,22 @@ impl<'t> Lower<'_, 't> {
         let mut known = known.to_vec();
         known.dedup();
         let section = format!("{what}s");
+        if let Some(other) = NAMED.iter().find(|other| other.word() != what && self.names.has(**other, name)) {
+            let (a, an) = (with_article(other.word()), with_article(what));
+            let found = Diagnostic::deny("wrong-section", format!("`{name}` is {a}, not {an}"), at, format!("{an} is meant here"));
+            let place = [self.scope.sites, self.scope.assets].into_iter().flatten().find_map(|section| section.entry(name));
+            let found = place.map_or(found.clone(), |entry| found.also(entry.at, format!("this is {a}")));
+            return self.findings.push(match known.as_slice() {
+                [] => found.help(format!("declare {an} under `{section}`")),
+                known => found.help(format!("known {section}: {}", list(known))),
+            });
+        }
         let found = Diagnostic::deny("unknown-name", format!("no {what} `{name}`"), at, format!("not one of the plan's {section}"));
+        if let Some(scenario) = self.scope.scenario_with(name).filter(|_| what == "step") {
+            return self
+                .findings
+                .push(found.help(format!("`{name}` is a step of scenario `{scenario}`: a step waits for steps of its own scenario")));
+        }
         self.findings.push(match nearest(name, known.iter().copied()) {
             Some(near) => found.write(near),
             None if known.is_empty() => found.help(format!("declare it under `{section}`")),

@@ -22,7 +22,7 @@ pub fn params(section: Option<&Node<'_>>, given: &Given, sources: &Sources, find
     let scope = Scope { sources: Some(sources), early: true, ..Scope::default() };
     if let Some(node) = section {
         let mut shapes = Shapes::new(&scope, Spot::Plan, findings);
-        shapes.value("params", node, &Type::Map(&Type::Record(words::PARAM)));
+        shapes.value("params", node, &Type::ByName(&Type::Record(words::PARAM)));
     }
     let mut all = BTreeMap::new();
     for entry in entries(section) {

@@ -18,6 +18,7 @@ impl<'t> Lower<'_, 't> {
     /// Reads a step; none without an id, or if it is no map at all.
     pub(super) fn step(&mut self, node: &Node<'_>, around: &Around<'_>) -> Option<(Step, StepPlaces)> {
         let own = node.get("id").and_then(read::raw).unwrap_or_default();
+        let before = self.findings.len();
         let spot = Spot::Step { own: &own, steps: around.steps };
         let mut shapes = Shapes::new(&self.scope, Spot::Plan, self.findings);
         let name = if own.is_empty() { "a step" } else { &own };
@@ -41,6 +42,11 @@ impl<'t> Lower<'_, 't> {
         }
         let assets = self.names_in(node, "asset", Named::Asset);
         let contact = self.name_in(node, "contact", Named::Contact);
+        if action.is_some_and(|a| a.name == "approval")
+            && let Some(with) = node.get("with")
+        {
+            self.names_in(with, "from", Named::Contact);
+        }
         let site = self.name_in(node, "at", Named::Site);
         let (needs, needs_at) = self.needs(node, &own, around);
         let call = action::call(&self.scope, node, spot).unwrap_or_else(|| ActionUse { uses: String::new(), with: serde_json::Map::new() });
@@ -81,7 +87,7 @@ impl<'t> Lower<'_, 't> {
         step.at = self.site(site, node, &step, &keys, around);
         step.from = self.from(node, action, &step, &keys);
         if let Some(action) = action {
-            self.fits(node, action, &step, &keys);
+            self.fits(node, action, &step, &keys, before);
         }
         Some((step, StepPlaces { keys, needs: needs_at, refs, recovered }))
     }
@@ -359,7 +365,7 @@ impl<'t> Lower<'_, 't> {
     }
 
     /// The action and the assets of the step, and fields that do not fit each other.
-    fn fits(&mut self, node: &Node<'_>, action: &Action, step: &Step, keys: &Keys) {
+    fn fits(&mut self, node: &Node<'_>, action: &Action, step: &Step, keys: &Keys, before: usize) {
         let named: Vec<_> = step.assets.iter().filter_map(|a| self.plan.assets.get(a)).collect();
         let broken = named.len() < step.assets.len() || node.get("asset").is_some() && step.assets.is_empty();
         if !action.kinds.is_empty() && !broken && !named.iter().any(|a| action.kinds.contains(&a.kind)) {
@@ -384,9 +390,12 @@ impl<'t> Lower<'_, 't> {
         let target = crate::model::target_of(&self.plan, step, &step.call);
         let call = actions::Call { step: &step.id, with: &step.call.with, target: target.as_ref() };
         // Fields that were refused already are not asked how they fit.
-        let refused =
-            node.get("with").is_some_and(|w| self.findings.iter().any(|f| f.span().start >= w.span.start && f.span().end <= w.span.end));
-        if refused {
+        let inside = |f: &Diagnostic, place: &Node<'_>| {
+            let at = f.span();
+            at.source == place.span.source && at.start >= place.span.start && at.end <= place.span.end
+        };
+        let refused = |f: &Diagnostic| f.rule == "misplaced-key" && inside(f, node) || node.get("with").is_some_and(|with| inside(f, with));
+        if self.findings[before..].iter().any(refused) {
             return;
         }
         for (key, what, help) in (action.check)(&call) {

@@ -11,7 +11,7 @@ use crate::analysis::rehearsal::Rehearsal;
 use crate::analysis::{self, Checked};
 use crate::diagnostic::{Diagnostic, Level, nearest};
 use crate::model::lower::{Given, Lowered, lower};
-use crate::model::{Compiled, Drill, EmbeddedFile, Id, Mode, Places, Plan, Scenario, drilled, each, joined};
+use crate::model::{Compiled, Drill, EmbeddedFile, Id, Mode, Places, Plan, Scenario, drilled, each, joined, raw, veil};
 use crate::source::{SourceId, Sources, Span};
 use crate::{graph, syntax};
 
@@ -108,6 +108,13 @@ impl Compilation {
 
 /// Compiles a plan. The error says why its text could not be had.
 pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compilation, String> {
+    let mut all = stages(loader, path, input)?;
+    veil::secrets(&mut all.sources, &mut all.findings);
+    Ok(all)
+}
+
+/// Every stage.
+fn stages(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compilation, String> {
     let mut sources = Sources::default();
     let mut findings = Vec::new();
     let readable = add(&mut sources, path, loader.plan(path)?, &mut findings);
@@ -229,6 +236,7 @@ fn read(files: &[SourceId], sources: &Sources, given: &Given, input: &Input, fin
     let trees: Vec<_> = files.iter().map(|id| syntax::read(&arena, *id, &sources.get(*id).text, findings)).collect();
     let trees: Option<Vec<_>> = trees.into_iter().collect();
     let root = joined::join(&arena, &trees?, findings)?;
+    raw::find(&root, files, sources, findings);
     let expanded = each::expand(&arena, sources, &root, findings);
     let usual = lower(&expanded.root, sources, given, findings);
     let mut drilled = Vec::new();

@@ -44,7 +44,7 @@ pub fn unused(root: &Node<'_>, scope: &Scope<'_>, findings: &mut Vec<Diagnostic>
     }
     let mut say = |rule, what: &str, entry: &Entry<'_>, help: String| {
         let at: Span = entry.at;
-        let found = Diagnostic::warn(rule, format!("nothing uses {what} `{}`", entry.key), at, "its name stands nowhere else");
+        let found = Diagnostic::warn(rule, format!("nothing uses {what} `{}`", entry.key), at, "nothing names it");
         findings.push(found.help(help));
     };
     for (key, what, help) in SECTIONS {

@@ -1,5 +1,7 @@
 //! Texts and places in them. It knows where a byte stands, not what it means.
 
+use std::borrow::Cow;
+
 /// Which text a place is in: an index into [`Sources`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct SourceId(pub u32);
@@ -45,6 +47,8 @@ pub struct Source {
     lines: Vec<u32>,
     /// Every character is a byte, so that nobody need count along a line of megabytes.
     ascii: bool,
+    /// What is not shown, in order.
+    veiled: Vec<(u32, u32)>,
 }
 
 impl Source {
@@ -66,6 +70,26 @@ impl Source {
         (start, start + body.len())
     }
 
+    /// A part of the text as it may be shown: what is veiled is `…`, every byte at its place.
+    pub fn shown(&self, start: usize, end: usize) -> Cow<'_, str> {
+        let text = &self.text[start..end];
+        let from = self.veiled.partition_point(|v| v.1 as usize <= start);
+        let mut veiled = self.veiled[from..].iter().take_while(|v| (v.0 as usize) < end).peekable();
+        if veiled.peek().is_none() {
+            return Cow::Borrowed(text);
+        }
+        let (mut out, mut at) = (String::with_capacity(text.len()), start);
+        for &(first, last) in veiled {
+            let (first, last) = ((first as usize).clamp(at, end), (last as usize).clamp(at, end));
+            out.push_str(&self.text[at..first]);
+            out.push_str(&"…".repeat((last - first) / '…'.len_utf8()));
+            out.push_str(&".".repeat((last - first) % '…'.len_utf8()));
+            at = last;
+        }
+        out.push_str(&self.text[at..end]);
+        Cow::Owned(out)
+    }
+
     /// Number of lines.
     pub fn line_count(&self) -> usize {
         self.lines.len()
@@ -83,8 +107,19 @@ impl Sources {
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> SourceId {
         let text = text.into();
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i as u32 + 1)).collect();
-        self.all.push(Source { name: name.into(), ascii: text.is_ascii(), text, lines });
+        self.all.push(Source { name: name.into(), ascii: text.is_ascii(), text, lines, veiled: Vec::new() });
         SourceId(self.all.len() as u32 - 1)
+    }
+
+    /// Never shows these places again.
+    pub fn veil(&mut self, places: impl IntoIterator<Item = Span>) {
+        for place in places {
+            self.all[place.source.0 as usize].veiled.push((place.start, place.end));
+        }
+        for source in &mut self.all {
+            source.veiled.sort_unstable();
+            source.veiled.dedup();
+        }
     }
 
     /// All ids, in the order in which texts were added.

@@ -89,7 +89,7 @@ impl<'a> Excerpt<'a> {
         drawn: &mut BTreeMap<usize, Drawn>,
     ) {
         let (start, end) = source.line_range(number);
-        let line = &source.text[start..end];
+        let line = &*source.shown(start, end);
         // What goes on over several lines is shown by its first.
         let byte = |offset: u32| line.floor_char_boundary((offset as usize).saturating_sub(start));
         let places: Vec<(usize, usize)> = labels.iter().map(|(_, l)| (byte(l.span.start), byte(l.span.end))).collect();

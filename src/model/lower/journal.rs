@@ -15,9 +15,9 @@ impl<'t> Lower<'_, 't> {
             let wrong = if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
                 let found = Diagnostic::deny("bad-value", "`url` is no address of a shared journal", at.span, "only PostgreSQL keeps one");
                 Some(found.help("write it like `postgres://drplan@journal.example.com:5432/drplan`"))
-            } else if holds_password(url) {
+            } else if holds_password(url) && !self.findings.iter().any(|f| at.span.start <= f.span().start && f.span().end <= at.span.end) {
                 let found =
-                    Diagnostic::deny("misplaced-secret", "the address of the journal holds a password", at.span, "everybody reads a plan");
+                    Diagnostic::deny("password-in-url", "the address of the journal holds a password", at.span, "everybody reads a plan");
                 Some(found.help("leave it out here; give it where the plan is run, as PGPASSWORD or in ~/.pgpass"))
             } else {
                 None

@@ -10,6 +10,7 @@ mod journal;
 mod params;
 mod read;
 mod scenario;
+mod secret;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +22,7 @@ use super::places::{Keys, Places};
 use super::scope::{Scope, Spot, list};
 use super::shapes::Shapes;
 use super::vocabulary as words;
-use super::{Drill, Plan, Scenario, Secret, SecretSource, Site, Tier, Verdict};
+use super::{Drill, Plan, Scenario, Site, Tier, Verdict};
 use crate::actions::Type;
 use crate::diagnostic::{Diagnostic, Level, nearest};
 use crate::source::{Sources, Span};
@@ -294,30 +295,6 @@ impl<'t> Lower<'_, 't> {
             copies: number("copies"),
             keep: node.get("keep").map(|keep| self.scope.json(keep, Spot::Plan)),
         }
-    }
-
-    fn secret(&mut self, entry: &Entry<'t>) -> Option<Secret> {
-        let node = &entry.value;
-        let site = self.name_in(node, "site", Named::Site);
-        let sources: Vec<&str> = ["env", "file", "command"].into_iter().filter(|k| node.get(k).is_some()).collect();
-        node.map()?;
-        let [source] = sources.as_slice() else {
-            let name = &entry.key;
-            let found = Diagnostic::deny(
-                "missing-key",
-                format!("secret `{name}` needs exactly one source"),
-                entry.at,
-                format!("{} are given", sources.len()),
-            );
-            self.findings.push(found.help("give one of `env: NAME`, `file: PATH`, `command: [PROGRAM, …]`"));
-            return None;
-        };
-        let source = match *source {
-            "env" => SecretSource::Env(self.text(node, "env")?),
-            "file" => SecretSource::File(self.text(node, "file")?),
-            _ => SecretSource::Command(node.get("command")?.list()?.iter().filter_map(|n| self.text_of(n)).collect()),
-        };
-        Some(Secret { source, site })
     }
 
     /// A site within itself.

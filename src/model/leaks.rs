@@ -1,0 +1,145 @@
+//! What a secret looks like: tokens and keys by their shape, and the names of keys that hold one. It knows texts, not plans.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// Something in a text that gives a secret away.
+pub struct Leak {
+    /// The secret itself.
+    pub at: Range<usize>,
+    /// What it is, in words.
+    pub what: &'static str,
+    /// It is the password of a URL.
+    pub in_url: bool,
+}
+
+/// Tokens by their shape: what each is called, and its pattern. The first group is the secret.
+const SHAPES: &[(&str, &str)] = &[
+    ("an AWS access key", r"(?-u:\b)((?:AKIA|ASIA)[0-9A-Z]{16})(?-u:\b)"),
+    ("a GitHub token", r"(?-u:\b)(gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,})"),
+    ("a GitLab token", r"(?-u:\b)(gl(?:pat|dt|rt|ptt|cbt)-[A-Za-z0-9_-]{20,})"),
+    ("a Slack token", r"(?-u:\b)(xox[abeoprs]-[A-Za-z0-9-]{10,})"),
+    ("a webhook address", r"(https://hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_-]{20,})"),
+    ("a webhook address", r"(https://discord(?:app)?\.com/api/webhooks/[0-9]+/[A-Za-z0-9_-]{20,})"),
+    ("a signed token (JWT)", r"(?-u:\b)(eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,})"),
+    ("a private key", r"(-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----)"),
+    ("a Google key", r"(?-u:\b)(AIza[0-9A-Za-z_-]{35})"),
+    ("a Stripe key", r"(?-u:\b)([rs]k_live_[0-9A-Za-z]{20,})"),
+    ("an npm token", r"(?-u:\b)(npm_[A-Za-z0-9]{36})(?-u:\b)"),
+    ("a Vault token", r"(?-u:\b)(hv[sb]\.[A-Za-z0-9_-]{24,})"),
+    ("an age key", r"(?-u:\b)(AGE-SECRET-KEY-1[0-9A-Z]{58})(?-u:\b)"),
+    ("a password", r#"(?i-u:password|passwd|pwd)=([!-~&&[^;&"',$<>{}\[\]]]{3,})"#),
+    ("a token", r#"(?i-u:token|secret|api_?key|access_?key)=([A-Za-z0-9_./+=-]*[0-9][A-Za-z0-9_./+=-]{11,})"#),
+];
+/// What each of them has in it: most texts are asked no more than this.
+const HINT: &str = concat!(
+    r"AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|gldt-|glrt-|glptt-|glcbt-|xox[abeoprs]-|hooks\.slack\.com|/api/webhooks/|eyJ|PRIVATE KEY",
+    r"|AIza|k_live_|npm_|hv[sb]\.|AGE-SECRET-KEY|(?i-u:password|passwd|pwd|token|secret|api_?key|access_?key)=",
+);
+/// `scheme://user:password@host`.
+const URL: &str = r#"[A-Za-z][A-Za-z0-9+.-]*://[!-~&&[^/:@"'<>]]*:([!-~&&[^/@"'<>$]]+)@"#;
+/// Keys that hold a secret.
+const KEYS: &str = "(?i-u:password|passwd|passphrase|pwd|token|api[_-]?key|secret[_-]?(?:access[_-]?)?key|client[_-]?secret|private[_-]?key|authorization)";
+/// Ends of keys that say where a secret is, or how many, and not what it is.
+const HARMLESS: &[&str] =
+    &["file", "path", "url", "uri", "name", "id", "ttl", "env", "type", "length", "count", "header", "prefix", "user"];
+
+static SHAPE: LazyLock<Vec<(&str, Regex)>> =
+    LazyLock::new(|| SHAPES.iter().filter_map(|(what, pattern)| Some((*what, Regex::new(pattern).ok()?))).collect());
+static HINTS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(HINT).ok());
+static IN_URL: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(URL).ok());
+static KEY: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(KEYS).ok());
+static KEY_AND_VALUE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let behind = r#"[A-Za-z0-9_-]*["']?[ \t]*:[ \t]+([^ \t$&*|>{\[#\r\n][^\r\n,}]*)"#;
+    Regex::new(&format!("{KEYS}{behind}")).ok()
+});
+
+/// Secrets of a text by their shape, in order.
+pub fn by_shape(text: &str) -> Vec<Leak> {
+    let mut all: Vec<Leak> = Vec::new();
+    if HINTS.as_ref().is_some_and(|hint| hint.is_match(text)) {
+        for (what, shape) in SHAPE.iter() {
+            all.extend(shape.captures_iter(text).filter_map(|c| Some(Leak { at: c.get(1)?.range(), what, in_url: false })));
+        }
+    }
+    if text.contains("://") && text.contains('@') {
+        let in_urls = IN_URL.iter().flat_map(|url| url.captures_iter(text)).filter_map(|c| c.get(1));
+        all.extend(in_urls.map(|m| Leak { at: m.range(), what: "a password", in_url: true }));
+    }
+    for leak in all.iter_mut().filter(|l| l.what == "a private key") {
+        leak.at.end = whole_key(text, leak.at.clone());
+    }
+    all.sort_by_key(|l| (l.at.start, std::cmp::Reverse(l.at.end)));
+    // A token in the middle of another one is the same secret.
+    let mut end = 0;
+    all.retain(|l| {
+        let apart = l.at.start >= end;
+        end = end.max(l.at.end);
+        apart
+    });
+    all
+}
+
+/// Whether a text has keys that may hold a secret.
+pub fn has_keys(text: &str) -> bool {
+    KEY.as_ref().is_some_and(|key| key.is_match(text))
+}
+
+/// Whether a key holds a secret, by its name.
+pub fn key_of_secret(key: &str) -> bool {
+    let bare = key.to_ascii_lowercase();
+    let harmless = HARMLESS.iter().any(|end| bare.strip_suffix(end).is_some_and(|rest| rest.ends_with(['_', '-'])));
+    key.len() < 100 && !harmless && KEY.as_ref().is_some_and(|pattern| pattern.is_match(key))
+}
+
+/// What of a text must not be shown, also where it cannot be read as a plan.
+pub fn to_hide(text: &str) -> Vec<Range<usize>> {
+    let mut all: Vec<Range<usize>> = by_shape(text).into_iter().map(|leak| leak.at).collect();
+    let keyed = KEY_AND_VALUE.iter().flat_map(|pattern| pattern.captures_iter(text)).filter_map(|c| c.get(1));
+    all.extend(keyed.filter(|m| !m.as_str().contains("${")).map(|m| m.range()));
+    all
+}
+
+/// Where a private key ends: at its last line, or where its lines do.
+fn whole_key(text: &str, begin: Range<usize>) -> usize {
+    let rest = &text[begin.end..];
+    let end = rest.find("-----END").and_then(|i| Some(i + rest[i..].find("KEY-----").or_else(|| rest[i..].find('\n'))? + "KEY-----".len()));
+    let most = rest.len().min(8_000);
+    let end = end.unwrap_or(most).min(most);
+    begin.end + rest.floor_char_boundary(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pattern_is_one() {
+        assert_eq!(SHAPE.len(), SHAPES.len());
+        assert!(HINTS.is_some() && IN_URL.is_some() && KEY.is_some() && KEY_AND_VALUE.is_some());
+    }
+
+    #[test]
+    fn what_is_no_secret_is_none() {
+        for text in [
+            "https://example.com/a:b@c",
+            "postgres://dr@db.example.com:5432/orders",
+            "https://${params.user}:${secrets.password}@example.com/",
+            "PASSWORD=$1",
+            "--token=auto",
+            "select password from users",
+            "s3://bucket/eyJ/x",
+            "AKIA",
+        ] {
+            assert!(by_shape(text).is_empty(), "{text}: {}", by_shape(text)[0].what);
+        }
+        for key in ["password_file", "token_url", "access_key_id", "keep", "tokens_count", "secret"] {
+            assert!(!key_of_secret(key), "{key}");
+        }
+        for key in ["PGPASSWORD", "api-key", "db_password", "Authorization", "AWS_SECRET_ACCESS_KEY"] {
+            assert!(key_of_secret(key), "{key}");
+        }
+    }
+}

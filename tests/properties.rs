@@ -72,11 +72,13 @@ fn printed_and_read_again_it_is_the_same_plan() {
         let text = yaml::render(&model, &scenarios, &plan.drills);
         let again = compiled(&path, Some(text.clone()));
         assert_eq!(whole(&again), (model, scenarios), "{}\n{text}", path.display());
-        assert_eq!(again.drills, plan.drills, "{}", path.display());
+        let lasting: Vec<_> = plan.drills.iter().filter(|d| d.with.is_empty()).cloned().collect();
+        assert_eq!(again.drills, lasting, "{}", path.display());
         assert_eq!(digests(&again), digests(&plan), "{}", path.display());
         // And once more: what was printed is printed the same.
         let (model, scenarios) = whole(&again);
-        assert_eq!(yaml::render(&model, &scenarios, &again.drills), text);
+        let bare = text.lines().filter(|l| !l.starts_with('#')).collect::<Vec<_>>();
+        assert_eq!(yaml::render(&model, &scenarios, &again.drills).lines().collect::<Vec<_>>(), bare);
     }
 }
 

@@ -6,14 +6,14 @@
 //! 3. Dependencies of assets: up, what stands on an asset comes back after it; down, it is stopped before it.
 //! 4. Who uses an output waits for the step that gives it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use foldhash::{HashMap, HashMapExt};
 
 use crate::model::each::address;
 use crate::model::places::ScenarioPlaces;
 use crate::model::{Cause, Join, Node, Phase, Places, Plan, Scenario, Wait};
-use crate::source::{SourceId, Span};
+use crate::source::Span;
 
 /// The edges of a scenario, and where the reason of each is written.
 #[derive(Debug, Clone, Default)]
@@ -67,7 +67,7 @@ struct Build<'a> {
     order: Order,
 }
 
-/// Of one file: the steps that one template became, or the one step, that were read last, and those above them.
+/// The steps that one template became, or the one step, that were read last, and those above them.
 #[derive(Default)]
 struct Above {
     here: Vec<usize>,
@@ -111,17 +111,16 @@ impl<'a> Build<'a> {
     /// Rule 1.
     fn written(&mut self) {
         let scenario = self.scenario;
-        let mut files: BTreeMap<SourceId, Above> = BTreeMap::new();
+        let mut last = Above::default();
         for (i, step) in scenario.steps.iter().enumerate() {
-            let file = files.entry(self.at(i).source).or_default();
             // What one template became stands beside each other.
-            let beside = file.here.first().is_some_and(|&first| {
+            let beside = last.here.first().is_some_and(|&first| {
                 let first = &scenario.steps[first];
                 step.each.is_some() && first.each == step.each && address(&first.id).0 == address(&step.id).0
             });
             if step.phase != Phase::Close && !beside {
-                file.above = std::mem::take(&mut file.here);
-                file.all = None;
+                last.above = std::mem::take(&mut last.here);
+                last.all = None;
             }
             match &step.needs {
                 Some(needs) => {
@@ -132,16 +131,16 @@ impl<'a> Build<'a> {
                     }
                 }
                 None if step.phase == Phase::Close => {}
-                None => self.wait_above(i, file),
+                None => self.wait_above(i, &mut last),
             }
             if step.phase != Phase::Close {
-                file.here.push(i);
+                last.here.push(i);
             }
         }
     }
 
     /// The step above; of those that one template became the one with the same id, if both have the same list, else all.
-    fn wait_above(&mut self, i: usize, file: &mut Above) {
+    fn wait_above(&mut self, i: usize, last: &mut Above) {
         let (scenario, place) = (self.scenario, self.at(i));
         let step = &scenario.steps[i];
         let why = |on: usize| ["`", &scenario.steps[on].id, "` stands above it"].concat();
@@ -149,19 +148,19 @@ impl<'a> Build<'a> {
             let on = &scenario.steps[**on];
             step.each.is_some() && on.each == step.each && address(&on.id).1 == address(&step.id).1
         };
-        match file.above.as_slice() {
+        match last.above.as_slice() {
             [] => {}
             [on] => self.wait(i, Node::Step(*on as u32), why(*on), place),
             many => match many.iter().find(same) {
                 Some(&on) => self.wait(i, Node::Step(on as u32), why(on), place),
                 None => {
                     let name = address(&scenario.steps[many[0]].id).0;
-                    let all = file.all.or_else(|| {
+                    let all = last.all.or_else(|| {
                         let reasons =
                             many.iter().map(|&on| (Node::Step(on as u32), format!("it is one of `{name}`"), self.at(on))).collect();
                         self.gather(&format!("all of `{name}`"), reasons)
                     });
-                    file.all = all;
+                    last.all = all;
                     if let Some(all) = all {
                         self.wait(i, all, format!("`{name}` stands above it"), place);
                     }

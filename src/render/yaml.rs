@@ -1,5 +1,5 @@
 //! A plan as the compiler understood it, as a plan again: files joined, lists written out, parameters and every default
-//! filled in. Reading it gives the same plan.
+//! filled in. Reading it gives the same plan, but for drills that set parameters, of which nothing is left in it.
 
 use serde_json::{Map, Value};
 use serde_yaml::{Mapping, Value as Yaml};
@@ -62,11 +62,13 @@ pub fn render<'s>(plan: &Plan, scenarios: impl IntoIterator<Item = &'s Scenario>
     top.map("contacts", plan.contacts.iter().map(|(id, c)| (id, contact(c))));
     top.map("assets", plan.assets.iter().map(|(id, a)| (id, asset(a))));
     top.map("scenarios", scenarios.into_iter().map(|s| (&s.id, scenario(s))));
-    top.map("drills", drills.iter().map(|d| (&d.id, drill(d))));
+    top.map("drills", drills.iter().filter(|d| d.with.is_empty()).map(|d| (&d.id, drill(d))));
     if plan.policy != Policy::default() {
         top.put("policy", policy(&plan.policy));
     }
-    serde_yaml::to_string(&Yaml::from(top)).expect("texts, numbers, lists and maps with texts as keys are YAML")
+    let left: Vec<&str> = drills.iter().filter(|d| !d.with.is_empty()).map(|d| d.id.as_str()).collect();
+    let note = if left.is_empty() { String::new() } else { format!("# Without drills that set parameters: {}\n", left.join(", ")) };
+    note + &serde_yaml::to_string(&Yaml::from(top)).expect("texts, numbers, lists and maps with texts as keys are YAML")
 }
 
 /// Rows of a map, in the order in which a person would write them.
@@ -401,15 +403,6 @@ fn drill(drill: &Drill) -> Rows {
     rows.put("every", duration_text(drill.every_ms));
     rows.put("on", if drill.production { "production" } else { "rehearsal" });
     rows.names("skip", &drill.skip);
-    if !drill.with.is_empty() {
-        rows.put(
-            "with",
-            drill.with.iter().fold(Rows::default(), |mut rows, (name, value)| {
-                rows.put(name, &**value);
-                rows
-            }),
-        );
-    }
     rows.map(
         "connect",
         drill.connect.iter().map(|(asset, sites)| {

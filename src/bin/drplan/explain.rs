@@ -91,6 +91,8 @@ fn pages() -> Vec<Page> {
 const TOPICS: &[(&str, &str)] = &[
     ("adopt", include_str!("adopt.md")),
     ("check", include_str!("check.md")),
+    ("include", include_str!("include.md")),
+    ("lists", include_str!("lists.md")),
     ("rehearse", include_str!("rehearse.md")),
     ("words", include_str!("words.md")),
 ];
@@ -108,10 +110,26 @@ const SECTIONS: &[(&str, &str, &[Field])] = &[
     ("assets", "What must be recovered: `assets: { ID: … }`.", words::ASSET),
     ("replicas", "A copy that can serve, in an asset's `replicas: [ … ]`.", words::REPLICA),
     ("backups", "A copy that can be restored, in an asset's `backups: [ … ]`.", words::BACKUP),
+    ("verify", "How a backup is shown to be one, in its `verify: { exists: 7d, restore: 30d }`.", words::VERIFY),
+    ("keep", "For how long something is kept, in the long form of `keep`; the short one is a duration.", words::KEEP),
     ("scenarios", "What is lost, why, and the way back: `scenarios: { ID: … }`.", words::SCENARIO),
     ("steps", "One step of a scenario's `steps: [ … ]`.", words::STEP),
-    ("policy", "What the plan allows those who run it: `policy: { … }`.", words::POLICY),
+    ("drills", DRILLS, words::DRILL),
+    ("policy", POLICY, words::POLICY),
 ];
+
+const DRILLS: &str = include_str!("drills_head.md");
+
+const POLICY: &str = "\
+What the plan allows those who run it, and how much findings weigh: `policy: { approval_by_starter: deny, rules: { … } }`.
+
+`rules: { no-source: deny }` refuses the plan for what would be a warning. `rules: { no-source: { allow: WHY, until: DAY } }` allows
+it until that day is over (UTC); then it is said again. One line is allowed by a comment at its end, or alone on the line above:
+
+    # drplan: allow(no-source) until 2027-03-01: the notes are copied by hand until the new disk comes
+
+What refuses a plan by itself cannot be allowed: its repair is in the plan. Findings that are allowed stay in `--format json` and
+`sarif`, with their reason.";
 
 const JOURNAL: &str = "\
 The journal that runs of the plan share: `journal: { url: …, required: true }`.

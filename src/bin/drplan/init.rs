@@ -72,14 +72,25 @@ const KINDS: &[Kind] = &[
 /// How often a copy is taken: the word, the cron line, and what may then be lost at most.
 const OFTEN: &[(&str, &str, &str)] = &[("hourly", "0 * * * *", "2h"), ("daily", "0 2 * * *", "26h"), ("weekly", "0 2 * * 0", "8d")];
 
+/// A plan of `examples/`, and the files that it includes, by their paths from it.
+struct Example {
+    name: &'static str,
+    text: &'static str,
+    parts: &'static [(&'static str, &'static str)],
+}
+
 macro_rules! example {
-    ($name:literal) => {
-        ($name, include_str!(concat!("../../../examples/", $name, ".yaml")))
+    ($name:literal $(, $part:literal)*) => {
+        Example {
+            name: $name,
+            text: include_str!(concat!("../../../examples/", $name, ".yaml")),
+            parts: &[$(($part, include_str!(concat!("../../../examples/", $part)))),*],
+        }
     };
 }
 
 /// The examples, in learning order.
-const EXAMPLES: &[(&str, &str)] = &[
+const EXAMPLES: &[Example] = &[
     example!("01-smallest"),
     example!("02-undo"),
     example!("03-backup-and-restore"),
@@ -90,6 +101,16 @@ const EXAMPLES: &[(&str, &str)] = &[
     example!("08-outputs"),
     example!("09-retries"),
     example!("10-contacts"),
+    example!("11-conditions"),
+    example!("12-modes"),
+    example!("13-failback"),
+    example!("14-backups"),
+    example!("15-rebuild"),
+    example!("16-sites"),
+    example!("17-lists"),
+    example!("18-files", "18-files/database.yaml", "18-files/website.yaml"),
+    example!("19-drill"),
+    example!("20-policy"),
 ];
 
 /// Writes the plan, or lists the examples.
@@ -98,8 +119,16 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
         Some("") => list(settings),
         Some(name) => {
             free(&args.out)?;
-            let (_, text) = example(name)?;
-            written(&args.out, &format!("# yaml-language-server: $schema={SCHEMA}\n{text}"), settings)
+            let example = example(name)?;
+            let beside = |part: &str| args.out.parent().unwrap_or(Path::new("")).join(part);
+            example.parts.iter().try_for_each(|(part, _)| free(&beside(part)))?;
+            for (part, text) in example.parts {
+                let path = beside(part);
+                let dir = path.parent().unwrap_or(Path::new(""));
+                std::fs::create_dir_all(dir).map_err(|e| Stop::no_input(format!("cannot make {}: {e}", dir.display())))?;
+                output::file(&path, text)?;
+            }
+            written(&args.out, &format!("# yaml-language-server: $schema={SCHEMA}\n{}", example.text), settings)
         }
         None => {
             free(&args.out)?;
@@ -116,22 +145,22 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
 fn list(settings: &Settings) -> Ended {
     let title = |text: &'static str| text.lines().next().unwrap_or_default().trim_start_matches("# ");
     if settings.json {
-        let all: Vec<_> = EXAMPLES.iter().map(|(name, text)| json!({ "name": name, "title": title(text) })).collect();
+        let all: Vec<_> = EXAMPLES.iter().map(|e| json!({ "name": e.name, "title": title(e.text) })).collect();
         output::json(&json!(all))?;
         return Ok(Exit::Good);
     }
-    let width = EXAMPLES.iter().map(|e| e.0.len()).max().unwrap_or(0) + 2;
-    let lines = EXAMPLES.iter().map(|(name, text)| format!("{name:width$}{}", output::folded(title(text), width, width).trim_start()));
+    let width = EXAMPLES.iter().map(|e| e.name.len()).max().unwrap_or(0) + 2;
+    let lines = EXAMPLES.iter().map(|e| format!("{:width$}{}", e.name, output::folded(title(e.text), width, width).trim_start()));
     output::data(&lines.collect::<String>())?;
     Ok(Exit::Good)
 }
 
 /// By its whole name, or by what follows its number.
-fn example(name: &str) -> Result<(&'static str, &'static str), Stop> {
+fn example(name: &str) -> Result<&'static Example, Stop> {
     let bare = |full: &'static str| full.split_once('-').map_or(full, |(_, rest)| rest);
-    let found = EXAMPLES.iter().find(|(full, _)| *full == name || bare(full) == name);
-    found.copied().ok_or_else(|| {
-        let names = EXAMPLES.iter().flat_map(|(full, _)| [*full, bare(full)]);
+    let found = EXAMPLES.iter().find(|e| e.name == name || bare(e.name) == name);
+    found.ok_or_else(|| {
+        let names = EXAMPLES.iter().flat_map(|e| [e.name, bare(e.name)]);
         Stop::no_input(format!("there is no example `{name}`")).help(match nearest(name, names) {
             Some(near) => format!("drplan init --example {near}"),
             None => "drplan init --example lists them".to_owned(),
@@ -312,9 +341,13 @@ mod tests {
             .map(|p| p.file_stem().unwrap().to_str().unwrap().to_owned())
             .collect();
         there.sort();
-        assert_eq!(EXAMPLES.iter().map(|e| e.0).collect::<Vec<_>>(), there, "examples that `init` knows (left), and those that are there");
-        assert_eq!(example("undo").unwrap().0, "02-undo");
-        assert!(example("retires").unwrap_err().to_string().contains("drplan init --example retries"));
+        assert_eq!(
+            EXAMPLES.iter().map(|e| e.name).collect::<Vec<_>>(),
+            there,
+            "examples that `init` knows (left), and those that are there"
+        );
+        assert_eq!(example("undo").unwrap().name, "02-undo");
+        assert!(example("retires").err().unwrap().to_string().contains("drplan init --example retries"));
     }
 
     #[test]

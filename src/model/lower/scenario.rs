@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use super::{Lower, Named, entries, read};
 use crate::actions::{self, Type};
 use crate::diagnostic::{Diagnostic, Level};
-use crate::model::places::{Keys, ScenarioPlaces};
+use crate::model::each::address;
+use crate::model::places::{Keys, ScenarioPlaces, StepPlaces};
 use crate::model::scope::{Spot, StepHead, Steps};
 use crate::model::shapes::Shapes;
-use crate::model::{Cause, Id, Losses, Scenario, vocabulary as words};
+use crate::model::{Cause, Id, Losses, Phase, Scenario, Step, vocabulary as words};
 use crate::syntax::{Entry, Node};
 
 /// What a step must know of its scenario.
@@ -105,6 +106,7 @@ impl<'t> Lower<'_, 't> {
                 places.steps.push(place);
             }
         }
+        begin_files(&mut scenario.steps, &places.steps);
         self.scenarios.push(scenario);
         self.places.scenarios.push(places);
         true
@@ -161,6 +163,25 @@ impl<'t> Lower<'_, 't> {
             }
         }
         Losses { sites, assets, backups }
+    }
+}
+
+/// No step stands above the first of a file: of several files that is said, since their steps stand one after the other.
+fn begin_files(steps: &mut [Step], places: &[StepPlaces]) {
+    let mut last = None;
+    let mut first: Option<(Option<String>, String)> = None;
+    for (step, place) in steps.iter_mut().zip(places).filter(|(s, _)| s.phase != Phase::Close) {
+        let group = (step.each.clone(), address(&step.id).0.to_owned());
+        let file = Some(place.keys.at.source);
+        if file != last {
+            first = last.is_some().then(|| group.clone());
+            last = file;
+        } else if first.as_ref().is_some_and(|f| f.0.is_none() || *f != group) {
+            first = None;
+        }
+        if first.is_some() {
+            step.needs.get_or_insert_default();
+        }
     }
 }
 

@@ -251,7 +251,7 @@ fn loss_is_that_of_the_source() {
 
 #[test]
 fn missing_parameters_stay_and_are_listed() {
-    let text = "drplan: v1\nname: p\nparams: { host: {}, port: { type: int, default: 80 } }\nscenarios:\n  s:\n    cause: planned\n    steps:\n      - { id: a, uses: command, with: { argv: [curl, \"${params.host}:${params.port}\", \"$${x}\"] }, effect: read, takes: 1s }\n";
+    let text = "drplan: v1\nname: p\nparams: { host: { pattern: \"^[a-z]\" }, port: { type: int, default: 80 } }\nscenarios:\n  s:\n    cause: planned\n    steps:\n      - { id: a, uses: command, with: { argv: [curl, \"${params.host}:${params.port}\", \"$${x}\"] }, effect: read, takes: 1s }\n";
     let plan = checked(text);
     assert_eq!(plan.missing_params(), ["host"]);
     assert_eq!(plan.compiled().scenario.steps[0].call.with["argv"], serde_json::json!(["curl", "${params.host}:80", "$${x}"]));

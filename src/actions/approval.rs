@@ -28,11 +28,8 @@ pub(super) static ACTION: Action = Action {
     },
     check: |call| {
         let count = call.known("count").and_then(Value::as_i64).unwrap_or(1);
-        let from = given::list(call.with, "from").len();
         if count < 1 {
             vec![("count", "nobody is asked".to_owned(), "count: 1".to_owned())]
-        } else if from > 0 && count > from as i64 {
-            vec![("count", format!("{count} people are wanted, but only {from} are asked"), format!("count: {from}"))]
         } else {
             vec![]
         }

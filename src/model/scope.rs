@@ -28,6 +28,8 @@ pub struct Scope<'t> {
     pub params: BTreeMap<String, Param>,
     /// Names of secrets.
     pub secrets: BTreeSet<&'t str>,
+    /// The section `params`.
+    pub declared: Option<&'t Node<'t>>,
     /// The section `sites`.
     pub sites: Option<&'t Node<'t>>,
     /// The section `assets`.

@@ -4,10 +4,10 @@ use serde_json::{Map, Value};
 
 use crate::actions::{self, Action, Effect, Field, Type, template};
 use crate::diagnostic::{Diagnostic, nearest};
-use crate::model::ActionUse;
 use crate::model::scope::{Scope, Spot, list};
 use crate::model::shapes::Shapes;
 use crate::model::vocabulary::later_action;
+use crate::model::{ActionUse, injection, unfit};
 use crate::syntax::Node;
 
 /// Checks `uses` and `with` of a map; `reading`: the action must change nothing. The action if it is known.
@@ -32,7 +32,11 @@ pub fn fields_of(shapes: &mut Shapes<'_, '_>, node: &Node<'_>, reading: bool) ->
         });
     }
     match node.get("with") {
-        Some(with) => shapes.record(name, with, action.fields, &[]),
+        Some(with) => {
+            shapes.record(name, with, action.fields, &[]);
+            injection::look(shapes, action, with);
+            unfit::look(shapes, action, with);
+        }
         None => {
             let missing: Vec<&str> = action.fields.iter().filter(|f| f.required).map(|f| f.name).collect();
             // One that stands beside `uses` was found there.

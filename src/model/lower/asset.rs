@@ -92,7 +92,7 @@ impl<'t> Lower<'_, 't> {
             [] => vec![HERE.to_owned()],
             _ => {
                 let found = Diagnostic::deny(
-                    "missing-key",
+                    "asset-nowhere",
                     format!("asset `{}` says not where it stands", entry.key),
                     entry.at,
                     "`site` must stand here",

@@ -42,7 +42,7 @@ impl<'t> Lower<'_, 't> {
             let next = &self.plan.contacts.get(&escalate.to);
             if next.is_some_and(|next| next.webhook.is_none() && next.email.is_none()) {
                 let headline = format!("`{}` cannot be told by the program", escalate.to);
-                let found = Diagnostic::deny("missing-key", headline, at, "nobody would hear of it");
+                let found = Diagnostic::deny("escalate-nowhere", headline, at, "nobody would hear of it");
                 self.findings.push(found.help(format!("give `{}` a `webhook` or an `email`", escalate.to)));
             }
             let mut seen = vec![id];

@@ -5,6 +5,7 @@ pub mod action;
 mod asset;
 mod contact;
 mod drill;
+mod fit;
 mod head;
 mod journal;
 mod params;
@@ -59,6 +60,7 @@ pub fn lower(root: &Node<'_>, sources: &Sources, given: &Given, findings: &mut V
     }
     let mut scope = Scope {
         sources: Some(sources),
+        declared: root.get("params"),
         sites: root.get("sites"),
         assets: root.get("assets"),
         scenarios: root.get("scenarios"),

@@ -15,7 +15,7 @@ impl<'t> Lower<'_, 't> {
         let [source] = sources.as_slice() else {
             let name = &entry.key;
             let found = Diagnostic::deny(
-                "missing-key",
+                "secret-source",
                 format!("secret `{name}` needs exactly one source"),
                 entry.at,
                 format!("{} are given", sources.len()),

@@ -2,12 +2,12 @@
 
 use super::scenario::Around;
 use super::{Lower, Named, action, entries, read};
-use crate::actions::{self, Action, Effect, Phase, Type, UndoKind};
+use crate::actions::{Action, Effect, Phase, Type, UndoKind};
 use crate::diagnostic::{Diagnostic, Near};
 use crate::model::places::{Keys, StepPlaces};
 use crate::model::scope::Spot;
 use crate::model::shapes::Shapes;
-use crate::model::{ActionUse, Id, Mode, OutputDecl, ParamKind, Retry, Step, Undo, When, vocabulary as words};
+use crate::model::{ActionUse, Id, Mode, OutputDecl, ParamKind, Step, Undo, When, vocabulary as words};
 use crate::source::Span;
 use crate::syntax::Node;
 
@@ -86,6 +86,7 @@ impl<'t> Lower<'_, 't> {
         step.undo = self.undo(node, action, &step, &keys, spot, around);
         step.at = self.site(site, node, &step, &keys, around);
         step.from = self.from(node, action, &step, &keys);
+        self.approval(node, &step, around);
         if let Some(action) = action {
             self.fits(node, action, &step, &keys, before);
         }
@@ -118,13 +119,13 @@ impl<'t> Lower<'_, 't> {
             (Some(at), Some(_)) if !by_plan => {
                 let name = action.map_or("", |a| a.name);
                 let found =
-                    Diagnostic::deny("unfit-action", format!("the effect of `{name}` is known"), at.span, "nobody has to vouch for it");
+                    Diagnostic::deny("known-effect", format!("the effect of `{name}` is known"), at.span, "nobody has to vouch for it");
                 self.findings.push(found.help("leave `effect` out"));
                 own
             }
             (Some(at), Some(Effect::Verifiable)) if !has_check => {
-                let found =
-                    Diagnostic::deny("unfit-action", "`verifiable` needs a `check`", at.span, "nothing tells whether the effect is there");
+                let label = "nothing tells whether the effect is there";
+                let found = Diagnostic::deny("verifiable-unchecked", "`verifiable` needs a `check`", at.span, label);
                 self.findings.push(found.help("add `check: { uses: …, with: … }`, or say `effect: once`"));
                 own
             }
@@ -134,53 +135,12 @@ impl<'t> Lower<'_, 't> {
         }
     }
 
-    fn retry(&mut self, node: &Node<'_>, effect: Option<Effect>) -> Retry {
-        let Some(retry) = node.get("retry") else { return Retry::default() };
-        let number = |key: &str| retry.get(key).and_then(|n| self.typed(n)).and_then(|t| t.parse::<f64>().ok());
-        let read = Retry {
-            attempts: number("attempts").map_or(1, |n| n.clamp(0.0, 1e6) as u32),
-            delay_ms: self.duration(retry, "delay").unwrap_or(0),
-            factor: number("factor").unwrap_or(1.0),
-            max_delay_ms: self.duration(retry, "max_delay").unwrap_or(u64::MAX),
-        };
-        let (attempts, factor) = (number("attempts"), number("factor"));
-        let mut wrong = |at: Span, what: &str, label: &str, help: &str| {
-            self.findings.push(Diagnostic::deny("bad-retry", what, at, label).help(help));
-        };
-        if matches!(effect, Some(Effect::Once | Effect::Manual)) && retry.map().is_some() {
-            let at = node.entry("retry").map_or(retry.span, |e| e.at);
-            wrong(
-                at,
-                "a step that cannot be repeated has a `retry`",
-                "its effect may happen only once",
-                "leave `retry` out, or add a `check`",
-            );
-        }
-        if attempts.is_some_and(|n| n < 1.0) {
-            wrong(
-                retry.get("attempts").map_or(retry.span, |n| n.span),
-                "`attempts` is less than 1",
-                "it would never run",
-                "write `attempts: 2` or more",
-            );
-        }
-        if factor.is_some_and(|f| f < 1.0 || !f.is_finite()) {
-            wrong(
-                retry.get("factor").map_or(retry.span, |n| n.span),
-                "`factor` is less than 1",
-                "delays would shrink",
-                "write `factor: 1` or more",
-            );
-        }
-        read
-    }
-
     fn outputs(&mut self, node: &Node<'_>, action: Option<&Action>) -> std::collections::BTreeMap<String, OutputDecl> {
         let Some(outputs) = node.get("outputs") else { return Default::default() };
         if let Some(action) = action.filter(|a| a.name != "command") {
             let at = node.entry("outputs").map_or(outputs.span, |e| e.at);
             let found = Diagnostic::deny(
-                "unfit-action",
+                "known-outputs",
                 format!("the outputs of `{}` are known", action.name),
                 at,
                 "only a `command` declares outputs",
@@ -193,7 +153,7 @@ impl<'t> Lower<'_, 't> {
             let (json, pattern) = (entry.value.get("json").and_then(read::raw), entry.value.get("pattern").and_then(read::raw));
             if json.is_some() == pattern.is_some() && entry.value.map().is_some() {
                 let found = Diagnostic::deny(
-                    "missing-key",
+                    "output-nowhere",
                     format!("output `{}` says not where it is found", entry.key),
                     entry.at,
                     "exactly one of `json` and `pattern` must stand here",
@@ -212,7 +172,7 @@ impl<'t> Lower<'_, 't> {
             if default.is_none() && action.is_some() {
                 let id = &step.id;
                 let found = Diagnostic::deny(
-                    "missing-key",
+                    "takes-unsaid",
                     format!("`takes` is missing in `{id}`"),
                     keys.at,
                     "nobody can say how long the recovery takes",
@@ -228,12 +188,15 @@ impl<'t> Lower<'_, 't> {
         if sizes.is_empty() {
             let at = takes.entry("per_gib").map_or(takes.head(), |e| e.at);
             let found = Diagnostic::deny(
-                "missing-key",
+                "size-unsaid",
                 format!("`per_gib` in `{}` has no size to go by", step.id),
                 at,
                 "no asset of this step has a `size`",
             );
-            self.findings.push(found.help("add `size: …` to the asset, or write a plain duration"));
+            self.findings.push(found.help(match step.assets.first() {
+                Some(id) => format!("add `size: …` to `{id}`, like `size: 400GiB`; or write a plain duration"),
+                None => "add `asset: …`, whose `size` it goes by; or write a plain duration".to_owned(),
+            }));
             return None;
         }
         let gib = sizes.iter().sum::<u64>() as f64 / (1u64 << 30) as f64;
@@ -311,7 +274,7 @@ impl<'t> Lower<'_, 't> {
         surviving.sort_unstable();
         surviving.dedup();
         let found = |label: String| {
-            Diagnostic::deny("missing-key", format!("step `{}` says not at which site it acts", step.id), keys.at, label)
+            Diagnostic::deny("site-unsaid", format!("step `{}` says not at which site it acts", step.id), keys.at, label)
                 .help(surviving.first().map_or("add `at: SITE`".to_owned(), |s| format!("add `at: {s}`")))
         };
         if around.undoes {
@@ -339,12 +302,18 @@ impl<'t> Lower<'_, 't> {
         let Some(from) = node.get("from") else {
             if uses.ends_with(".restore") {
                 let found = Diagnostic::deny(
-                    "missing-key",
+                    "from-unsaid",
                     format!("`from` is missing in `{}`", step.id),
                     keys.at,
                     "nobody can say what it restores",
                 );
-                self.findings.push(found.help("add `from: …`, the id of a backup of the asset"));
+                let backups = step.assets.iter().filter_map(|a| self.plan.assets.get(a)).flat_map(|a| &a.backups);
+                let ids: Vec<String> = backups.map(|b| format!("`from: {}`", b.id)).collect();
+                self.findings.push(match (ids.as_slice(), step.assets.first()) {
+                    ([], Some(id)) => found.help(format!("add a backup to `{id}`, and name it here: `from: ITS-ID`")),
+                    ([], None) => found.help("add `asset: …` and `from: …`, the id of a backup of that asset"),
+                    _ => found.help(format!("add {}", ids.join(" or "))),
+                });
             }
             return uses.ends_with(".promote").then(|| "replica".to_owned());
         };
@@ -362,46 +331,6 @@ impl<'t> Lower<'_, 't> {
             self.unknown("backup", &name, from.span, &known);
         }
         Some(name)
-    }
-
-    /// The action and the assets of the step, and fields that do not fit each other.
-    fn fits(&mut self, node: &Node<'_>, action: &Action, step: &Step, keys: &Keys, before: usize) {
-        let named: Vec<_> = step.assets.iter().filter_map(|a| self.plan.assets.get(a)).collect();
-        let broken = named.len() < step.assets.len() || node.get("asset").is_some() && step.assets.is_empty();
-        if !action.kinds.is_empty() && !broken && !named.iter().any(|a| action.kinds.contains(&a.kind)) {
-            let kinds: Vec<String> = action.kinds.iter().map(|k| format!("`{}`", kind_word(*k))).collect();
-            let label = if named.is_empty() { "this step names no asset" } else { "its asset is of another kind" };
-            let fitting = self.plan.assets.iter().find(|(_, a)| action.kinds.contains(&a.kind));
-            let found = Diagnostic::deny(
-                "unfit-action",
-                format!("`{}` acts on an asset of kind {}", action.name, kinds.join(" or ")),
-                keys.value("uses"),
-                label,
-            );
-            self.findings.push(match fitting {
-                Some((id, _)) => found.help(format!("write `asset: {id}`")),
-                None => found.help("add such an asset to `assets`, and name it here with `asset: …`"),
-            });
-            return;
-        }
-        if broken {
-            return;
-        }
-        let target = crate::model::target_of(&self.plan, step, &step.call);
-        let call = actions::Call { step: &step.id, with: &step.call.with, target: target.as_ref() };
-        // Fields that were refused already are not asked how they fit.
-        let inside = |f: &Diagnostic, place: &Node<'_>| {
-            let at = f.span();
-            at.source == place.span.source && at.start >= place.span.start && at.end <= place.span.end
-        };
-        let refused = |f: &Diagnostic| f.rule == "misplaced-key" && inside(f, node) || node.get("with").is_some_and(|with| inside(f, with));
-        if self.findings[before..].iter().any(refused) {
-            return;
-        }
-        for (key, what, help) in (action.check)(&call) {
-            let at = node.get("with").and_then(|w| w.entry(key)).map_or(keys.value("uses"), |e| e.at);
-            self.findings.push(Diagnostic::deny("bad-value", format!("`{}`: {what}", action.name), at, "does not fit").help(help));
-        }
     }
 }
 
@@ -422,7 +351,7 @@ fn undo_shape(shapes: &mut Shapes<'_, '_>, node: &Node<'_>) {
         (Some(_), Some(_)) | (None, None) => {
             let at = entries.first().map_or(undo.span, |e| e.at);
             let found =
-                Diagnostic::deny("missing-key", "`undo` is an action or a reason", at, "exactly one of `uses` and `none` must stand here");
+                Diagnostic::deny("undo-unclear", "`undo` is an action or a reason", at, "exactly one of `uses` and `none` must stand here");
             shapes.findings.push(found.help("write `{ uses: …, with: … }` or `{ none: \"why it cannot be undone\" }`"));
         }
         (None, Some(_)) => {
@@ -443,6 +372,7 @@ fn when(shapes: &mut Shapes<'_, '_>, node: &Node<'_>) -> Vec<When> {
         shapes.value(entry.key, &entry.value, &Type::Matcher);
         match shapes.scope.meaning(entry.key, shapes.spot) {
             Ok(crate::model::scope::Meaning::Output(step, output)) => {
+                crate::model::unfit::condition(shapes, &step, &output, &entry.value);
                 shapes.refs.push(crate::model::places::StepRef { step: step.clone(), output: output.clone(), at: entry.at });
                 all.push(When { step, output, matcher: shapes.scope.json(&entry.value, shapes.spot) });
             }
@@ -479,8 +409,4 @@ fn undo_help(action: &Action) -> &'static str {
         UndoKind::Impossible => "add `undo: { none: \"why it cannot be undone\" }`",
         _ => "add `undo: { uses: …, with: … }`, or `undo: { none: \"why it cannot be undone\" }`",
     }
-}
-
-fn kind_word(kind: crate::actions::AssetKind) -> String {
-    serde_json::to_value(kind).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }

@@ -1,5 +1,4 @@
 //! `drplan check` from the outside: exit codes, which stream says what, and files that `--fix` changes, or leaves alone.
-#![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
 
 mod support {
     pub mod desk;

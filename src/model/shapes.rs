@@ -102,7 +102,7 @@ impl Shapes<'_, '_> {
                 false => items[..i].iter().position(|other| other.scalar().is_some_and(|s| s.text == name)),
             };
             let Some(first) = first else {
-                known.extend((items.len() > FEW).then(|| (name, i)));
+                known.extend((items.len() > FEW).then_some((name, i)));
                 continue;
             };
             let found = Diagnostic::warn("named-twice", format!("`{name}` stands twice in `{key}`"), item.span, "again here");

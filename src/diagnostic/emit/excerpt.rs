@@ -93,20 +93,15 @@ impl<'a> Excerpt<'a> {
         // What goes on over several lines is shown by its first.
         let byte = |offset: u32| line.floor_char_boundary((offset as usize).saturating_sub(start));
         let places: Vec<(usize, usize)> = labels.iter().map(|(_, l)| (byte(l.span.start), byte(l.span.end))).collect();
-        let wanted = labels.iter().map(|(_, l)| l.text.width()).max().unwrap_or(0);
-        let from = places.iter().min().map_or(0, |&(s, _)| {
-            let last = places.iter().map(|p| p.1).max().unwrap_or(s);
-            first_shown(line, s, last, columns, wanted)
-        });
+        let words: Vec<usize> = labels.iter().map(|(_, l)| l.text.width()).collect();
+        let parts = parts(line, &places, &words, columns);
         let begin = self.text.len();
-        let shown = Shown::new(line, from, columns);
+        let shown = Shown::new(line, &parts);
         self.text.push_str(&shown.text);
         self.text.push('\n');
         self.lines.push(Line { source: id, number, range: (begin, self.text.len()) });
         for (&(i, label), (s, e)) in labels.iter().zip(places) {
-            let last = shown.now(e);
-            // A place beyond the end is shown by the `…`.
-            let first = if s < e { shown.now(s).min(shown.end()) } else { last };
+            let (first, last) = (shown.now(s, false), shown.now(e, s < e));
             let (left, right) = (shown.text[..first].width(), shown.text[..last].width());
             let room = columns.saturating_sub((left + right) / 2 + CORNER).max(LEAST / 2);
             let at = source.line_col(label.span.start);
@@ -171,82 +166,168 @@ fn wide(c: char) -> usize {
     }
 }
 
-/// The byte from which on a line is drawn, so that a place on it is seen and its words have room beside it. The beginning of
-/// a line is shown rather than its end.
-fn first_shown(line: &str, start: usize, end: usize, columns: usize, words: usize) -> usize {
-    // No line is walked along further than a screen is wide.
-    let width = |text: &str| {
-        text.chars()
-            .map(wide)
-            .scan(0, |used, w| {
-                *used += w;
-                (*used <= 4 * columns).then_some(w)
-            })
-            .sum::<usize>()
+/// Which parts of a line are drawn: from which byte on, and up to which column. The places on it are seen and their words
+/// have room beside them; places far apart are drawn with the middle left out.
+fn parts(line: &str, places: &[(usize, usize)], words: &[usize], columns: usize) -> Vec<(usize, usize)> {
+    let mut order: Vec<usize> = (0..places.len()).collect();
+    order.sort_unstable_by_key(|&i| places[i]);
+    let (Some(&first), Some(&last)) = (order.first(), order.last()) else { return vec![(0, columns)] };
+    // What stands behind the beginning of the first place: each place, and its words from its middle on.
+    let start = places[first].0;
+    let behind = |i: usize| {
+        let (s, e) = places[i];
+        let (before, place) = (width(&line[start..s], columns), width(&line[s..e], columns));
+        let words = words[i].min(columns / 2).max(LEAST.min(words[i]));
+        before + (place + 1).max(place / 2 + CORNER + words)
     };
-    let (place, rest) = (width(&line[start..end]), width(&line[start..]));
-    let words = place / 2 + CORNER + words.min(columns / 2).max(LEAST.min(words));
-    let before = if start <= 4 * columns { width(&line[..start]) } else { usize::MAX };
-    let fits = |after: usize| before.saturating_add(after) <= columns;
-    if fits(place + 1) && fits(words) {
-        return 0;
+    let most = order.iter().map(|&i| behind(i)).max().unwrap_or(0);
+    let before = if start <= 4 * columns { width(&line[..start], columns) } else { 4 * columns };
+    if before + most <= columns {
+        return vec![(0, columns)];
     }
-    // As much as what follows leaves, and a quarter of the screen in any case; the `…` takes a column.
-    let room = columns.saturating_sub(1 + rest.max(words)).max(columns / 4);
-    let mut used = 0;
-    let shown = line[..start].char_indices().rev().take_while(|(_, c)| {
-        used += wide(*c);
-        used < room
-    });
-    shown.last().map_or(start, |(i, _)| i)
+    if most < columns || first == last {
+        // As much as what follows leaves, and a quarter of the screen if it can be; the `…` takes a column.
+        let rest = width(&line[start..], columns);
+        let least = if first == last { columns / 4 } else { (columns - 1).saturating_sub(most).min(columns / 4) };
+        return vec![(back(line, start, columns.saturating_sub(1 + rest.max(most)).max(least)), columns)];
+    }
+    let half = columns / 2;
+    let mut all = parts(line, &places[first..=first], &words[first..=first], half);
+    all.push((back(line, places[last].0, columns / 8), columns));
+    all
 }
 
-/// A part of a line as it is drawn.
+/// How wide a text is; of one that is much wider than the screen, no more than that.
+fn width(text: &str, columns: usize) -> usize {
+    let mut used = 0;
+    for c in text.chars() {
+        used += wide(c);
+        if used > 4 * columns {
+            break;
+        }
+    }
+    used
+}
+
+/// The byte less than so many columns before another.
+fn back(line: &str, from: usize, columns: usize) -> usize {
+    let mut used = 0;
+    let shown = line[..from].char_indices().rev().take_while(|(_, c)| {
+        used += wide(*c);
+        used < columns
+    });
+    shown.last().map_or(from, |(i, _)| i)
+}
+
+/// Parts of a line as they are drawn.
 struct Shown {
     text: String,
-    /// Bytes of the line and where they are drawn, in order.
-    map: Vec<(usize, usize)>,
+    /// Bytes of the line and where they are drawn, in order; true where what follows is left out.
+    map: Vec<(usize, usize, bool)>,
 }
 
 impl Shown {
-    fn new(line: &str, from: usize, columns: usize) -> Shown {
+    fn new(line: &str, parts: &[(usize, usize)]) -> Shown {
         let mut shown = Shown { text: String::new(), map: Vec::new() };
-        let mut used = usize::from(from > 0);
-        if from > 0 {
-            shown.text.push(CUT);
-        }
-        let mut rest = line[from..].char_indices().peekable();
-        while let Some((i, c)) = rest.next() {
-            let width = wide(c);
-            // Where more comes, the last column is for the `…`.
-            if used + width > columns || (used + width == columns && rest.peek().is_some()) {
-                shown.map.push((from + i, shown.text.len()));
-                shown.text.push(CUT);
-                return shown;
+        let (mut used, mut next) = (0, 0);
+        for (n, &(from, columns)) in parts.iter().enumerate() {
+            if from > next {
+                shown.cut(next);
+                used += 1;
             }
-            used += width;
-            shown.map.push((from + i, shown.text.len()));
-            match c {
-                '\t' => shown.text.push_str(&" ".repeat(TAB)),
-                c if obeyed(c) => shown.text.push('\u{fffd}'),
-                c => shown.text.push(c),
+            next = from.max(next);
+            let begin = next;
+            for (i, c) in line[begin..].char_indices() {
+                let (wide, after) = (wide(c), begin + i + c.len_utf8());
+                // Where more comes, the last column is for the `…`.
+                let full = after < line.len() && n + 1 == parts.len();
+                if used + wide + usize::from(full) > columns {
+                    break;
+                }
+                used += wide;
+                shown.push(begin + i, c);
+                next = after;
             }
         }
-        shown.map.push((line.len(), shown.text.len()));
+        match next < line.len() {
+            true => shown.cut(next),
+            false => shown.map.push((line.len(), shown.text.len(), false)),
+        }
         shown
     }
 
-    /// Where a byte of the line is drawn; what is cut off lies at the `…`.
-    fn now(&self, byte: usize) -> usize {
-        match self.map.get(self.map.partition_point(|m| m.0 < byte)) {
-            Some(m) if m.0 == byte => m.1,
-            Some(_) => 0,
-            None => self.text.len(),
+    fn push(&mut self, at: usize, c: char) {
+        self.map.push((at, self.text.len(), false));
+        match c {
+            '\t' => self.text.push_str(&" ".repeat(TAB)),
+            c if obeyed(c) => self.text.push('\u{fffd}'),
+            c => self.text.push(c),
         }
     }
 
-    /// Where the line ends, or is cut off.
-    fn end(&self) -> usize {
-        self.map.last().map_or(0, |m| m.1)
+    fn cut(&mut self, at: usize) {
+        self.map.push((at, self.text.len(), true));
+        self.text.push(CUT);
+    }
+
+    /// Where a byte of the line is drawn, as the beginning or the end of a place; what is left out lies at the `…`.
+    fn now(&self, byte: usize, end: bool) -> usize {
+        let at = self.map.partition_point(|m| m.0 <= byte).saturating_sub(1);
+        match self.map.get(at) {
+            Some(&(from, to, true)) => to + if end && byte > from { CUT.len_utf8() } else { 0 },
+            Some(&(_, to, false)) => to,
+            None => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::emit::{Look, human};
+    use crate::source::Span;
+
+    /// Numbers that look like chance and are the same every time.
+    struct Dice(u64);
+
+    impl Dice {
+        fn below(&mut self, n: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (self.0 >> 33) as usize % n.max(1)
+        }
+    }
+
+    #[test]
+    fn nothing_is_wider_than_the_screen_and_every_place_is_on_it() {
+        let mut dice = Dice(7);
+        for round in 0..3000 {
+            let alphabet: Vec<char> = "ab c:{},-é日本🚒\t\u{301}\u{7}".chars().collect();
+            let length = [0, 3, 60, 200, 3000][dice.below(5)];
+            let line: String = (0..length).map(|_| alphabet[dice.below(alphabet.len())]).collect();
+            let text = format!("above\n{line}\r\nbelow {}\n", "x".repeat(dice.below(200)));
+            let mut sources = Sources::default();
+            let source = sources.add("p", &*text);
+            let mut span = || {
+                let (a, b) = (6 + dice.below(line.len() + 1), 6 + dice.below(line.len() + 1));
+                let at = |i: usize| text.floor_char_boundary(i) as u32;
+                Span { source, start: at(a.min(b)), end: at(a.max(b)) }
+            };
+            let mut found = Diagnostic::deny("yaml", "wrong in some way", span(), "these words say what is wrong here, at some length")
+                .help("write it otherwise");
+            for _ in 0..round % 3 {
+                found = found.also(span(), "the other place");
+            }
+            let width = [40, 60, 80, 160][round % 4];
+            let excerpt = Excerpt::of(&found, &sources, width);
+            for drawn in &excerpt.labels {
+                assert!(excerpt.line_of(drawn.place.0).is_some() && excerpt.line_of(drawn.place.0 + drawn.place.1).is_some());
+                assert!(excerpt.text.is_char_boundary(drawn.place.0) && excerpt.text.is_char_boundary(drawn.place.0 + drawn.place.1));
+            }
+            let out = human(std::slice::from_ref(&found), &sources, Look { width, ..Look::default() });
+            assert!(out.contains("these"), "{out}");
+            for line in out.lines().filter(|l| l.contains('│') && !l.contains('·')) {
+                assert!(line.width() <= width, "round {round}: {} of {width} columns\n{out}", line.width());
+            }
+        }
     }
 }

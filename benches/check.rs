@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     let broken = broken();
     let draw = best(|| assert!(printed(&broken) >= FINDINGS));
     println!(
-        "{FINDINGS} findings in {:.1} MB:            {:>8.1} ms to check, draw and list (at most {MOST_PRINTING_MS})",
+        "printing,     {FINDINGS} findings, {:.1} MB: {:>8.1} ms, checked, drawn and listed (at most {MOST_PRINTING_MS})",
         mb(&broken),
         ms(draw)
     );
@@ -62,9 +62,9 @@ fn check(text: &BTreeMap<String, String>) {
     std::hint::black_box(drplan::diagnostic::emit::short(&found.findings, &found.sources));
 }
 
-/// A plan of 10 000 steps in which one of five has a mistake.
+/// A plan of 5 MB in which one of six steps has a mistake.
 fn broken() -> BTreeMap<String, String> {
-    let mut text = plan(10_000);
+    let mut text = plan(13_000);
     let whole = text.remove(PATH).expect("it is there");
     text.insert(PATH.to_owned(), whole.replace("when_unreachable: ask", "when_unreachable: aks").replace("factor: 2,", "factr: 2,"));
     text

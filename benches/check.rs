@@ -1,10 +1,14 @@
 //! How long it takes to check a large plan, beside what its parser alone needs for the same bytes. Fails when checking
 //! costs more than its bounds, so that `cargo bench` is a test too.
 
+#[path = "support/watched.rs"]
+mod watched;
+
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt::Write;
-use std::process::ExitCode;
-use std::time::Duration;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
 
 use drplan::compile::{Input, compile};
 use rustix::time::{ClockId, clock_gettime};
@@ -20,6 +24,10 @@ const MOST_GROWTH: f64 = 11.0;
 /// Findings in one large plan, and how long it may take until they are printed, in both forms for people.
 const FINDINGS: usize = 2_000;
 const MOST_PRINTING_MS: f64 = 1_000.0;
+/// A process that checks 200 steps, as a multiple of one that prints its version.
+const MOST_OVER_START: f64 = 3.0;
+/// Bytes that a process holds at most while it checks 100 000 steps, as a multiple of the text.
+const MOST_OVER_TEXT: f64 = 16.0;
 
 fn main() -> ExitCode {
     let small = plan(10_000);
@@ -48,7 +56,17 @@ fn main() -> ExitCode {
         mb(&broken),
         ms(draw)
     );
-    if over_events > MOST_OVER_EVENTS || growth > MOST_GROWTH || ms(draw) > MOST_PRINTING_MS {
+    let (start, few, held) = as_process(&large);
+    println!("a process, `--version`:                {:>8.1} ms", ms(start));
+    let over_start = few.as_secs_f64() / start.as_secs_f64();
+    println!("a process, `check` of 200 steps:       {:>8.1} ms, {over_start:.2} × that (at most {MOST_OVER_START})", ms(few));
+    let over_text = held as f64 / large[PATH].len() as f64;
+    println!(
+        "a process, `check` of 100 000 steps:   {:>8.1} MB held at most, {over_text:.1} × the text (at most {MOST_OVER_TEXT})",
+        held as f64 / 1e6
+    );
+    let dear = over_start > MOST_OVER_START || over_text > MOST_OVER_TEXT;
+    if dear || over_events > MOST_OVER_EVENTS || growth > MOST_GROWTH || ms(draw) > MOST_PRINTING_MS {
         println!("too slow");
         return ExitCode::FAILURE;
     }
@@ -60,6 +78,28 @@ fn check(text: &BTreeMap<String, String>) {
     let found = compile(text, PATH, &Input::default()).expect("the text is there");
     assert!(found.passed() && found.checked.len() == 1, "{}", drplan::diagnostic::emit::short(&found.findings, &found.sources));
     std::hint::black_box(drplan::diagnostic::emit::short(&found.findings, &found.sources));
+}
+
+/// The program itself: how long `--version` and `check` of 200 steps take, and the bytes that `check` of a large plan held.
+fn as_process(large: &BTreeMap<String, String>) -> (Duration, Duration, u64) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).expect("it can be written");
+        path
+    };
+    let (few, large) = (file("few.yaml", &plan(200)[PATH]), file("large.yaml", &large[PATH]));
+    let program = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_drplan"));
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let run = |command: &mut Command| assert!(command.status().expect("it can be started").success());
+    let quick = |args: &[&OsStr]| (0..20).map(|_| timed(|| run(program().args(args)))).min().unwrap_or_default();
+    let start = quick(&["--version".as_ref()]);
+    let check = quick(&["check".as_ref(), few.as_os_str()]);
+    let mut child = program().arg("check").arg(&large).spawn().expect("it can be started");
+    (start, check, watched::to_its_end(&mut child) << 10)
 }
 
 /// A plan of 5 MB in which one of six steps has a mistake.
@@ -92,6 +132,12 @@ fn best(mut work: impl FnMut()) -> Duration {
         used().saturating_sub(began)
     };
     (0..9).map(|_| turn(&mut work)).min().unwrap_or_default()
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let began = Instant::now();
+    work();
+    began.elapsed()
 }
 
 /// Processor time that this process has had.

@@ -4,6 +4,9 @@
 //!
 //! `cargo bench --bench execute -- steps deciding resume start` runs those named, or all.
 
+#[path = "support/watched.rs"]
+mod watched;
+
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -130,28 +133,14 @@ fn run_of(room: &Room, jobs: usize, turn: usize) -> (Duration, u64) {
     let mut command = room.drplan(&["run", "plan.yaml", "--yes", "--parallel", &jobs.to_string(), "--journal", &journal]);
     let began = Instant::now();
     let mut child = command.spawn().expect("drplan starts");
-    let peak = watched(&mut child);
+    let peak = watched::to_its_end(&mut child);
     let took = began.elapsed();
     room.well(child.wait().expect("it can be waited for"));
     (took, peak)
 }
 
-/// Waits for its end; the most memory that it had, in KiB, as far as a look every few milliseconds sees it.
-fn watched(child: &mut Child) -> u64 {
-    let mut peak = 0;
-    loop {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let hwm = status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.trim().parse().ok());
-        peak = peak.max(hwm.unwrap_or(0));
-        if child.try_wait().expect("it can be waited for").is_some() {
-            return peak;
-        }
-        sleep(Duration::from_millis(5));
-    }
-}
-
 fn peak_of(command: &mut Command) -> u64 {
-    watched(&mut command.spawn().expect("it starts"))
+    watched::to_its_end(&mut command.spawn().expect("it starts"))
 }
 
 fn timed(command: &mut Command) -> Duration {

@@ -176,7 +176,7 @@ impl<'a> Line<'a> {
         Some(Mistake { at: at(rest), len: 1, fixed: format!("{key}: {value}"), edit: (at(value), at(value), " ".to_owned()) })
     }
 
-    /// Bytes outside quotes and before a comment.
+    /// ASCII outside quotes and before a comment: where it stands a text can be cut, before it and behind it.
     fn unquoted(&self) -> impl Iterator<Item = (usize, u8)> {
         let bytes = self.text.as_bytes();
         let (mut quote, mut done) = (None, false);
@@ -200,7 +200,7 @@ impl<'a> Line<'a> {
                 }
                 _ => {}
             }
-            Some((i, b))
+            b.is_ascii().then_some((i, b))
         })
     }
 }

@@ -79,6 +79,15 @@ fn each_is_refused_where_it_says() {
 }
 
 #[test]
+fn every_finding_of_the_catalogue_occurs() {
+    let all: Vec<String> = plans().iter().flat_map(|(name, text)| found(&compiled(name, text))).collect();
+    let occurs = |rule: &str| all.iter().any(|f| f.ends_with(&format!(" {rule}")));
+    let missing: Vec<&str> = rules::TABLE.iter().map(|r| r.name).filter(|name| !occurs(name)).collect();
+    assert_eq!(missing, Vec::<&str>::new());
+    println!("{} broken plans, {} findings, {} rules", plans().len(), all.len(), rules::TABLE.len());
+}
+
+#[test]
 fn each_is_explained_to_a_person() {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots/broken"));

@@ -20,6 +20,8 @@ pub const PARALLEL: u32 = 16;
 /// Files up to this size are carried in the compiled plan.
 pub const EMBED_BYTES: usize = 1 << 20;
 
+/// Bytes of what a finding says; a name of a megabyte is none.
+const LONGEST_WORDS: usize = 1_000;
 /// Files that one plan may be made of.
 pub const FILES: usize = 1_000;
 
@@ -109,8 +111,26 @@ impl Compilation {
 /// Compiles a plan. The error says why its text could not be had.
 pub fn compile(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compilation, String> {
     let mut all = stages(loader, path, input)?;
+    shorten(&mut all.findings);
     veil::secrets(&mut all.sources, &mut all.findings);
     Ok(all)
+}
+
+/// Of more findings than anybody reads the first are kept, and the rest counted.
+fn shorten(findings: &mut Vec<Diagnostic>) {
+    for found in findings.iter_mut() {
+        let texts = found.labels.iter_mut().map(|l| &mut l.text).chain([&mut found.headline]).chain(&mut found.help);
+        for text in texts.filter(|text| text.len() > LONGEST_WORDS) {
+            text.truncate(text.floor_char_boundary(LONGEST_WORDS));
+            text.push('…');
+        }
+    }
+    let Some(rest) = findings.get(syntax::MAX_FINDINGS..).filter(|rest| !rest.is_empty()) else { return };
+    let (more, at) = (rest.len(), rest[0].span());
+    let level = rest.iter().map(|f| f.level).min().unwrap_or(Level::Deny);
+    findings.truncate(syntax::MAX_FINDINGS);
+    let found = Diagnostic::new("too-large", level, format!("{more} more findings are not listed"), at, "from here on");
+    findings.push(found.help("repair those above first"));
 }
 
 /// Every stage.

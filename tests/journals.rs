@@ -166,13 +166,14 @@ fn a_plan_may_insist_on_a_shared_journal() {
     let desk = with("{ required: true }");
     refused(&desk.say(&["run", "--yes"]), 2, "--journal postgres://USER@HOST/DATABASE");
     for (journal, rule) in [
-        ("{ url: \"postgres://dr:s3cret@h/d\" }", "misplaced-secret"),
-        ("{ url: \"postgres://h/d?password=s3cret\" }", "misplaced-secret"),
+        ("{ url: \"postgres://dr:s3cret@h/d\" }", "password-in-url"),
+        ("{ url: \"postgres://h/d?password=s3cret\" }", "password-in-url"),
         ("{ url: \"mysql://h/d\" }", "bad-value"),
         ("{ site: nowhere }", "unknown-name"),
     ] {
         let said = with(journal).say(&["check"]);
         assert!(said.code == Some(1) && format!("{}{}", said.out, said.err).contains(rule), "{journal}: {said:?}");
+        assert!(!format!("{}{}", said.out, said.err).contains("s3cret"), "{journal}: {said:?}");
     }
 }
 

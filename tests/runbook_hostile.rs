@@ -50,7 +50,7 @@ name: hostile
 title: {t}
 owner: me
 params: {{ p: {{ type: string, title: {t} }}, q: {{ type: string, default: {t} }} }}
-secrets: {{ e: {{ env: {t} }}, f: {{ file: {t} }} }}
+secrets: {{ e: {{ file: {t} }}, f: {{ file: {t} }} }}
 sites: {{ here: {{ title: {t} }}, there: {{ title: {t} }} }}
 tiers: {{ t: {{ rto: 4h, rpo: 4h }} }}
 contacts: {{ me: {{ title: {t}, reach: {t}, phone: {t} }} }}

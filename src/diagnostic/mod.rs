@@ -154,9 +154,21 @@ impl fmt::Display for Near<'_> {
     }
 }
 
+/// Among more names than this only those are compared that begin alike.
+const CROWD: usize = 250;
+/// Longer texts are no names.
+const LONGEST: usize = 200;
+
 /// The name nearest to a misspelt one, if any is near enough to be meant.
 pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<Near<'a>> {
     let near = |(d, k): &(usize, &str)| *d <= 1 + k.len().max(wrong.len()) / 4 || (wrong.len() > 2 && k.starts_with(wrong));
+    // Words of very different lengths are never near, and are expensive to compare.
+    let far = |k: &&str| k.len().abs_diff(wrong.len()) <= 1 + k.len().max(wrong.len()) / 4 || (wrong.len() > 2 && k.starts_with(wrong));
+    let mut known: Vec<&str> = known.into_iter().filter(|k| wrong.len() < LONGEST && k.len() < LONGEST && far(k)).collect();
+    if known.len() > CROWD {
+        known.retain(|k| k.as_bytes().first() == wrong.as_bytes().first());
+        known.truncate(CROWD * 4);
+    }
     let mut all: Vec<(usize, &str)> = known.into_iter().map(|k| (strsim::damerau_levenshtein(wrong, k), k)).filter(near).collect();
     all.sort_unstable();
     all.dedup();

@@ -61,7 +61,11 @@ pub fn by_shape(text: &str) -> Vec<Leak> {
     let mut all: Vec<Leak> = Vec::new();
     if HINTS.as_ref().is_some_and(|hint| hint.is_match(text)) {
         for (what, shape) in SHAPE.iter() {
-            all.extend(shape.captures_iter(text).filter_map(|c| Some(Leak { at: c.get(1)?.range(), what, in_url: false })));
+            all.extend(shape.captures_iter(text).filter_map(|c| {
+                // `?password=` of an address.
+                let in_url = *what == "a password" && text[..c.get(0)?.start()].ends_with(['?', '&']);
+                Some(Leak { at: c.get(1)?.range(), what, in_url })
+            }));
         }
     }
     if text.contains("://") && text.contains('@') {

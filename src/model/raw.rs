@@ -139,7 +139,7 @@ impl Look<'_> {
                 What::Hidden('\u{200c}' | '\u{200d}' | '\u{200e}' | '\u{200f}') if for_people => continue,
                 What::Hidden(c) => hidden(at, *c, for_people),
                 What::Secret(what) => plain_secret(at, what),
-                What::Password => password_in_url(at),
+                What::Password => password_in_url(at, path == ["journal", "url"]),
                 What::Template(path) => template(at, path, plain),
             };
             self.say(found);
@@ -148,13 +148,14 @@ impl Look<'_> {
 
     /// Comments decide nothing, but what turns the direction of writing hides what stands beside them.
     fn comments(&mut self, sources: &Sources) {
-        let mut line = None;
+        let mut last: Option<Span> = None;
         for i in 0..self.hits.len() {
             let Hit { at, what: What::Hidden(c @ ('\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')), said: false } = self.hits[i] else {
                 continue;
             };
-            let here = (at.source, sources.get(at.source).line_col(at.start).0);
-            if line.replace(here) != Some(here) {
+            // One of a line is enough.
+            let same = last.replace(at).is_some_and(|last| last.source == at.source && !sources.slice(last.to(at)).contains('\n'));
+            if !same {
                 self.say(hidden(at, c, false));
             }
         }
@@ -190,9 +191,12 @@ fn plain_secret(at: Span, what: &str) -> Diagnostic {
     found.help("change it where it counts, declare it under `secrets` (`NAME: { env: VARIABLE }`), and write `\"${secrets.NAME}\"`")
 }
 
-fn password_in_url(at: Span) -> Diagnostic {
+fn password_in_url(at: Span, journal: bool) -> Diagnostic {
     let found = Diagnostic::deny("password-in-url", "a password stands in a URL", at, "everybody who reads the plan has it");
-    found.help("change it where it counts, leave it out here, and give it by a key that takes a secret: `password`, `env`, `headers`")
+    found.help(match journal {
+        true => "change it where it counts, and leave it out here; give it where the plan is run, as PGPASSWORD or in ~/.pgpass",
+        false => "change it where it counts, leave it out here, and give it by a key that takes a secret: `password`, `env`, `headers`",
+    })
 }
 
 fn template(at: Span, path: &str, plain: bool) -> Diagnostic {

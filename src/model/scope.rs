@@ -1,7 +1,7 @@
 //! What a `${…}` stands for while a plan is read: a value that is known now, or one that only a run can know. It does
 //! not check where it stands.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::HashMap;
@@ -18,6 +18,9 @@ use crate::syntax::{Core, Entry, Node};
 /// Every name that a reference may begin with, as a help.
 pub const FORMS: &str = "a reference is `params.X`, `secrets.X`, `sites.X.title`, `assets.X.connect.K`, `steps.X.K`, \
                          `assets.X.recovered_at`, `run.id`, `run.started_at` or `run.mode`";
+
+/// After so many mistakes of a kind the rest are said without what may be meant.
+pub const MANY: usize = 200;
 
 /// Names that are known while one plan is read.
 #[derive(Debug, Default)]
@@ -38,6 +41,8 @@ pub struct Scope<'t> {
     pub scenarios: Option<&'t Node<'t>>,
     /// Parameters are being read: nothing is known yet.
     pub early: bool,
+    /// How many names were unknown: after many nobody needs the nearest one of all.
+    pub strangers: Cell<usize>,
     /// The scenario of each step, once it was asked for.
     pub elsewhere: OnceCell<HashMap<&'t str, &'t str>>,
     /// Ids of all lists: what may stand between brackets.
@@ -132,10 +137,10 @@ impl<'t> Scope<'t> {
             ["params", name] => match self.params.get(*name) {
                 Some(Param { value: Some(value), .. }) => Ok(Meaning::Value(escaped(value))),
                 Some(_) => Ok(Meaning::Later),
-                None => Err(unknown("parameter", path, name, self.params.keys().map(String::as_str), "params")),
+                None => Err(self.unknown("parameter", path, name, self.params.keys().map(String::as_str), "params")),
             },
             ["secrets", name] if self.secrets.contains(name) => Ok(Meaning::Later),
-            ["secrets", name] => Err(unknown("secret", path, name, self.secrets.iter().copied(), "secrets")),
+            ["secrets", name] => Err(self.unknown("secret", path, name, self.secrets.iter().copied(), "secrets")),
             ["sites", name, "title"] => self.site_title(path, name),
             ["assets", name, "connect", key] => match spot {
                 Spot::Connect => Err(misplaced(path, "one asset's `connect` cannot be made of another's", "use a parameter for both")),
@@ -145,7 +150,7 @@ impl<'t> Scope<'t> {
                 Spot::Step { .. } if self.assets.is_some_and(|a| a.get(name).is_some()) => Ok(Meaning::Recovered((*name).to_owned())),
                 Spot::Step { .. } => {
                     let names = self.assets.and_then(Node::map).unwrap_or(&[]).iter().map(|e| e.key);
-                    Err(unknown("asset", path, name, names, "assets"))
+                    Err(self.unknown("asset", path, name, names, "assets"))
                 }
                 _ => Err(misplaced(path, "when an asset is back is known only in a step", "leave it out here")),
             },
@@ -226,7 +231,7 @@ impl<'t> Scope<'t> {
     fn site_title(&self, path: &str, name: &str) -> Result<Meaning, Unknown> {
         let names = self.sites.and_then(Node::map).unwrap_or(&[]).iter().map(|e| e.key);
         let Some(site) = self.sites.and_then(|s| s.get(name)) else {
-            return Err(unknown("site", path, name, names, "sites"));
+            return Err(self.unknown("site", path, name, names, "sites"));
         };
         let title = site.get("title").and_then(Node::scalar).map_or(name, |s| s.text);
         Ok(Meaning::Value(self.fill(title, Spot::Connect)))
@@ -234,7 +239,8 @@ impl<'t> Scope<'t> {
 
     fn step_output(&self, path: &str, step: &str, output: &str, own: &str, steps: &Steps<'_>) -> Result<Meaning, Unknown> {
         let Some(head) = steps.get(step) else {
-            let mut made: Vec<&str> = steps.keys().copied().filter(|name| address(name).0 == step).collect();
+            let few = self.strangers.get() < MANY;
+            let mut made: Vec<&str> = steps.keys().copied().filter(|name| few && address(name).0 == step).collect();
             made.sort_unstable();
             if let [first, ..] = made.as_slice() {
                 return Err(Unknown {
@@ -254,7 +260,7 @@ impl<'t> Scope<'t> {
                     instead: None,
                 });
             }
-            return Err(unknown("step", path, step, steps.keys().copied(), "this scenario"));
+            return Err(self.unknown("step", path, step, steps.keys().copied(), "this scenario"));
         };
         if step == own {
             return Err(Unknown {
@@ -267,11 +273,16 @@ impl<'t> Scope<'t> {
         }
         match head.outputs() {
             Some(known) if !known.contains(&output) => {
-                let found = unknown("output", path, output, known.iter().copied(), &format!("the outputs of `{step}`"));
+                let found = self.unknown("output", path, output, known.iter().copied(), &format!("the outputs of `{step}`"));
                 Err(if known.is_empty() { Unknown { help: format!("`{step}` has no outputs"), ..found } } else { found })
             }
             _ => Ok(Meaning::Output(step.to_owned(), output.to_owned())),
         }
+    }
+
+    fn unknown<'n>(&self, what: &str, path: &str, name: &str, known: impl Iterator<Item = &'n str> + Clone, section: &str) -> Unknown {
+        let before = self.strangers.replace(self.strangers.get() + 1);
+        if before < MANY { unknown(what, path, name, known, section) } else { unknown(what, path, name, known.take(0), section) }
     }
 
     /// The scenario that has a step of a name.
@@ -290,12 +301,12 @@ impl<'t> Scope<'t> {
     fn connect(&self, path: &str, name: &str, key: &str, spot: Spot<'_>) -> Result<Meaning, Unknown> {
         let names = self.assets.and_then(Node::map).unwrap_or(&[]).iter().map(|e| e.key);
         let Some(asset) = self.assets.and_then(|s| s.get(name)) else {
-            return Err(unknown("asset", path, name, names, "assets"));
+            return Err(self.unknown("asset", path, name, names, "assets"));
         };
         let connect = asset.get("connect");
         let Some(node) = connect.and_then(|c| c.get(key)) else {
             let keys = connect.and_then(Node::map).unwrap_or(&[]).iter().map(|e| e.key);
-            return Err(unknown("key", path, key, keys, &format!("the `connect` of `{name}`")));
+            return Err(self.unknown("key", path, key, keys, &format!("the `connect` of `{name}`")));
         };
         let value = self.json(node, Spot::Connect);
         let secret = references(&value).iter().any(|r| r.starts_with("secrets."));
@@ -314,7 +325,7 @@ fn unknown<'n>(what: &str, path: &str, name: &str, known: impl Iterator<Item = &
     let instead = near.filter(|near| near.sure).map(path_with);
     let help = match near {
         Some(near) => format!("write `{}`", path_with(near)),
-        None if all.is_empty() && section == "params" => format!("declare it: `params: {{ {name}: {{ title: … }} }}`"),
+        None if all.is_empty() && section == "params" && !path.is_empty() => format!("declare it: `params: {{ {name}: {{ title: … }} }}`"),
         None if all.is_empty() && section == "secrets" => format!("declare it: `secrets: {{ {name}: {{ env: NAME }} }}`"),
         None if all.is_empty() => format!("nothing stands in {section}; declare it there"),
         None => format!("known in {section}: {}", list(&all)),

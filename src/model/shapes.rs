@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::each::address;
 use super::keys;
 use super::places::{self, StepRef, within};
-use super::scope::{Meaning, Scope, Spot, list};
+use super::scope::{MANY, Meaning, Scope, Spot, list};
 use super::values::{Lit, Typed, Wrong, fits, matcher_word, wanted};
 use crate::actions::template::{Part, parts, references};
 use crate::actions::{Field, Type, matcher};
@@ -205,6 +205,10 @@ impl Shapes<'_, '_> {
             let headline = format!("`{}` is a key of {}, not of `{key}`", entry.key, home.place);
             Diagnostic::deny("misplaced-key", headline, entry.at, "known, but not here").help(home.help)
         };
+        if self.findings.len() >= MANY {
+            let found = Diagnostic::deny("unknown-key", format!("unknown key `{}` in `{key}`", entry.key), entry.at, "not known here");
+            return self.findings.push(found.help(keys::known(fields)));
+        }
         if let Some(home) = keys::near(key, entry.key, entries, fields) {
             return self.findings.push(misplaced(home));
         }

@@ -16,6 +16,7 @@ pub fn finding(source: SourceId, text: &str, error: &ScanError, open: &[Span]) -
     let line = Line::at(text, offset);
     let broken = Broken { source, text, kind: error.kind(), offset, line, open };
     let causes = [
+        Broken::depth,
         Broken::open_quote,
         Broken::reference,
         Broken::tab,
@@ -101,6 +102,10 @@ impl<'a> Broken<'a> {
         self.open.last().is_some_and(|o| (o.start as usize) < line.start)
     }
 
+    fn depth(&self) -> Option<Diagnostic> {
+        matches!(self.kind, ErrorKind::RecursionLimitExceeded).then(|| too_deep(self.here(self.offset, 0)))
+    }
+
     fn open_quote(&self) -> Option<Diagnostic> {
         let at = match self.kind {
             ErrorKind::UnclosedQuotedScalar | ErrorKind::DocumentIndicatorInQuotedScalar | ErrorKind::InvalidQuotedScalarIndent => {
@@ -119,7 +124,7 @@ impl<'a> Broken<'a> {
         let line = Line::at(self.text, at);
         let value = self.text[at..].split(['\n', '\r']).next().unwrap_or("").trim_end();
         // Inside brackets nobody can say where the text was meant to end.
-        let fixed = (!line.text.contains(['{', '['])).then(|| format!("`{value}{quote}`"));
+        let fixed = (value.len() < 200 && !line.text.contains(['{', '['])).then(|| format!("`{value}{quote}`"));
         let found =
             Diagnostic::deny("unclosed-quote", "a quote is never closed", self.here(at, 1), "this quote begins a text that does not end");
         Some(found.help(match fixed {
@@ -349,9 +354,6 @@ impl<'a> Broken<'a> {
     /// None of the usual mistakes.
     fn plainly(&self, error: &ScanError) -> Diagnostic {
         let at = self.here(self.offset, 0);
-        if matches!(self.kind, ErrorKind::RecursionLimitExceeded) {
-            return too_deep(at);
-        }
         let found = Diagnostic::deny("yaml", format!("this is not YAML: {}", plain_words(error)), at, "the reader gave up here");
         found.help("check the indentation and the quotes of this line and of the one above")
     }

@@ -12,6 +12,8 @@ use crate::source::{SourceId, Span};
 pub use comment::{Comment, comments};
 pub use read::read;
 
+/// Findings of one text that are kept; of more the first are enough to begin with.
+pub const MAX_FINDINGS: usize = 10_000;
 /// Nesting allowed, aliases followed.
 pub const MAX_DEPTH: usize = 64;
 /// Nodes that aliases may stand for, all together.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use foldhash::{HashMap, HashMapExt, HashSet};
 use granit_parser::{Event, Options, Parser, ScalarStyle, StructureStyle, Tag};
 
-use super::{Arena, Entry, MAX_ALIASED, MAX_BYTES, MAX_DEPTH, Node, Scalar, Value, fault};
+use super::{Arena, Entry, MAX_ALIASED, MAX_BYTES, MAX_DEPTH, MAX_FINDINGS, Node, Scalar, Value, fault};
 use crate::diagnostic::Diagnostic;
 use crate::source::{SourceId, Span};
 
@@ -291,6 +291,9 @@ impl<'a> Reader<'a, '_> {
                 };
                 if known {
                     let first = entries.iter().find(|e| e.key == text).map_or(at, |e| e.at);
+                    if self.findings.len() >= MAX_FINDINGS {
+                        return;
+                    }
                     let found = Diagnostic::deny("duplicate-key", format!("`{text}` stands twice"), at, "again here");
                     self.findings.push(found.also(first, "first here").help(format!("keep one of the two `{text}`")));
                 } else {

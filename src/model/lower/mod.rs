@@ -20,7 +20,7 @@ use foldhash::HashSet;
 
 use super::each::address;
 use super::places::{Keys, Places};
-use super::scope::{Scope, Spot, list};
+use super::scope::{MANY, Scope, Spot, list};
 use super::shapes::Shapes;
 use super::vocabulary as words;
 use super::{Drill, Plan, Scenario, Site, Tier, Verdict};
@@ -320,7 +320,8 @@ impl<'t> Lower<'_, 't> {
 
     /// Reports a name that is not known.
     fn unknown(&mut self, what: &str, name: &str, at: Span, known: &[&str]) {
-        let mut known = known.to_vec();
+        let few = self.findings.len() < MANY;
+        let mut known = if few { known.to_vec() } else { Vec::new() };
         known.dedup();
         let section = format!("{what}s");
         if let Some(other) = NAMED.iter().find(|other| other.word() != what && self.names.has(**other, name)) {

@@ -8,7 +8,7 @@ use super::{Lower, Named};
 use crate::actions::template::{plain, references};
 use crate::actions::units;
 use crate::model::Id;
-use crate::model::scope::Spot;
+use crate::model::scope::{MANY, Spot};
 use crate::syntax::{Core, Node};
 
 /// A scalar's text as it stands.
@@ -88,14 +88,16 @@ impl<'t> Lower<'_, 't> {
     /// The name if the plan has it.
     pub fn known(&mut self, node: &Node<'_>, what: Named) -> Option<Id> {
         let name = raw(node)?;
-        // A text that is no name at all was refused before.
-        if !name.starts_with(|c: char| c.is_ascii_lowercase()) {
-            return None;
-        }
-        if self.names.has(what, name.as_str()) {
+        let begins = name.starts_with(|c: char| c.is_ascii_lowercase());
+        if begins && self.names.has(what, name.as_str()) {
             return Some(name);
         }
-        let all: Vec<&str> = self.names.all(what);
+        // A text that is no name at all was refused before.
+        let sane = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '[' | ']');
+        if !begins || name.len() > 200 || !name.chars().all(sane) {
+            return None;
+        }
+        let all: Vec<&str> = if self.findings.len() < MANY { self.names.all(what) } else { Vec::new() };
         self.unknown(what.word(), &name, node.span, &all);
         None
     }

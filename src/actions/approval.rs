@@ -28,11 +28,7 @@ pub(super) static ACTION: Action = Action {
     },
     check: |call| {
         let count = call.known("count").and_then(Value::as_i64).unwrap_or(1);
-        if count < 1 {
-            vec![("count", "nobody is asked".to_owned(), "count: 1".to_owned())]
-        } else {
-            vec![]
-        }
+        if count < 1 { vec![("count", "nobody is asked".to_owned(), "count: 1".to_owned())] } else { vec![] }
     },
     ..Action::READ
 };

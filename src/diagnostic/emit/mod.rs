@@ -9,7 +9,7 @@ pub mod junit;
 pub mod sarif;
 pub mod short;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
@@ -95,7 +95,7 @@ fn words(found: &Diagnostic, sources: &Sources) -> String {
 /// Every finding once, with a name that stays the same when lines move: a file that two plans include is not said twice.
 fn once<'a>(all: &[Judged<'a>]) -> Vec<(Judged<'a>, &'a Diagnostic, String)> {
     let mut places = BTreeSet::new();
-    let mut names = BTreeSet::new();
+    let mut said = BTreeMap::new();
     let mut out = Vec::new();
     for judged in all {
         for found in judged.findings {
@@ -103,10 +103,10 @@ fn once<'a>(all: &[Judged<'a>]) -> Vec<(Judged<'a>, &'a Diagnostic, String)> {
             if !places.insert((at.file, at.start, at.end, found.rule, &found.headline)) {
                 continue;
             }
-            let name = |n: usize| hex(&[found.rule, at.file, &found.headline, &n.to_string()].join("\0"));
             // What is said of several places in the same words is counted.
-            let name = (0..).map(name).find(|name| names.insert(name.clone())).unwrap_or_default();
-            out.push((*judged, found, name));
+            let n: &mut usize = said.entry((found.rule, at.file, &found.headline)).or_default();
+            out.push((*judged, found, hex(&[found.rule, at.file, &found.headline, &n.to_string()].join("\0"))));
+            *n += 1;
         }
     }
     out

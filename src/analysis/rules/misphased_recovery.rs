@@ -1,7 +1,7 @@
 //! `misphased-recovery`: what brings an asset back, in a phase that counts for nothing of it.
 
 use crate::analysis::facts::Facts;
-use crate::diagnostic::{Diagnostic, Edit};
+use crate::diagnostic::Diagnostic;
 use crate::model::Phase;
 
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
@@ -15,6 +15,7 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
         let at = facts.step(i).keys.value("phase");
         let headline = format!("`{}` brings something back in phase `{}`", step.id, step.phase);
         let found = Diagnostic::warn("misphased-recovery", headline, at, why);
-        findings.push(found.help("write `phase: recover`, or leave `phase` out").fix("write `phase: recover`", [Edit::new(at, "recover")]));
+        // No repair by itself: another phase is another order.
+        findings.push(found.help("write `phase: recover`, or leave `phase` out"));
     }
 }

@@ -351,7 +351,6 @@ pub static TABLE: &[Rule] = &[
     rule!("verifiable-unchecked", Effects, Deny),
     rule!("verify-too-early", Order, Deny, verify_too_early::run),
     rule!("verify-unmet", Drills, Warn, once verify_unmet::run),
-    rule!("verify-unmet", Drills, Warn, once verify_unmet::run),
     rule!("wait-over-takes", Effects, Deny, wait_over_takes::run),
     rule!("wrong-section", Names, Deny),
     rule!("wrong-type", Types, Deny),

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use drplan::analysis::rules;
 use drplan::compile::{Compilation, Input, PLAN, compile};
 use drplan::diagnostic::Level;
-use drplan::diagnostic::emit::{Look, human};
+use drplan::diagnostic::emit::{self, Judged, Look, human};
 use drplan::model::Verdict;
 
 fn plans() -> Vec<(String, Vec<u8>)> {
@@ -126,4 +126,51 @@ fn nobody_sees_rust_or_a_library() {
             assert!(f.help.is_some(), "{name}: {} says not what to type", f.headline);
         }
     }
+}
+
+/// What must not be seen of `188-…` to `198-…`, whatever the format.
+const SECRETS: &[&str] = &[
+    "AKIAIOSFODNN7",
+    "wJalrXUtnFEMI",
+    "ghp_0123456789",
+    "glpat-0123456789",
+    "eyJhbGciOiJIUzI1NiJ9",
+    "hooks.slack.com",
+    "b3BlbnNzaC1rZXktdjEA",
+    "Tr0ub4dor",
+    "hunter22",
+    "s3cr3t-pass",
+    "Sommer2026",
+    "letmein",
+    "correct-horse",
+    "Winter2026",
+];
+
+#[test]
+fn no_format_shows_a_secret() {
+    let mut held = 0;
+    // A finding next to a secret draws its line, too, and a text that cannot be read has no values.
+    let beside = plans().into_iter().flat_map(|(name, text)| {
+        let cut = [text.as_slice(), b"broken: \"never closed\n"].concat();
+        [(name.clone(), text), (name, cut)]
+    });
+    for (name, text) in beside.filter(|(name, _)| name.as_str() > "188" && name.as_str() < "199") {
+        let plan = compiled(&name, &text);
+        held += SECRETS.iter().filter(|s| String::from_utf8_lossy(&text).contains(**s)).count();
+        let judged = [Judged { plan: &name, scenarios: 1, sources: &plan.sources, findings: &plan.findings, strict: false, unread: None }];
+        let shown = [
+            human(&plan.findings, &plan.sources, Look::default()),
+            emit::short(&plan.findings, &plan.sources),
+            emit::json(&judged).to_string(),
+            format!("{:?}", emit::jsonl(&judged)),
+            emit::sarif(&judged, &[], "0").to_string(),
+            emit::github(&judged),
+            emit::gitlab(&judged).to_string(),
+            emit::junit(&judged),
+        ];
+        for secret in SECRETS {
+            assert!(shown.iter().all(|s| !s.contains(secret)), "{name} shows {secret}:\n{shown:?}");
+        }
+    }
+    assert!(held >= 2 * SECRETS.len(), "only {held} secrets stand in the plans");
 }

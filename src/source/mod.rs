@@ -59,12 +59,16 @@ impl Source {
         let end = (offset as usize).min(self.text.len());
         let count = |text: &str| if self.ascii { text.len() } else { text.chars().count() };
         let col = self.text.get(start..end).map_or(end - start, count);
-        (line + 1, col + 1)
+        // Nobody counts the byte-order mark.
+        let mark = usize::from(line == 0 && end > 0 && self.text.starts_with('\u{feff}'));
+        (line + 1, col + 1 - mark.min(col))
     }
 
     /// Byte range of a line counted from 1, without its line break.
     pub fn line_range(&self, line: usize) -> (usize, usize) {
         let start = self.lines[line - 1] as usize;
+        // The byte-order mark is no part of it.
+        let start = if line == 1 && self.text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { start };
         let end = self.lines.get(line).map_or(self.text.len(), |&e| e as usize);
         let body = self.text[start..end].trim_end_matches(['\n', '\r']);
         (start, start + body.len())

@@ -25,7 +25,8 @@ pub struct Mistake {
 impl<'a> Line<'a> {
     /// The line that holds a byte.
     pub fn at(text: &'a str, offset: usize) -> Line<'a> {
-        let start = text[..offset].rfind('\n').map_or(0, |i| i + 1);
+        let mark = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+        let start = text[..offset].rfind('\n').map_or(mark, |i| i + 1);
         let end = text[start..].find('\n').map_or(text.len(), |i| start + i);
         Line { start, text: text[start..end].trim_end_matches('\r') }
     }
@@ -33,7 +34,8 @@ impl<'a> Line<'a> {
     /// The line above that holds more than a comment.
     pub fn previous(&self, text: &'a str) -> Option<Line<'a>> {
         let mut line = *self;
-        while line.start > 0 {
+        // A byte-order mark stands before the first line.
+        while line.start > 0 && text.as_bytes()[line.start - 1] == b'\n' {
             line = Line::at(text, line.start - 1);
             if !matches!(line.words().chars().next(), None | Some('#')) {
                 return Some(line);

@@ -420,6 +420,14 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_and_line_ends_of_windows_change_no_place() {
+        assert_eq!(found("\u{feff}a: 1\r\nb: \"ü\" c\r\n").len(), 1);
+        assert!(found("\u{feff}a: 1\r\nb: \"ü\" c\r\n")[0].starts_with("2:8 something stands behind"));
+        assert!(found("\u{feff}a: @x\n")[0].starts_with("1:4 a text that begins with `@`"));
+        assert_eq!(found("\u{feff}a: 1\r\nb: |\r\n  x\r\n"), Vec::<String>::new());
+    }
+
+    #[test]
     fn the_quoted_line_is_shown() {
         assert!(found("a: { zone: ${params.zone} }\n")[0].ends_with("`zone: \"${params.zone}\"`"));
         assert!(found("s: */5 * * * * # x\n")[0].ends_with("`s: \"*/5 * * * *\"`"));

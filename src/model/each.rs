@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use foldhash::{HashMap, HashMapExt};
+use foldhash::{HashMap, HashMapExt, HashSet};
 
 use super::places::within;
 use crate::diagnostic::{Diagnostic, nearest};
@@ -73,6 +73,8 @@ struct Element<'a> {
 struct Group<'a> {
     list: &'a str,
     names: Vec<&'a str>,
+    /// The same, to be looked up.
+    known: HashSet<&'a str>,
 }
 
 type Groups<'a> = HashMap<&'a str, Group<'a>>;
@@ -171,9 +173,17 @@ impl<'a> Expand<'a, '_> {
                 }
             },
         };
-        let names: Vec<&str> = ids.into_iter().map(|id| self.arena.text(&format!("{base}[{id}]"))).collect();
+        let mut names = Vec::with_capacity(ids.len());
+        for id in ids {
+            if !self.count(each.span) {
+                break;
+            }
+            names.push(self.arena.text(&format!("{base}[{id}]")));
+        }
         let groups = if asset { &mut self.assets } else { &mut self.steps };
-        groups.entry(base).or_insert(Group { list, names: Vec::new() }).names.extend(names);
+        let group = groups.entry(base).or_insert(Group { list, names: Vec::new(), known: HashSet::default() });
+        group.known.extend(&names);
+        group.names.extend(names);
     }
 
     /// The elements for which a template is written out.
@@ -189,6 +199,9 @@ impl<'a> Expand<'a, '_> {
         let mut made: Vec<Entry<'a>> = Vec::with_capacity(all.len());
         let mut known: HashMap<&str, Span> = HashMap::new();
         for entry in all {
+            if self.full {
+                break;
+            }
             match self.elements(entry.key, &entry.value) {
                 None => made.push(Entry { value: self.asset(&entry.value, None), ..*entry }),
                 Some((list, elements)) => {
@@ -264,6 +277,9 @@ impl<'a> Expand<'a, '_> {
         let Some(all) = steps.list() else { return *steps };
         let mut made = Vec::with_capacity(all.len());
         for step in all {
+            if self.full {
+                break;
+            }
             let name = step.get("id").and_then(text).unwrap_or("");
             match self.elements(name, step) {
                 None => made.push(self.step(step, None)),
@@ -306,13 +322,15 @@ impl<'a> Expand<'a, '_> {
 
     /// Names of assets or steps: of a template the one with the same id, where both have the same list, else all.
     fn names(&mut self, node: &Node<'a>, assets: bool, each: Each<'a>) -> Node<'a> {
+        if self.full {
+            return *node;
+        }
         let named = |this: &Self, item: &Node<'a>| -> Option<Vec<&'a str>> {
             let name = text(item)?;
             let group = if assets { this.assets.get(name) } else { this.steps.get(name) }?;
             Some(match each {
                 Some((list, element)) if list == group.list => {
-                    let own = |n: &&&str| address(n).1 == Some(element.id);
-                    group.names.iter().filter(own).copied().collect()
+                    group.known.get(&*format!("{name}[{}]", element.id)).copied().into_iter().collect()
                 }
                 _ => group.names.clone(),
             })

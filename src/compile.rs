@@ -324,7 +324,7 @@ fn gather(loader: &dyn Loader, plan: &str, sources: &mut Sources, findings: &mut
                 }
                 Ok(_) => {
                     let label = "this one is too much".to_owned();
-                    let found = found("include-missing", format!("a plan is at most {FILES} files and 64 MiB"), label);
+                    let found = found("too-large", format!("a plan is at most {FILES} files and 64 MiB"), label);
                     findings.push(found.help("cut the plan into several"));
                     open.clear();
                     break;

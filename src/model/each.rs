@@ -5,13 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::{HashMap, HashMapExt, HashSet};
 
+use super::lists::{Element, List, entries, items, lists, text};
 use super::places::within;
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::source::{Sources, Span};
-use crate::syntax::{Arena, Entry, Node, Scalar, Value};
-
-/// Values that `for_each` may make of a plan, all together.
-pub const MAX_MADE: usize = 1_000_000;
+use crate::syntax::{Arena, Entry, Node, Scalar, Value, room};
 
 /// The name before the brackets of an address, and the id in them.
 pub fn address(name: &str) -> (&str, Option<&str>) {
@@ -46,6 +44,7 @@ pub fn expand<'a>(arena: &'a Arena<'a>, sources: &Sources, root: &Node<'a>, find
         steps: Groups::new(),
         templates: Vec::new(),
         said: BTreeSet::new(),
+        room: room(sources.ids().map(|id| sources.get(id).text.len()).sum()),
         made: 0,
         full: false,
     };
@@ -53,20 +52,6 @@ pub fn expand<'a>(arena: &'a Arena<'a>, sources: &Sources, root: &Node<'a>, find
     let mut templates = expand.templates;
     templates.sort_unstable();
     Expanded { root, templates }
-}
-
-/// A list: its ids in order, each with its values.
-struct List<'a> {
-    at: Span,
-    elements: Vec<Element<'a>>,
-}
-
-/// One id of a list.
-#[derive(Clone, Copy)]
-struct Element<'a> {
-    id: &'a str,
-    at: Span,
-    values: &'a [Entry<'a>],
 }
 
 /// What one template became.
@@ -90,34 +75,14 @@ struct Expand<'a, 's> {
     templates: Vec<Span>,
     /// What is wrong with a `${each.…}` is said for the first id.
     said: BTreeSet<Span>,
+    /// Values that may be made, and those that are.
+    room: usize,
     made: usize,
     full: bool,
 }
 
 /// For which id of which list a part is written out; none outside of templates.
 type Each<'a> = Option<(&'a str, Element<'a>)>;
-
-fn entries<'a>(node: Option<&Node<'a>>) -> &'a [Entry<'a>] {
-    node.and_then(Node::map).unwrap_or(&[])
-}
-
-fn items<'a>(node: Option<&Node<'a>>) -> &'a [Node<'a>] {
-    node.and_then(Node::list).unwrap_or(&[])
-}
-
-fn text<'a>(node: &Node<'a>) -> Option<&'a str> {
-    node.scalar().map(|s| s.text)
-}
-
-fn lists<'a>(root: &Node<'a>) -> BTreeMap<&'a str, List<'a>> {
-    let element = |node: &Node<'a>| text(node).map(|id| Element { id, at: node.span, values: &[] });
-    let read = |entry: &Entry<'a>| {
-        let plain = items(Some(&entry.value)).iter().filter_map(element);
-        let valued = entries(Some(&entry.value)).iter().map(|e| Element { id: e.key, at: e.at, values: entries(Some(&e.value)) });
-        (entry.key, List { at: entry.at, elements: plain.chain(valued).collect() })
-    };
-    entries(root.get("lists")).iter().map(read).collect()
-}
 
 impl<'a> Expand<'a, '_> {
     fn plan(&mut self, root: &Node<'a>) -> Node<'a> {
@@ -417,9 +382,10 @@ impl<'a> Expand<'a, '_> {
     /// True while there is room for one more value.
     fn count(&mut self, at: Span) -> bool {
         self.made += 1;
-        if self.made > MAX_MADE && !self.full {
+        if self.made > self.room && !self.full {
             self.full = true;
-            let found = Diagnostic::deny("yaml", "lists grow out of bounds", at, format!("more than {MAX_MADE} values are made of them"));
+            let label = format!("up to here they make more than {} values", self.room);
+            let found = Diagnostic::deny("too-large", "lists grow out of bounds", at, label);
             self.findings.push(found.help("shorten the list, or cut the plan into several"));
         }
         !self.full

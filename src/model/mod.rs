@@ -7,6 +7,7 @@ pub mod drilled;
 pub mod each;
 pub mod injection;
 pub mod joined;
+pub mod lists;
 mod keys;
 pub mod leaks;
 pub mod losses;

@@ -16,10 +16,19 @@ pub use read::read;
 pub const MAX_FINDINGS: usize = 10_000;
 /// Nesting allowed, aliases followed.
 pub const MAX_DEPTH: usize = 64;
-/// Nodes that aliases may stand for, all together.
-pub const MAX_ALIASED: usize = 1_000_000;
-/// Bytes of a text, and bytes that aliases may stand for, all together.
+/// Bytes of a text.
 pub const MAX_BYTES: usize = 64 << 20;
+
+/// Values that the aliases of a text of so many bytes, and then its lists, may stand for, all together: what a small text
+/// means stays small too.
+pub const fn room(bytes: usize) -> usize {
+    50_000 + bytes / 32
+}
+
+/// Bytes that the aliases of a text of so many may stand for, all together.
+pub const fn room_bytes(bytes: usize) -> usize {
+    (2 << 20) + 4 * bytes
+}
 
 /// The text of a plan's bytes.
 pub struct Decoded {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use foldhash::{HashMap, HashMapExt, HashSet};
 use granit_parser::{Event, Options, Parser, ScalarStyle, StructureStyle, Tag};
 
-use super::{Arena, Entry, MAX_ALIASED, MAX_BYTES, MAX_DEPTH, MAX_FINDINGS, Node, Scalar, Value, fault};
+use super::{Arena, Entry, MAX_BYTES, MAX_DEPTH, MAX_FINDINGS, Node, Scalar, Value, fault, room, room_bytes};
 use crate::diagnostic::Diagnostic;
 use crate::source::{SourceId, Span};
 
@@ -314,10 +314,10 @@ impl<'a> Reader<'a, '_> {
         self.aliased_bytes += size.bytes;
         let problem = if self.open.len() + size.depth > MAX_DEPTH {
             Some(format!("with it the plan is nested deeper than {MAX_DEPTH}"))
-        } else if self.aliased > MAX_ALIASED {
-            Some(format!("the aliases up to here stand for more than {MAX_ALIASED} values"))
-        } else if self.aliased_bytes > MAX_BYTES {
-            Some("the aliases up to here stand for more than 64 MiB".to_owned())
+        } else if self.aliased > room(self.text.len()) {
+            Some(format!("the aliases up to here stand for more than {} values", room(self.text.len())))
+        } else if self.aliased_bytes > room_bytes(self.text.len()) {
+            Some(format!("the aliases up to here stand for more than {} bytes", room_bytes(self.text.len())))
         } else {
             None
         };

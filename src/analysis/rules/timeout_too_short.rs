@@ -10,7 +10,7 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
         let keys = &facts.step(i).keys;
         let headline = format!("`{}` takes {} and is given {}", step.id, duration_text(step.takes_ms), duration_text(limit));
         let label = if approves(step) { "then it counts as declined" } else { "then the attempt is ended" };
-        let found = Diagnostic::deny("timeout-too-short", headline, keys.value("timeout"), label);
+        let found = Diagnostic::warn("timeout-too-short", headline, keys.value("timeout"), label);
         let found = found.also(keys.value("takes"), "it is expected to take this long");
         findings.push(found.help(match approves(step) {
             true => "leave `timeout` out: an approval then waits until somebody answers".to_owned(),

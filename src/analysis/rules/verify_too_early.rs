@@ -29,7 +29,7 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
         let bringer = &facts.scenario.steps[by];
         let headline = format!("`{}` looks at `{asset}` before anything has brought it back", step.id);
         let label = "what it sees here is what was there before, and it counts as shown";
-        let found = Diagnostic::deny("verify-too-early", headline, facts.step(i).keys.at, label);
+        let found = Diagnostic::warn("verify-too-early", headline, facts.step(i).keys.at, label);
         let found = found.also(facts.step(by).keys.at, format!("this brings `{asset}` back"));
         findings.push(found.help(match step.needs {
             Some(_) => format!("write `needs: [{}]`; or `phase: assess`, if it looks at what is left", bringer.id),

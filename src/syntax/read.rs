@@ -254,14 +254,14 @@ impl<'a> Reader<'a, '_> {
         match &mut open.content {
             Content::List { .. } => self.items.push(node),
             Content::Map { key: key @ None, .. } => {
-                if let Some(path) = self.text.get(open.span.start as usize..).filter(|_| open.flow && node.map().is_some()).and_then(braced)
-                {
-                    if let Some(found) = fault::double_braces(self.source, self.text, open.span.start as usize) {
-                        self.findings.push(found);
-                        open.meant = Some(self.arena.texts.alloc_str(&format!("${{{path}}}")));
-                        *key = Some(Key { text: KeyText::Broken, at: node.span });
-                        return;
-                    }
+                let at = open.span.start as usize;
+                let braces = self.text.get(at..).filter(|_| open.flow && node.map().is_some()).and_then(braced);
+                let found = braces.and_then(|path| Some((path, fault::double_braces(self.source, self.text, at)?)));
+                if let Some((path, found)) = found {
+                    self.findings.push(found);
+                    open.meant = Some(self.arena.texts.alloc_str(&format!("${{{path}}}")));
+                    *key = Some(Key { text: KeyText::Broken, at: node.span });
+                    return;
                 }
                 *key = Some(key_of(&node, self.findings));
             }

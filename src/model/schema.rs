@@ -95,8 +95,9 @@ fn param_types() -> Value {
         ("time", Type::Time),
         ("url", Type::Url),
     ];
-    let mut all: Vec<Value> = types.iter().map(|(name, kind)| when("type", name, json!({ "default": of(kind, Place::With) }))).collect();
-    all.push(json!({ "if": { "not": { "required": ["type"] } }, "then": { "properties": { "default": of(&Type::Text, Place::With) } } }));
+    let mut all: Vec<Value> =
+        types.iter().map(|(name, kind)| when("type", name, json!({ "default": of(kind, Place::With, "default") }))).collect();
+    all.push(json!({ "if": { "not": { "required": ["type"] } }, "then": { "properties": { "default": of(&Type::Text, Place::With, "default") } } }));
     Value::Array(all)
 }
 
@@ -128,7 +129,7 @@ fn connect(kind: &str) -> Option<Value> {
 }
 
 fn property(field: &Field, place: Place) -> Value {
-    let mut out = of(&field.kind, place);
+    let mut out = titled(of(&field.kind, place, field.name), field.name);
     out["description"] = json!(field.doc);
     if let Some(default) = field.default {
         out["default"] = json!(default);
@@ -136,7 +137,8 @@ fn property(field: &Field, place: Place) -> Value {
     out
 }
 
-fn of(kind: &Type, place: Place) -> Value {
+/// `name` is what an editor calls a map that stands here.
+fn of(kind: &Type, place: Place, name: &str) -> Value {
     let reference = json!({ "type": "string", "pattern": REFERENCE });
     match kind {
         Type::Text | Type::Secret | Type::Url | Type::Time | Type::Pattern => json!({ "type": "string" }),
@@ -151,16 +153,16 @@ fn of(kind: &Type, place: Place) -> Value {
         Type::Keep => json!({ "anyOf": [{ "$ref": "#/$defs/kept" }, keep()] }),
         Type::Word(words) if place == Place::Plan => json!({ "enum": words }),
         Type::Word(words) => json!({ "anyOf": [{ "enum": words }, reference] }),
-        Type::List(item) => json!({ "type": "array", "items": of(item, place) }),
-        Type::Map(item) => json!({ "type": "object", "additionalProperties": nullable(item, place) }),
+        Type::List(item) => json!({ "type": "array", "items": of(item, place, name) }),
+        Type::Map(item) => json!({ "type": "object", "additionalProperties": nullable(item, place, name) }),
         Type::ById(item) => {
-            json!({ "type": "object", "propertyNames": { "$ref": "#/$defs/id" }, "additionalProperties": nullable(item, place) })
+            json!({ "type": "object", "propertyNames": { "$ref": "#/$defs/id" }, "additionalProperties": nullable(item, place, name) })
         }
         Type::ByName(item) => {
-            json!({ "type": "object", "propertyNames": { "$ref": "#/$defs/name" }, "additionalProperties": nullable(item, place) })
+            json!({ "type": "object", "propertyNames": { "$ref": "#/$defs/name" }, "additionalProperties": nullable(item, place, name) })
         }
-        Type::Record(fields) => record(fields, place),
-        Type::Either(kinds) => json!({ "anyOf": kinds.iter().map(|k| of(k, place)).collect::<Vec<_>>() }),
+        Type::Record(fields) => titled(record(fields, place), name),
+        Type::Either(kinds) => json!({ "anyOf": kinds.iter().map(|k| of(k, place, name)).collect::<Vec<_>>() }),
         Type::Matchers | Type::With | Type::Connect => json!({ "type": "object" }),
         Type::Call => json!({ "$ref": "#/$defs/reading" }),
         Type::Matcher | Type::Any => json!({}),
@@ -168,10 +170,10 @@ fn of(kind: &Type, place: Place) -> Value {
 }
 
 /// `eu-west-1:` alone is a site without keys.
-fn nullable(item: &Type, place: Place) -> Value {
+fn nullable(item: &Type, place: Place, name: &str) -> Value {
     match item {
-        Type::Record(fields) if fields.iter().all(|f| !f.required) => json!({ "anyOf": [of(item, place), { "type": "null" }] }),
-        _ => of(item, place),
+        Type::Record(fields) if fields.iter().all(|f| !f.required) => json!({ "anyOf": [of(item, place, name), { "type": "null" }] }),
+        _ => of(item, place, name),
     }
 }
 
@@ -179,7 +181,7 @@ fn keep() -> Value {
     let properties: Map<String, Value> = KEEP
         .iter()
         .map(|f| {
-            let kind = if matches!(f.kind, Type::Keep) { json!({ "$ref": "#/$defs/kept" }) } else { of(&f.kind, Place::Plan) };
+            let kind = if matches!(f.kind, Type::Keep) { json!({ "$ref": "#/$defs/kept" }) } else { of(&f.kind, Place::Plan, f.name) };
             (f.name.to_owned(), kind)
         })
         .collect();

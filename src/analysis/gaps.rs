@@ -18,13 +18,16 @@ const RUNS: usize = 26;
 /// Different schedules of a plan that are sampled: more than people have, and no plan can make reading it slow.
 const SAMPLED: usize = 500;
 
+/// A schedule and its time zone.
+type Line<'a> = (&'a str, Option<&'a str>);
+
 /// Longest gaps of schedules that were asked for: many backups share one.
 #[derive(Debug, Default)]
-pub struct Gaps<'a>(RefCell<HashMap<(&'a str, Option<&'a str>), Option<u64>>>);
+pub struct Gaps<'a>(RefCell<HashMap<Line<'a>, Option<u64>>>);
 
 /// Gaps of schedules by sample, see [`sampled_gaps_ms`].
 #[derive(Debug, Default)]
-pub struct Samples<'a>(RefCell<HashMap<(&'a str, Option<&'a str>), Sample>>);
+pub struct Samples<'a>(RefCell<HashMap<Line<'a>, Sample>>);
 
 /// What is known of a schedule's gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -56,7 +56,7 @@ fn values<'n>(shapes: &Shapes<'_, '_>, node: &'n Node<'_>) -> Vec<Value<'n>> {
                 if shapes.scope.meaning(path, shapes.spot).is_ok() {
                     out.push(Value { path, at, before: before.clone() });
                 }
-                before.push_str("…");
+                before.push('…');
             }
         }
     }

@@ -185,7 +185,7 @@ sites:
 tiers:
   critical: { rto: 90d, rpo: 1m }
 contacts:
-  on-call: { title: On call, reach: "#on-call" }
+  on-call: { title: On call, reach: the pager }
 assets:
 "#;
 

@@ -33,7 +33,8 @@ const TEXTS: &[&str] = &[
 
 /// A text between quotes, as YAML takes it: some characters may only stand there as their number.
 fn quoted(text: &str) -> String {
-    let coded = |c: char| if obeyed(c) && (c as u32) < 0x1_0000 { format!("\\u{:04x}", c as u32) } else { c.to_string() };
+    let hidden = |c: char| obeyed(c) || drplan::source::obeyed(c);
+    let coded = |c: char| if hidden(c) { format!("\\U{:08x}", c as u32) } else { c.to_string() };
     serde_json::to_string(text).expect("a text is JSON").chars().map(coded).collect()
 }
 
@@ -41,6 +42,8 @@ fn quoted(text: &str) -> String {
 fn plan(text: &str) -> String {
     let text = text.replace("${", "$${");
     let t = quoted(&text);
+    // A reason has words.
+    let w = quoted(&format!("because of {text}"));
     // A header holds one line; a text of several is refused there.
     let l = quoted(&text.replace(['\n', '\r'], " "));
     format!(
@@ -77,9 +80,9 @@ scenarios:
       - {{ id: ask, uses: approval, with: {{ ask: {t}, from: [me] }}, takes: 1s }}
       - {{ id: note, uses: manual, with: {{ do: {t}, seen: {t}, record: {{ found: {{ title: {t}, enum: [{t}] }} }} }}, takes: 1s, undo: {{ uses: manual, with: {{ do: {t} }} }} }}
       - {{ id: fence, asset: db, at: here, uses: postgres.fence, when_unreachable: ask, takes: 1s, undo: auto }}
-      - {{ id: promote, asset: db, at: there, uses: postgres.promote, with: {{ max_lag: 1m }}, takes: 1s, undo: {{ none: {t} }} }}
+      - {{ id: promote, asset: db, at: there, uses: postgres.promote, with: {{ max_lag: 1m }}, takes: 1s, undo: {{ none: {w} }} }}
       - {{ id: rows, phase: verify, asset: db, at: there, uses: postgres.check, with: {{ query: {t}, params: [{t}], expect: {t} }}, takes: 1s }}
-      - {{ id: write, asset: db, at: there, uses: postgres.query, with: {{ query: {t}, params: [{t}] }}, takes: 1s, undo: {{ none: {t} }} }}
+      - {{ id: write, asset: db, at: there, uses: postgres.query, with: {{ query: {t}, params: [{t}] }}, takes: 1s, undo: {{ none: {w} }} }}
       - id: call
         uses: command
         with: {{ argv: ["true", {t}, "${{params.p}}", "${{params.q}}", "${{steps.note.found}}"], env: {{ A: {t} }}, stdin: {t} }}

@@ -134,6 +134,8 @@ pub enum Type {
     Call,
     /// Any value.
     Any,
+    /// Any single value: a text, a number, a truth value.
+    One,
     /// The name of an asset, site, step, …: `[a-z][a-z0-9-]*`.
     Id,
     /// An id that may also hold `_`: of a parameter, a secret, an output.
@@ -142,6 +144,8 @@ pub enum Type {
     Number,
     /// For how long something is kept: a duration with `mo` and `y` too, or `{last: 7}`, `{daily: 30d, weekly: 12w}`.
     Keep,
+    /// One part of such a rule: a duration with `mo` and `y` too.
+    Kept,
     /// A regular expression.
     Pattern,
     /// Ids to values of this type.

@@ -9,7 +9,7 @@ use super::lists::{Element, List, entries, items, lists, text};
 use super::places::within;
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::source::{Sources, Span};
-use crate::syntax::{Arena, Entry, Node, Scalar, Value, room};
+use crate::syntax::{Arena, Core, Entry, Node, Scalar, Value, room};
 
 /// The name before the brackets of an address, and the id in them.
 pub fn address(name: &str) -> (&str, Option<&str>) {
@@ -52,6 +52,11 @@ pub fn expand<'a>(arena: &'a Arena<'a>, sources: &Sources, root: &Node<'a>, find
     let mut templates = expand.templates;
     templates.sort_unstable();
     Expanded { root, templates }
+}
+
+/// The text of an id, if it is one.
+fn named<'a>(node: &Node<'a>) -> Option<&'a str> {
+    node.scalar().filter(|s| matches!(s.core(), Core::Text)).map(|s| s.text)
 }
 
 /// What one template became.
@@ -204,7 +209,7 @@ impl<'a> Expand<'a, '_> {
     fn scenario(&mut self, node: &Node<'a>) -> Node<'a> {
         self.steps.clear();
         for step in items(node.get("steps")) {
-            if let Some(name) = step.get("id").and_then(text) {
+            if let Some(name) = step.get("id").and_then(named) {
                 self.group(name, step, false);
             }
         }
@@ -245,8 +250,9 @@ impl<'a> Expand<'a, '_> {
             if self.full {
                 break;
             }
-            let name = step.get("id").and_then(text).unwrap_or("");
-            match self.elements(name, step) {
+            // What has no name was no template.
+            let name = step.get("id").and_then(named);
+            match name.and_then(|name| self.elements(name, step)) {
                 None => made.push(self.step(step, None)),
                 Some((list, elements)) => {
                     for element in elements {
@@ -469,7 +475,8 @@ impl<'a> Expand<'a, '_> {
 
     fn no_text(&mut self, path: &str, value: &Node<'a>, at: Span) {
         if self.said.insert(at) {
-            let found = Diagnostic::deny("wrong-type", format!("`{path}` is {}", value.kind()), at, "only a single value fits into a text");
+            let found =
+                Diagnostic::deny("list-in-text", format!("`{path}` is {}", value.kind()), at, "only a single value fits into a text");
             self.findings.push(found.also(value.head(), "its value").help("let it stand alone, or name one of its values"));
         }
     }

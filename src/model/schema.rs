@@ -150,6 +150,7 @@ fn of(kind: &Type, place: Place, name: &str) -> Value {
         Type::Size => json!({ "$ref": "#/$defs/size" }),
         Type::Id => json!({ "$ref": "#/$defs/id" }),
         Type::Name => json!({ "$ref": "#/$defs/name" }),
+        Type::Kept => json!({ "$ref": "#/$defs/kept" }),
         Type::Keep => json!({ "anyOf": [{ "$ref": "#/$defs/kept" }, keep()] }),
         Type::Word(words) if place == Place::Plan => json!({ "enum": words }),
         Type::Word(words) => json!({ "anyOf": [{ "enum": words }, reference] }),
@@ -165,6 +166,7 @@ fn of(kind: &Type, place: Place, name: &str) -> Value {
         Type::Either(kinds) => json!({ "anyOf": kinds.iter().map(|k| of(k, place, name)).collect::<Vec<_>>() }),
         Type::Matchers | Type::With | Type::Connect => json!({ "type": "object" }),
         Type::Call => json!({ "$ref": "#/$defs/reading" }),
+        Type::One => json!({ "type": ["string", "number", "boolean"] }),
         Type::Matcher | Type::Any => json!({}),
     }
 }
@@ -178,14 +180,7 @@ fn nullable(item: &Type, place: Place, name: &str) -> Value {
 }
 
 fn keep() -> Value {
-    let properties: Map<String, Value> = KEEP
-        .iter()
-        .map(|f| {
-            let kind = if matches!(f.kind, Type::Keep) { json!({ "$ref": "#/$defs/kept" }) } else { of(&f.kind, Place::Plan, f.name) };
-            (f.name.to_owned(), kind)
-        })
-        .collect();
-    json!({ "type": "object", "additionalProperties": false, "properties": properties })
+    record(KEEP, Place::Plan)
 }
 
 #[cfg(test)]

@@ -107,12 +107,14 @@ pub fn wanted(kind: &Type) -> (String, Option<String>) {
         Type::Time => ("a time", Some("2026-11-21T03:00:00Z")),
         Type::Day => ("a day", Some("2027-03-01")),
         Type::Keep => ("a duration or a rule of keeping", Some("30d")),
+        Type::Kept => ("a duration", Some("30d")),
         Type::Id | Type::Name => ("a name", None),
         Type::Pattern => ("a regular expression", None),
         Type::Matcher => ("a value or a matcher", Some("{ at_least: 1 }")),
         Type::Matchers => ("paths with what is expected of them", Some("{ status.ok: true }")),
         Type::Call => ("an action", Some("{ uses: ACTION, with: { … } }")),
         Type::Map(_) | Type::ById(_) | Type::ByName(_) | Type::Record(_) | Type::With | Type::Connect => ("a map", Some("{ key: value }")),
+        Type::One => ("one value", Some("7")),
         Type::Any => ("a value", None),
         Type::Word(words) => return (format!("one of {}", list(words)), None),
         Type::List(item) => {
@@ -157,6 +159,7 @@ pub fn fits(key: &str, typed: &Typed<'_>, kind: &Type) -> Result<(), Wrong> {
         instead: problem.instead,
     };
     match (kind, lit) {
+        (Type::One, Lit::Int | Lit::Float | Lit::Bool | Lit::Text(_)) => Ok(()),
         (Type::Text | Type::Secret | Type::Url | Type::Pattern, Lit::Int | Lit::Float | Lit::Bool) => {
             let quoted = format!("\"{text}\"");
             Err(wrong("unquoted-value", format!("put it into quotes: `{quoted}`")).or_write(quoted))
@@ -190,7 +193,7 @@ pub fn fits(key: &str, typed: &Typed<'_>, kind: &Type) -> Result<(), Wrong> {
             _ => wrong("wrong-type", "write `true` or `false`".to_owned()),
         }),
         (Type::Duration, Lit::Text(_) | Lit::Int | Lit::Float) => units::duration_ms(text).map(drop).map_err(unit),
-        (Type::Keep, Lit::Text(_) | Lit::Int | Lit::Float) => units::kept_ms(text).map(drop).map_err(unit),
+        (Type::Keep | Type::Kept, Lit::Text(_) | Lit::Int | Lit::Float) => units::kept_ms(text).map(drop).map_err(unit),
         (Type::Size, Lit::Text(_) | Lit::Int | Lit::Float) => units::size_bytes(text).map(drop).map_err(unit),
         (Type::Time, Lit::Text(_) | Lit::Int | Lit::Float) => {
             units::time(text).map(drop).map_err(|p| Wrong { rule: "bad-time", ..unit(p) })

@@ -199,11 +199,11 @@ pub const VERIFY: &[Field] = &[
 /// For how long something is kept, in its long form.
 pub const KEEP: &[Field] = &[
     may("last", Type::Int, "So many of the newest."),
-    may("hourly", Type::Keep, "The first of each hour, for so long."),
-    may("daily", Type::Keep, "The first of each day, for so long."),
-    may("weekly", Type::Keep, "The first of each week, for so long."),
-    may("monthly", Type::Keep, "The first of each month, for so long."),
-    may("yearly", Type::Keep, "The first of each year, for so long."),
+    may("hourly", Type::Kept, "The first of each hour, for so long."),
+    may("daily", Type::Kept, "The first of each day, for so long."),
+    may("weekly", Type::Kept, "The first of each week, for so long."),
+    may("monthly", Type::Kept, "The first of each month, for so long."),
+    may("yearly", Type::Kept, "The first of each year, for so long."),
 ];
 
 /// The key of a backup.
@@ -321,7 +321,7 @@ pub const DRILL: &[Field] = &[
         "Where: `rehearsal` lets no step change what it would change in an incident; `production` needs an approval in the scenario.",
     ),
     may("skip", Type::List(&Type::Id), "Steps that are left out, and with each the `verify` steps of its assets."),
-    may("with", Type::ByName(&Type::Any), "Parameters that are others in the drill."),
+    may("with", Type::ByName(&Type::One), "Parameters that are others in the drill."),
     may("connect", Type::ById(&Type::ById(&Type::Connect)), "By asset and site: keys that replace those of its `connect`."),
     may("cleanup", Type::List(&Type::Record(STEP)), "Steps that run at the end, whatever happened."),
 ];

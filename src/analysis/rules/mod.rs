@@ -241,6 +241,7 @@ pub static TABLE: &[Rule] = &[
     rule!("leading-zero", Types, Deny),
     rule!("leaves-recovered", Objectives, Warn, leaves_recovered::run),
     rule!("leaves-unlost", Objectives, Warn, leaves_unlost::run),
+    rule!("list-in-text", References, Deny),
     rule!("loses-nothing", Objectives, Deny, loses_nothing::run),
     rule!("lost-not-recovered", Objectives, Deny, lost_not_recovered::run),
     rule!("merge-key", Text, Deny),

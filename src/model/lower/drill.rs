@@ -20,9 +20,7 @@ impl<'t> Lower<'_, 't> {
     pub(super) fn all_drills(&mut self, root: &'t Node<'t>) -> Vec<Drill> {
         let Some(section) = root.get("drills") else { return Vec::new() };
         if section.map().is_none() {
-            if !section.is_null() {
-                self.shape("drills", section, &Type::ById(&Type::Record(words::DRILL)), Spot::Plan);
-            }
+            self.shape("drills", section, &Type::ById(&Type::Record(words::DRILL)), Spot::Plan);
             return Vec::new();
         }
         entries(Some(section)).iter().filter_map(|entry| self.drill(root, entry)).collect()
@@ -101,10 +99,6 @@ impl<'t> Lower<'_, 't> {
                 });
             } else if let Some(scalar) = entry.value.scalar() {
                 all.insert(entry.key.to_owned(), scalar.text.to_owned());
-            } else {
-                let label = format!("this is {}", entry.value.kind());
-                let found = Diagnostic::deny("wrong-type", format!("`{}` wants one value", entry.key), entry.value.head(), label);
-                self.findings.push(found.help(format!("write it like `{}: value`", entry.key)));
             }
         }
         all

@@ -224,7 +224,7 @@ impl<'t> Lower<'_, 't> {
 
     /// The section `policy`. Which rules there are is known where they are.
     fn policy(&mut self, root: &'t Node<'t>) {
-        let Some(node) = root.get("policy").filter(|n| !n.is_null()) else { return };
+        let Some(node) = root.get("policy") else { return };
         Shapes::new(&self.scope, Spot::Plan, self.findings).record("policy", node, words::POLICY, &["rules"]);
         self.plan.policy.approval_by_starter = read::word(node, "approval_by_starter").unwrap_or_default();
         let Some(rules) = node.get("rules") else { return };

@@ -191,7 +191,10 @@ fn the_schema_refuses_what_the_compiler_refuses_for_its_shape() {
         let (by_schema, (by_compiler, mut shape)) = (why(&plan), refused(&plan));
         // Which keys reach an asset stands with the asset: a drill does not say it.
         // And what a parameter is used for, with what uses it.
-        if what.starts_with("/drills/") && what.contains("/connect") || what.starts_with("/params") || serde_json::to_string(&plan).is_ok_and(|text| text.matches("${").count() > references) {
+        if what.starts_with("/drills/") && what.contains("/connect")
+            || what.starts_with("/params")
+            || serde_json::to_string(&plan).is_ok_and(|text| text.matches("${").count() > references)
+        {
             shape.clear();
         }
         counts[usize::from(!by_schema.is_empty()) * 2 + usize::from(!shape.is_empty())] += 1;

@@ -40,7 +40,7 @@ impl<'a> Join<'a, '_> {
             return;
         };
         let version = part.get("drplan");
-        if !version.is_some_and(|v| v.scalar().is_some_and(|s| s.text == "v1")) {
+        if version.is_none_or(|v| v.scalar().is_none_or(|s| s.text != "v1")) {
             let (at, label) = version.map_or((part.head(), "this file does not begin with it"), |v| (v.span, "no version of the language"));
             let found = Diagnostic::deny("missing-key", "an included file says `drplan: v1` too", at, label);
             self.findings.push(found.help("write `drplan: v1`"));

@@ -83,7 +83,9 @@ async fn changed(watch: &Watch, seen: &Seen, paths: &[PathBuf], known: &Result<V
         let look = || {
             let search = hinted || looks % SEARCH_EVERY == 0;
             let mut what = seen.changes();
-            what.extend(search.then(|| new_plans(known, &plans::of(paths))).unwrap_or_default());
+            if search {
+                what.extend(new_plans(known, &plans::of(paths)));
+            }
             what
         };
         if look().is_empty() {

@@ -15,9 +15,9 @@ pub struct Comment<'a> {
     pub alone: bool,
 }
 
-/// The comments of a text that begin with a word, in order. A text in which the word does not stand is not read for it.
+/// The comments of a text that begin with a word, in order. A text in which the word stands behind no `#` is not read for it.
 pub fn comments<'a>(source: SourceId, text: &'a str, word: &str) -> Vec<Comment<'a>> {
-    if !text.contains(word) {
+    if !text.match_indices(word).any(|(i, _)| text[..i].trim_end_matches([' ', '\t']).ends_with('#')) {
         return Vec::new();
     }
     let mut options = Options::default();

@@ -462,10 +462,9 @@ impl<'a> Expand<'a, '_> {
             let headline = format!("`{}` of list `{list}` has no `{key}`", element.id);
             let found = Diagnostic::deny("unknown-each", headline, at, "nothing can stand here for it").also(element.at, "declared here");
             let known = self.lists.get(list).into_iter().flat_map(|l| &l.elements).flat_map(|e| e.values.iter().map(|v| v.key));
-            let known: BTreeSet<&str> = known.chain(["id"]).filter(|k| *k != key).collect();
-            let given = element.values.iter().any(|e| e.key == key)
-                || self.lists[list].elements.iter().any(|e| e.values.iter().any(|v| v.key == key));
-            self.findings.push(match nearest(key, known.iter().copied()).filter(|_| !given) {
+            let known: BTreeSet<&str> = known.chain(["id"]).collect();
+            // Others have it: then it is this one's value that is missing, not another name that was meant.
+            self.findings.push(match nearest(key, known.iter().copied()).filter(|_| !known.contains(key)) {
                 Some(near) => found.help(format!("write `${{each.{near}}}`")),
                 None => found.help(format!("write `{}: {{ {key}: … }}` in the list", element.id)),
             });

@@ -41,11 +41,12 @@ pub fn text<'a>(node: &Node<'a>) -> Option<&'a str> {
 
 /// The lists of a plan, by name.
 pub fn lists<'a>(root: &Node<'a>) -> BTreeMap<&'a str, List<'a>> {
-    let element = |node: &Node<'a>| text(node).map(|id| Element { id, at: node.span, values: &[] });
-    let read = |entry: &Entry<'a>| {
-        let plain = items(Some(&entry.value)).iter().filter_map(element);
-        let valued = entries(Some(&entry.value)).iter().map(|e| Element { id: e.key, at: e.at, values: entries(Some(&e.value)) });
-        (entry.key, List { at: entry.at, elements: plain.chain(valued).collect() })
-    };
-    entries(root.get("lists")).iter().map(read).collect()
+    entries(root.get("lists")).iter().map(|e| (e.key, List { at: e.at, elements: elements(&e.value) })).collect()
+}
+
+/// The ids of a list, in order.
+pub fn elements<'a>(list: &Node<'a>) -> Vec<Element<'a>> {
+    let plain = items(Some(list)).iter().filter_map(|node| text(node).map(|id| Element { id, at: node.span, values: &[] }));
+    let valued = entries(Some(list)).iter().map(|e| Element { id: e.key, at: e.at, values: entries(Some(&e.value)) });
+    plain.chain(valued).collect()
 }

@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use foldhash::HashSet;
 
 use super::each::address;
+use super::lists::elements;
 use super::places::{Keys, Places};
 use super::scope::{MANY, Scope, Spot, list};
 use super::shapes::Shapes;
@@ -68,7 +69,7 @@ pub fn lower(root: &Node<'_>, sources: &Sources, given: &Given, findings: &mut V
     };
     scope.params = params::params(root.get("params"), given, sources, findings);
     scope.secrets = names(root.get("secrets"));
-    scope.listed = entries(root.get("lists")).iter().flat_map(|e| list_ids(&e.value)).map(|(id, _)| id).collect();
+    scope.listed = entries(root.get("lists")).iter().flat_map(|e| elements(&e.value)).map(|e| e.id).collect();
     let mut lower =
         Lower { names: Names::of_plan(root), scope, findings, plan: Plan::default(), scenarios: Vec::new(), places: Places::default() };
     lower.top(root);
@@ -137,12 +138,6 @@ impl<'t> Names<'t> {
 
 fn names<'t>(section: Option<&'t Node<'t>>) -> BTreeSet<&'t str> {
     entries(section).iter().map(|e| e.key).collect()
-}
-
-/// The ids of a list, with their places.
-fn list_ids<'t>(list: &Node<'t>) -> Vec<(&'t str, Span)> {
-    let plain = list.list().unwrap_or(&[]).iter().filter_map(|n| Some((n.scalar()?.text, n.span)));
-    plain.chain(list.map().unwrap_or(&[]).iter().map(|e| (e.key, e.at))).collect()
 }
 
 fn seen_in_order(ids: &[(&str, Span)]) -> Vec<String> {
@@ -258,7 +253,7 @@ impl<'t> Lower<'_, 't> {
     /// The section `lists`: each has ids, none twice.
     fn lists(&mut self, root: &'t Node<'t>) {
         for entry in entries(root.get("lists")) {
-            let ids = list_ids(&entry.value);
+            let ids: Vec<(&str, Span)> = elements(&entry.value).into_iter().map(|e| (e.id, e.at)).collect();
             if ids.is_empty() && (entry.value.list().is_some() || entry.value.map().is_some()) {
                 let found = Diagnostic::deny("empty-list", format!("list `{}` has no ids", entry.key), entry.at, "nothing is made of it");
                 self.findings.push(found.help("give it ids: `[a, b]`, or leave out what is made of it"));

@@ -51,6 +51,12 @@ pub struct Facts<'a> {
     /// Assets that are lost or damaged, by name.
     pub lost_assets: BTreeSet<Id>,
     lost: HashSet<&'a str>,
+    /// Steps that make a copy the one that takes writes, whether or not they run.
+    pub promotions: Vec<usize>,
+    /// Steps that keep the old copy from taking writes, see [`fences`].
+    pub fences: Vec<usize>,
+    /// Steps that ask people.
+    pub approvals: Vec<usize>,
 }
 
 /// What [`Facts::waits_for`] has seen.
@@ -72,8 +78,12 @@ impl<'a> Facts<'a> {
             step.assets.iter().for_each(|a| by_asset.entry(a).or_default().push(i));
         }
         let lost_assets = lost_assets(plan, scenario);
+        let that = |wanted: &dyn Fn(&Step) -> bool| (0..scenario.steps.len()).filter(|&i| wanted(&scenario.steps[i])).collect();
         let mut facts = Facts {
             lost: plan.assets.keys().map(String::as_str).filter(|id| lost_assets.contains(*id)).collect(),
+            promotions: that(&promotes),
+            fences: that(&|s| fences(plan, s)),
+            approvals: that(&approves),
             by_asset,
             runs: scenario.steps.iter().map(|s| s.modes.contains(&compiled.mode) && !compiled.left_out.contains(&s.id)).collect(),
             gaps: Gaps::default(),
@@ -110,6 +120,12 @@ impl<'a> Facts<'a> {
     pub fn named(&self, asset: &str) -> impl Iterator<Item = (usize, &'a Step)> {
         let steps = &self.scenario.steps;
         self.by_asset.get(asset).into_iter().flatten().map(move |&i| (i, &steps[i]))
+    }
+
+    /// Those of some steps that run.
+    pub fn running<'i>(&'i self, steps: &'i [usize]) -> impl Iterator<Item = (usize, &'a Step)> + 'i {
+        let all = &self.scenario.steps;
+        steps.iter().filter(|&&i| self.runs[i]).map(move |&i| (i, &all[i]))
     }
 
     /// Steps that name an asset and run.
@@ -175,6 +191,11 @@ impl<'a> Facts<'a> {
 /// True if a step changes something.
 pub fn changes(step: &Step) -> bool {
     step.undo != Undo::Unneeded
+}
+
+/// True if a step makes a copy the one that takes writes.
+pub fn promotes(step: &Step) -> bool {
+    step.call.uses.ends_with(".promote")
 }
 
 /// True if a step asks people for their approval.

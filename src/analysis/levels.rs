@@ -3,7 +3,7 @@
 //! plan has its repair in the plan.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 
@@ -21,6 +21,8 @@ pub struct Levels<'s> {
     sources: &'s Sources,
     verdicts: Vec<(String, Span, Level, Option<String>)>,
     lines: Vec<Line>,
+    /// Of `lines`: by the line that each is about.
+    on: BTreeMap<(SourceId, usize), Vec<usize>>,
     /// Of `verdicts` and then of `lines`: those that changed a finding.
     used: RefCell<BTreeSet<usize>>,
 }
@@ -29,15 +31,13 @@ pub struct Levels<'s> {
 struct Line {
     rule: String,
     at: Span,
-    source: SourceId,
-    line: usize,
     reason: String,
 }
 
 impl<'s> Levels<'s> {
     /// Reads what a plan says; what cannot be meant, and what is over, is a finding. Without a day nothing is over.
     pub fn read(plan: &Plan, places: &Places, sources: &'s Sources, today: Option<Date>, findings: &mut Vec<Diagnostic>) -> Levels<'s> {
-        let mut levels = Levels { sources, verdicts: Vec::new(), lines: Vec::new(), used: RefCell::default() };
+        let mut levels = Levels { sources, verdicts: Vec::new(), lines: Vec::new(), on: BTreeMap::new(), used: RefCell::default() };
         for (name, verdict) in &plan.policy.rules {
             let at = places.verdicts.get(name).copied().unwrap_or_default();
             let over = |until: &Date| today.is_some_and(|today| today > *until);
@@ -50,14 +50,21 @@ impl<'s> Levels<'s> {
             }
         }
         for source in sources.ids() {
+            // Of a block of comments all speak of the line below it.
+            let mut below = 0;
             for comment in syntax::comments(source, &sources.get(source).text, WORD) {
-                levels.comment(&comment, today, findings);
+                let own = sources.get(source).line_col(comment.span.start).0;
+                if comment.alone && own >= below {
+                    below = next_line(sources.get(source), own);
+                }
+                levels.comment(&comment, if comment.alone { below } else { own }, today, findings);
             }
         }
         levels
     }
 
-    fn comment(&mut self, comment: &Comment<'_>, today: Option<Date>, findings: &mut Vec<Diagnostic>) {
+    /// A comment, and the line that it is about.
+    fn comment(&mut self, comment: &Comment<'_>, line: usize, today: Option<Date>, findings: &mut Vec<Diagnostic>) {
         let at = comment.span;
         let Some((rule, until, reason)) = allowed(comment.text) else {
             let found = Diagnostic::deny("bad-allow", "a comment to this program is not understood", at, "nothing is allowed by it");
@@ -71,10 +78,8 @@ impl<'s> Levels<'s> {
             findings.push(expired(rule, &until, at));
             return;
         }
-        let source = self.sources.get(at.source);
-        let own = source.line_col(at.start).0;
-        let line = if comment.alone { next_line(source, own) } else { own };
-        self.lines.push(Line { rule: rule.to_owned(), at, source: at.source, line, reason: reason.to_owned() });
+        self.on.entry((at.source, line)).or_default().push(self.lines.len());
+        self.lines.push(Line { rule: rule.to_owned(), at, reason: reason.to_owned() });
     }
 
     /// Gives findings the weight that the plan wants.
@@ -84,8 +89,9 @@ impl<'s> Levels<'s> {
         }
         for found in findings {
             let place = found.span();
-            let mut on_line = self.lines.iter().enumerate().filter(|(_, l)| l.rule == found.rule && l.source == place.source);
-            let line = on_line.find(|(_, l)| self.sources.get(place.source).line_col(place.start).0 == l.line);
+            let line = || self.sources.get(place.source).line_col(place.start).0;
+            let here = if self.on.is_empty() { None } else { self.on.get(&(place.source, line())) };
+            let line = here.into_iter().flatten().map(|&i| (i, &self.lines[i])).find(|(_, l)| l.rule == found.rule);
             let (index, level, reason) = match line {
                 Some((i, line)) => (self.verdicts.len() + i, Level::Allow, Some(&line.reason)),
                 None => match self.verdicts.iter().enumerate().find(|(_, v)| v.0 == found.rule) {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::facts::{Facts, fences};
+use super::facts::Facts;
 use crate::actions::units::{duration_ms, duration_text, kept_ms};
 use crate::model::{Asset, AssetKind, Backup, BackupMethod, Cause, Replica, ReplicaMode, Step, damages};
 
@@ -31,10 +31,10 @@ pub fn holds_data(asset: &Asset) -> bool {
 
 /// The predicted loss of an asset that holds data.
 pub fn loss<'a>(facts: &Facts<'a>, id: &str, asset: &'a Asset) -> Loss {
-    let promotes = |s: &Step| s.call.uses.ends_with(".promote");
     if facts.scenario.cause == Cause::Planned {
-        let promotions: Vec<usize> = facts.steps_of(id).filter(|(_, s)| promotes(s)).map(|(i, _)| i).collect();
-        let fence = facts.steps_of(id).filter(|(_, s)| fences(facts.plan, s)).map(|(i, _)| i as u32);
+        let promotions: Vec<usize> =
+            facts.steps_of(id).filter(|(i, _)| facts.promotions.binary_search(i).is_ok()).map(|(i, _)| i).collect();
+        let fence = facts.steps_of(id).filter(|(i, _)| facts.fences.binary_search(i).is_ok()).map(|(i, _)| i as u32);
         let behind = facts.graph.after_any(fence);
         if promotions.iter().all(|&i| behind[i]) {
             return Loss::of(Some(0), if promotions.is_empty() { "nothing of it is lost" } else { "it is fenced before the promotion" });

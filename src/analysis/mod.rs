@@ -95,6 +95,7 @@ impl Checked {
         for (id, asset) in assets {
             plan.assets.entry(id).or_insert(asset);
         }
+        plan.assets.sort_unstable_keys();
         for (name, secret) in secrets {
             plan.secrets.entry(name).or_insert(secret);
         }

@@ -183,8 +183,9 @@ impl<'a> Build<'a> {
     /// Rule 2.
     fn phases(&mut self) {
         let scenario = self.scenario;
-        let is = |i: usize, phase: Phase| scenario.steps[i].phase == phase;
-        let count = scenario.steps.len();
+        let phases: Vec<Phase> = scenario.steps.iter().map(|s| s.phase).collect();
+        let is = |i: usize, phase: Phase| phases[i] == phase;
+        let count = phases.len();
         let assess: Vec<usize> = (0..count).filter(|&i| is(i, Phase::Assess)).collect();
         let free = |i: usize| is(i, Phase::Close) && scenario.steps[i].needs.is_some();
         let reasons = assess.iter().map(|&i| (Node::Step(i as u32), "it is an `assess` step".to_owned(), self.at(i))).collect();

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Id;
+use super::{ById, Id};
 use crate::actions::Field;
 use crate::actions::template::{Part, parts};
 use crate::source::{Sources, Span};
@@ -27,9 +27,9 @@ pub struct Places {
     /// Each tier.
     pub tiers: BTreeMap<Id, Keys>,
     /// Each asset.
-    pub assets: BTreeMap<Id, Keys>,
+    pub assets: ById<Keys>,
     /// The replicas of each asset that has some, in order.
-    pub replicas: BTreeMap<Id, Vec<Keys>>,
+    pub replicas: ById<Vec<Keys>>,
     /// The backups of each asset that has some, in order.
     pub backups: BTreeMap<Id, Vec<BackupPlaces>>,
     /// The `rebuild` of each asset that has one.

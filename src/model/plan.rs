@@ -10,6 +10,8 @@ pub use crate::actions::{AssetKind, Effect, Phase};
 
 /// The name of an asset, site, step, …: `[a-z][a-z0-9-]*`.
 pub type Id = String;
+/// Things by name, found at once among many thousands; whoever adds one keeps them in order.
+pub type ById<T> = indexmap::IndexMap<Id, T, foldhash::fast::FixedState>;
 
 /// A whole plan file (with what it includes), parameters substituted.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -39,7 +41,7 @@ pub struct Plan {
     /// People and channels.
     pub contacts: BTreeMap<Id, Contact>,
     /// What must be recovered.
-    pub assets: BTreeMap<Id, Asset>,
+    pub assets: ById<Asset>,
     /// What the plan allows those who run it.
     #[serde(default, skip_serializing_if = "Policy::is_default")]
     pub policy: Policy,

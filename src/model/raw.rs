@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use foldhash::{HashMap, HashMapExt};
 use regex::Regex;
 
 use super::leaks::{self, Leak};
@@ -42,13 +43,9 @@ pub fn find(root: &Node<'_>, files: &[SourceId], sources: &Sources, findings: &m
     // What the reader of the text could not read as it stands was said by it.
     let said = |at: Span| findings.iter().any(|f| f.rule == "other-template" && f.span().start == at.start && f.span().source == at.source);
     hits.iter_mut().filter(|h| matches!(h.what, What::Template(_))).for_each(|h| h.said = said(h.at));
-    let keyed = files.iter().any(|id| leaks::has_keys(&sources.get(*id).text));
-    let bare = root.get("secrets").and_then(Node::map).unwrap_or(&[]).iter().any(|e| e.value.scalar().is_some());
-    let mut look = Look { hits, findings, left: MOST };
-    if keyed || bare || !look.hits.is_empty() {
-        look.node(root, &mut Vec::new());
-        look.comments(sources);
-    }
+    let mut look = Look { hits, findings, left: MOST, keys: HashMap::new() };
+    look.node(root, &mut Vec::new());
+    look.comments(sources);
 }
 
 fn hits(source: SourceId, text: &str) -> Vec<Hit> {
@@ -64,8 +61,10 @@ fn hits(source: SourceId, text: &str) -> Vec<Hit> {
             .into_iter()
             .map(|Leak { at, what, in_url }| hit(span(at.start, at.end), if in_url { What::Password } else { What::Secret(what) })),
     );
-    let other = ["{{", "%{", "<%", "$"].iter().any(|sign| text.contains(sign));
-    let templates = TEMPLATE.iter().filter(|_| other).flat_map(|pattern| pattern.captures_iter(text));
+    // `${`, the usual sign, begins none.
+    let bare = |(i, _): (usize, &str)| !text[i + 1..].starts_with('{');
+    let other = ["{{", "%{", "<%"].iter().any(|sign| text.contains(sign)) || text.match_indices('$').any(bare);
+    let templates = other.then(|| TEMPLATE.as_ref()).flatten().into_iter().flat_map(|pattern| pattern.captures_iter(text));
     all.extend(templates.filter_map(|c| {
         let (whole, path) = (c.get(0)?, c.get(1)?.as_str().trim_end_matches(['.', '-']).to_owned());
         Some(hit(span(whole.start(), whole.end()), What::Template(path)))
@@ -73,14 +72,16 @@ fn hits(source: SourceId, text: &str) -> Vec<Hit> {
     all
 }
 
-struct Look<'f> {
+struct Look<'f, 't> {
     hits: Vec<Hit>,
     findings: &'f mut Vec<Diagnostic>,
     left: usize,
+    /// Keys that were judged: a plan has few, and each of them often.
+    keys: HashMap<&'t str, bool>,
 }
 
-impl Look<'_> {
-    fn node<'t>(&mut self, node: &Node<'t>, path: &mut Vec<&'t str>) {
+impl<'t> Look<'_, 't> {
+    fn node(&mut self, node: &Node<'t>, path: &mut Vec<&'t str>) {
         if self.left == 0 {
             return;
         }
@@ -100,25 +101,31 @@ impl Look<'_> {
     }
 
     /// A value whose key says that it is a secret.
-    fn keyed(&mut self, value: &Node<'_>, path: &[&str]) {
+    fn keyed(&mut self, value: &Node<'_>, path: &[&'t str]) {
         let Some(scalar) = value.scalar() else { return };
         let named = match path {
             ["secrets", _] => true,
-            ["params", name, "default"] => leaks::key_of_secret(name),
-            _ if path.iter().any(|key| matches!(*key, "expect" | "when" | "outputs" | "record")) => false,
-            [.., key] => leaks::key_of_secret(key),
+            ["params", name, "default"] => self.of_secret(name),
+            [.., key] => self.of_secret(key) && !path.iter().any(|key| matches!(*key, "expect" | "when" | "outputs" | "record")),
             [] => false,
         };
+        if !named {
+            return;
+        }
         let core = scalar.core();
         let number = matches!(core, Core::Int(_) | Core::Float(_)) && !path.iter().any(|k| k.to_ascii_lowercase().contains("passw"));
         let none = matches!(core, Core::Null | Core::Bool(_)) || number;
         // What another tool would fill in or decrypt is no secret yet.
         let placeholder = scalar.text.is_empty() || scalar.text.starts_with(['<', '$']) || scalar.text.contains("${");
-        if !named || none || placeholder || self.inside(value.span).any(|h| matches!(h.what, What::Secret(_) | What::Password)) {
+        if none || placeholder || self.inside(value.span).any(|h| matches!(h.what, What::Secret(_) | What::Password)) {
             return;
         }
         let what = if path[0] == "secrets" { "the value of a secret" } else { "a password or a token" };
         self.say(plain_secret(value.span, what));
+    }
+
+    fn of_secret(&mut self, key: &'t str) -> bool {
+        *self.keys.entry(key).or_insert_with(|| leaks::key_of_secret(key))
     }
 
     /// What was found within a text; without a path the text is a key.

@@ -1,6 +1,6 @@
 //! `idle-approval`: an approval that nothing waits for.
 
-use crate::analysis::facts::{Facts, approves, changes};
+use crate::analysis::facts::{Facts, changes};
 use crate::diagnostic::Diagnostic;
 use crate::model::Phase;
 
@@ -19,12 +19,15 @@ pub(super) fn gates(facts: &Facts<'_>) -> Vec<bool> {
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
     let steps = &facts.scenario.steps;
     // What changes in `assess` is another mistake.
+    if facts.approvals.is_empty() {
+        return;
+    }
     let changing = steps.iter().position(|s| changes(s) && s.phase != Phase::Assess);
-    if changing.is_none() || !steps.iter().any(approves) {
+    if changing.is_none() {
         return;
     }
     let gates = gates(facts);
-    for (i, step) in steps.iter().enumerate().filter(|(i, s)| approves(s) && facts.runs(*i) && !gates[*i]) {
+    for (i, step) in facts.running(&facts.approvals).filter(|(i, _)| !gates[*i]) {
         let headline = format!("nothing that changes anything waits for approval `{}`", step.id);
         let found = Diagnostic::warn("idle-approval", headline, facts.step(i).keys.at, "a no comes too late, a yes allows nothing");
         let found = match changing {

@@ -1,8 +1,7 @@
 //! `lag-unsaid`: a promotion of a replica of which nothing says how far it may be behind.
 
-use super::promote_before_fence::promotes;
 use crate::actions::units::duration_text;
-use crate::analysis::facts::Facts;
+use crate::analysis::facts::{Facts, promotes};
 use crate::diagnostic::Diagnostic;
 use crate::model::{Replica, ReplicaMode, Step, damages};
 

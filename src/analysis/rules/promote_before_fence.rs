@@ -2,33 +2,24 @@
 
 use foldhash::{HashMap, HashMapExt};
 
-use crate::analysis::facts::{Facts, fences};
+use crate::analysis::facts::Facts;
 use crate::diagnostic::Diagnostic;
-use crate::model::Step;
-
-/// Whether a step makes a copy the one that takes writes.
-pub(super) fn promotes(step: &Step) -> bool {
-    step.call.uses.ends_with(".promote")
-}
 
 /// Promotions that do not wait for the fence of their asset, each with that fence.
 pub(super) fn early<'a>(facts: &Facts<'a>) -> Vec<(usize, usize, &'a str)> {
     let steps = &facts.scenario.steps;
-    if !steps.iter().any(promotes) {
-        return Vec::new();
-    }
     let mut fence_of: HashMap<&str, (u64, usize)> = HashMap::new();
-    for (i, step) in steps.iter().enumerate().filter(|(i, s)| facts.runs(*i) && fences(facts.plan, s)) {
+    for (i, step) in facts.running(&facts.fences) {
         for asset in &step.assets {
             let this = (facts.schedule.end_ms[i], i);
             fence_of.entry(asset).and_modify(|at| *at = this.min(*at)).or_insert(this);
         }
     }
     let mut found = Vec::new();
-    for (i, step) in steps.iter().enumerate().filter(|(i, s)| facts.runs(*i) && promotes(s)) {
+    for (i, step) in facts.running(&facts.promotions) {
         for asset in &step.assets {
             let Some(&(soonest, fence)) = fence_of.get(asset.as_str()) else { continue };
-            let other = |j: usize| steps[j].assets.contains(asset) && fences(facts.plan, &steps[j]);
+            let other = |j: usize| facts.fences.binary_search(&j).is_ok() && steps[j].assets.contains(asset);
             if !facts.waits_for(i, soonest, &other) {
                 found.push((i, fence, asset.as_str()));
             }

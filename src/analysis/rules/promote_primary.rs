@@ -1,6 +1,5 @@
 //! `promote-primary`: a promotion of the one that is the primary already.
 
-use super::promote_before_fence::promotes;
 use crate::analysis::facts::Facts;
 use crate::diagnostic::Diagnostic;
 use crate::model::Cause;
@@ -10,7 +9,7 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
     if facts.scenario.undoes.is_some() || facts.scenario.cause == Cause::Planned {
         return;
     }
-    for (i, step) in facts.scenario.steps.iter().enumerate().filter(|(_, s)| promotes(s)) {
+    for (i, step) in facts.promotions.iter().map(|&i| (i, &facts.scenario.steps[i])) {
         let Some(site) = &step.at else { continue };
         for (id, asset) in step.assets.iter().filter_map(|id| Some((id, facts.plan.assets.get(id)?))) {
             if asset.sites.len() != 1 || !asset.sites.contains(site) {

@@ -1,7 +1,6 @@
 //! `promote-standby`: a promotion of a place that holds no data.
 
-use super::promote_before_fence::promotes;
-use crate::analysis::facts::Facts;
+use crate::analysis::facts::{Facts, promotes};
 use crate::diagnostic::Diagnostic;
 use crate::model::{Replica, ReplicaMode, Step};
 
@@ -16,7 +15,7 @@ pub(super) fn empty<'a>(facts: &Facts<'a>, step: &'a Step) -> Option<(&'a str, u
 }
 
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
-    for (i, step) in facts.scenario.steps.iter().enumerate() {
+    for (i, step) in facts.promotions.iter().map(|&i| (i, &facts.scenario.steps[i])) {
         let Some((id, n, replica)) = empty(facts, step) else { continue };
         let keys = &facts.step(i).keys;
         let at = if keys.has("at") { keys.value("at") } else { keys.value("uses") };

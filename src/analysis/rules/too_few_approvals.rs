@@ -6,7 +6,7 @@ use crate::diagnostic::Diagnostic;
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
     let steps = || facts.scenario.steps.iter().enumerate().filter(|(i, _)| facts.runs(*i));
     let count = |s: &crate::model::Step| s.call.with.get("count").and_then(serde_json::Value::as_u64).unwrap_or(1);
-    let most = steps().filter(|(_, s)| approves(s)).max_by_key(|(_, s)| count(s));
+    let most = facts.running(&facts.approvals).max_by_key(|(_, s)| count(s));
     let asked = most.map_or(0, |(_, s)| count(s));
     for (tier_id, tier) in &facts.plan.tiers {
         let Some(wanted) = tier.approvals.map(u64::from).filter(|n| *n > asked) else { continue };

@@ -2,18 +2,16 @@
 
 use foldhash::HashSet;
 
-use super::promote_before_fence::promotes;
 use crate::actions;
-use crate::analysis::facts::{Facts, fences};
+use crate::analysis::facts::Facts;
 use crate::diagnostic::Diagnostic;
 
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
-    let steps = &facts.scenario.steps;
-    if facts.scenario.undoes.is_some() || !steps.iter().any(promotes) {
+    if facts.scenario.undoes.is_some() {
         return;
     }
-    let fenced: HashSet<&str> = steps.iter().filter(|s| fences(facts.plan, s)).flat_map(|s| s.assets.iter().map(String::as_str)).collect();
-    for (i, step) in facts.scenario.steps.iter().enumerate().filter(|(i, s)| facts.runs(*i) && promotes(s)) {
+    let fenced: HashSet<&str> = facts.fences.iter().flat_map(|&i| facts.scenario.steps[i].assets.iter().map(String::as_str)).collect();
+    for (i, step) in facts.running(&facts.promotions) {
         for (id, asset) in step.assets.iter().filter_map(|id| Some((id, facts.plan.assets.get(id)?))) {
             let Some(site) = asset.sites.iter().find(|s| !facts.lost_sites.contains(*s) && Some(*s) != step.at.as_ref()) else { continue };
             if fenced.contains(id.as_str()) {

@@ -215,6 +215,7 @@ impl<'t> Lower<'_, 't> {
         for entry in entries(root.get("assets")) {
             self.asset(entry);
         }
+        self.plan.assets.sort_unstable_keys();
     }
 
     /// The section `policy`. Which rules there are is known where they are.

@@ -39,9 +39,30 @@ pub struct Schedule {
 /// The expected time of each step in this compilation: nothing for one that does not run, and of alternatives only
 /// the longest branch counts.
 pub fn durations(compiled: &Compiled) -> Vec<u64> {
+    lengths(compiled, |step| step.takes_ms)
+}
+
+/// The longest time of each step: attempts × timeout and the pauses between them; of one that waits for ever what it is
+/// expected to take. Of alternatives only the longest branch counts.
+pub fn longest(compiled: &Compiled) -> Vec<u64> {
+    lengths(compiled, |step| worst_ms(step).unwrap_or(step.takes_ms).max(step.takes_ms))
+}
+
+/// The worst case of a step: attempts × timeout and the pauses between them; none if it waits for ever.
+pub fn worst_ms(step: &Step) -> Option<u64> {
+    let pauses: u64 = (1..step.retry.attempts).map(|n| step.retry.delay_after_ms(n)).fold(0, u64::saturating_add);
+    step.timeout_ms.map(|t| t.saturating_mul(u64::from(step.retry.attempts)).saturating_add(pauses))
+}
+
+/// True if only a person ends the step: it needs no slot, for a person is no process.
+pub fn by_people(step: &Step) -> bool {
+    step.effect == Effect::Manual || step.call.uses == "approval"
+}
+
+fn lengths(compiled: &Compiled, own: impl Fn(&Step) -> u64) -> Vec<u64> {
     let steps = &compiled.scenario.steps;
     let runs = |s: &Step| s.modes.contains(&compiled.mode) && !compiled.left_out.contains(&s.id);
-    let mut out: Vec<u64> = steps.iter().map(|s| if runs(s) { s.takes_ms } else { 0 }).collect();
+    let mut out: Vec<u64> = steps.iter().map(|s| if runs(s) { own(s) } else { 0 }).collect();
     // Conditions on one value with different plain matchers exclude each other.
     let mut branches: BTreeMap<(&str, &str), BTreeMap<String, Vec<usize>>> = BTreeMap::new();
     for (i, step) in steps.iter().enumerate() {
@@ -63,66 +84,112 @@ pub fn durations(compiled: &Compiled) -> Vec<u64> {
 
 /// The schedule of a compiled plan.
 pub fn schedule(compiled: &Compiled, graph: &Graph, takes: &[u64]) -> Schedule {
-    let total = graph.before.len();
-    let (wanted, count) = locks(&compiled.scenario.steps);
-    let mut sim = Simulation {
-        graph,
-        takes,
-        slot: compiled
-            .scenario
-            .steps
-            .iter()
-            .zip(takes)
-            .map(|(s, t)| *t > 0 && s.effect != Effect::Manual && s.call.uses != "approval")
-            .collect(),
-        limit: compiled.parallel.max(1) as usize,
-        open: graph.before.iter().map(Vec::len).collect(),
-        ready: [BinaryHeap::new(), BinaryHeap::new()],
-        running: BinaryHeap::new(),
-        slots: 0,
-        wanted: &wanted,
-        locks: (0..count).map(|_| Lock::default()).collect(),
-        out: Schedule { start_ms: vec![0; total], end_ms: vec![0; total], total_ms: 0 },
-    };
-    (0..total).filter(|&n| graph.before[n].is_empty()).for_each(|n| sim.ready(n));
-    sim.run();
-    sim.out
+    Scheduler::new(compiled, graph).run(takes)
 }
 
-/// Ready nodes: the longest way to the end first, then the one written first.
+/// What every schedule of a plan has in common, whatever its steps take.
+pub struct Scheduler<'a> {
+    graph: &'a Graph,
+    limit: usize,
+    /// Steps that are a person's work.
+    people: Vec<bool>,
+    /// The locks of each step by number.
+    wanted: Vec<Vec<(usize, Class<'a>)>>,
+    /// How many locks there are.
+    locks: usize,
+}
+
+impl<'a> Scheduler<'a> {
+    /// Of a compiled plan and its order.
+    pub fn new(compiled: &'a Compiled, graph: &'a Graph) -> Scheduler<'a> {
+        let steps = &compiled.scenario.steps;
+        let (wanted, locks) = locks(steps);
+        let people = steps.iter().map(by_people).collect();
+        Scheduler { graph, limit: compiled.parallel.max(1) as usize, people, wanted, locks }
+    }
+
+    /// The schedule if each step takes so long, in milliseconds. What takes no time needs neither a slot nor a lock.
+    pub fn run(&self, takes: &[u64]) -> Schedule {
+        let total = self.graph.before.len();
+        let mut sim = Simulation {
+            of: self,
+            takes,
+            open: self.graph.before.iter().map(Vec::len).collect(),
+            ready: [Ready::new(), Ready::new(), Ready::new()],
+            running: BinaryHeap::new(),
+            slots: 0,
+            locks: (0..self.locks).map(|_| Lock::default()).collect(),
+            out: Schedule { start_ms: vec![0; total], end_ms: vec![0; total], total_ms: 0 },
+        };
+        (0..total).filter(|&n| self.graph.before[n].is_empty()).for_each(|n| sim.ready(n));
+        sim.run();
+        sim.out
+    }
+
+    /// Whether a step that takes so long needs one of the slots.
+    pub fn needs_slot(&self, node: usize, takes: &[u64]) -> bool {
+        takes.get(node).is_some_and(|ms| *ms > 0) && !self.people[node]
+    }
+
+    /// Whether two steps must not be in flight at once.
+    pub fn excludes(&self, a: usize, b: usize) -> bool {
+        let same = |(n, class): &(usize, Class<'_>)| self.wanted[b].iter().any(|(m, other)| m == n && !class.beside(*other));
+        self.wanted[a].iter().any(same)
+    }
+}
+
+/// Nodes: the longest way to the end first, then the one written first.
 type Ready = BinaryHeap<Reverse<(Reverse<u64>, usize)>>;
 
 struct Simulation<'a> {
-    graph: &'a Graph,
+    of: &'a Scheduler<'a>,
     takes: &'a [u64],
-    /// Which steps need a slot: not what takes no time, and not a person who is waited for.
-    slot: Vec<bool>,
-    limit: usize,
     /// How many predecessors of a node are not done.
     open: Vec<usize>,
-    /// Ready nodes: those that need no slot, those that do.
-    ready: [Ready; 2],
+    /// Ready nodes, by [`Kind`].
+    ready: [Ready; 3],
     running: BinaryHeap<Reverse<(u64, usize)>>,
     slots: usize,
-    /// The locks of each step.
-    wanted: &'a [Vec<(usize, Class<'a>)>],
     locks: Vec<Lock<'a>>,
     out: Schedule,
+}
+
+/// What a node needs to start, besides its locks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// It takes no time: nothing, not even a lock.
+    Instant,
+    /// A person.
+    Person,
+    /// A slot.
+    Slot,
 }
 
 /// Who holds a lock, and who waits for it.
 #[derive(Default)]
 struct Lock<'a> {
-    /// What the holders have in common, and how many they are; two of the same class go together.
-    held: Option<(Class<'a>, usize)>,
-    waiting: BinaryHeap<Reverse<(Reverse<u64>, usize)>>,
+    /// How many hold it, by class.
+    held: BTreeMap<Class<'a>, usize>,
+    waiting: BTreeMap<(Kind, Class<'a>), Ready>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class<'a> {
-    Alone,
-    Read,
-    Share(&'a str),
+impl Lock<'_> {
+    fn fits(&self, class: Class<'_>) -> bool {
+        self.held.keys().all(|held| held.beside(class))
+    }
+}
+
+/// With whom a step can hold a lock at once: see [`collide`].
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Class<'a> {
+    reads: bool,
+    share: Option<&'a str>,
+}
+
+impl Class<'_> {
+    fn beside(self, other: Class<'_>) -> bool {
+        self.reads && other.reads || self.share.is_some() && self.share == other.share
+    }
 }
 
 impl Simulation<'_> {
@@ -145,42 +212,59 @@ impl Simulation<'_> {
     }
 
     fn start(&mut self, now: u64) {
-        loop {
-            let full = self.slots >= self.limit;
-            let next = self.ready[0].pop().or_else(|| if full { None } else { self.ready[1].pop() });
-            let Some(Reverse((_, node))) = next else { return };
+        while let Some(node) = self.next() {
             let takes = self.takes.get(node).copied().unwrap_or(0);
             if takes > 0 && !self.take_locks(node) {
                 continue;
             }
-            self.slots += usize::from(self.needs_slot(node));
+            self.slots += usize::from(self.kind(node) == Kind::Slot);
             self.out.start_ms[node] = now;
             self.out.end_ms[node] = now + takes;
             if takes == 0 { self.done(node) } else { self.running.push(Reverse((now + takes, node))) }
         }
     }
 
-    fn ready(&mut self, node: usize) {
-        self.ready[usize::from(self.needs_slot(node))].push(Reverse(urgency(self.graph, node)));
+    /// The most urgent node that may start; first all that takes no time, because others become ready by it.
+    fn next(&mut self) -> Option<usize> {
+        let most = if self.slots < self.of.limit { Kind::Slot } else { Kind::Person };
+        let [instant, person, slot] = &mut self.ready;
+        let from = match (instant.peek(), person.peek(), slot.peek().filter(|_| most == Kind::Slot)) {
+            (Some(_), ..) => instant,
+            // Of two reversed the greater is the more urgent.
+            (_, person_first, Some(first)) if person_first < Some(first) => slot,
+            _ => person,
+        };
+        from.pop().map(|Reverse((_, node))| node)
     }
 
-    fn needs_slot(&self, node: usize) -> bool {
-        self.slot.get(node).copied().unwrap_or(false)
+    fn kind(&self, node: usize) -> Kind {
+        match self.takes.get(node) {
+            None | Some(0) => Kind::Instant,
+            Some(_) if self.of.people[node] => Kind::Person,
+            Some(_) => Kind::Slot,
+        }
+    }
+
+    fn ready(&mut self, node: usize) {
+        self.ready[self.kind(node) as usize].push(Reverse(urgency(self.of.graph, node)));
     }
 
     fn finish(&mut self, node: usize) {
-        self.slots -= usize::from(self.needs_slot(node));
-        let wanted = self.wanted;
-        for &(number, _) in &wanted[node] {
-            let lock = &mut self.locks[number];
-            lock.held = lock.held.filter(|(_, n)| *n > 1).map(|(class, n)| (class, n - 1));
+        self.slots -= usize::from(self.kind(node) == Kind::Slot);
+        let of = self.of;
+        for &(number, class) in &of.wanted[node] {
+            let held = &mut self.locks[number].held;
+            match held.get_mut(&class) {
+                Some(holders) if *holders > 1 => *holders -= 1,
+                _ => drop(held.remove(&class)),
+            }
             self.wake(number);
         }
         self.done(node);
     }
 
     fn done(&mut self, node: usize) {
-        let graph = self.graph;
+        let graph = self.of.graph;
         for &next in &graph.after[node] {
             let next = next as usize;
             self.open[next] -= 1;
@@ -192,57 +276,51 @@ impl Simulation<'_> {
 
     /// Takes all locks of a step, or none and waits at the first that is held.
     fn take_locks(&mut self, node: usize) -> bool {
-        let wanted = &self.wanted[node];
+        let (of, kind) = (self.of, self.kind(node));
+        let wanted = &of.wanted[node];
         for &(number, class) in wanted {
             let lock = &mut self.locks[number];
-            let free = lock.held.is_none_or(|(held, _)| held == class && class != Class::Alone);
-            if !free {
-                lock.waiting.push(Reverse(urgency(self.graph, node)));
+            if !lock.fits(class) {
+                lock.waiting.entry((kind, class)).or_default().push(Reverse(urgency(of.graph, node)));
                 // Whoever was woken for a lock that it cannot use lets the next one try.
                 wanted.iter().filter(|(n, _)| *n != number).for_each(|(n, _)| self.wake(*n));
                 return false;
             }
         }
         for &(number, class) in wanted {
-            let lock = &mut self.locks[number];
-            lock.held = Some((class, lock.held.map_or(0, |(_, n)| n) + 1));
-            if class != Class::Alone {
+            *self.locks[number].held.entry(class).or_default() += 1;
+            if class != Class::default() {
                 self.wake(number);
             }
         }
         true
     }
 
-    /// Lets the most urgent step that waits for a lock try again, if the lock may have room.
+    /// Lets the most urgent who wait for a lock try again, if the lock has room for them: one of those that need a slot,
+    /// which may not be free, and one of those that need none.
     fn wake(&mut self, number: usize) {
-        let lock = &mut self.locks[number];
-        let wanted = self.wanted;
-        let fits = |node: usize| match lock.held {
-            None => true,
-            Some((held, _)) => held != Class::Alone && wanted[node].iter().any(|&(n, class)| n == number && class == held),
-        };
-        if lock.waiting.peek().is_some_and(|Reverse((_, node))| fits(*node))
-            && let Some(Reverse((_, next))) = lock.waiting.pop()
-        {
-            self.ready(next);
+        for kind in [Kind::Person, Kind::Slot] {
+            let lock = &mut self.locks[number];
+            let fits = lock.waiting.iter().filter(|((of, class), _)| *of == kind && lock.fits(*class));
+            let first = fits.filter_map(|(key, waiting)| Some((waiting.peek()?, *key))).max().map(|(_, key)| key);
+            if let Some(Reverse((_, node))) = first.and_then(|key| lock.waiting.get_mut(&key)?.pop()) {
+                self.ready(node);
+            }
         }
     }
 }
 
-/// The locks of every step by number, and how many there are.
+/// The locks of every step by number, and how many there are. Who is asked for an approval touches nothing.
 fn locks(steps: &[Step]) -> (Vec<Vec<(usize, Class<'_>)>>, usize) {
     let mut numbers: HashMap<(bool, &str), usize> = HashMap::new();
     let mut all = Vec::with_capacity(steps.len());
     for step in steps {
-        let class = match (&step.share, step.effect) {
-            (Some(name), _) => Class::Share(name),
-            (None, Effect::Read) => Class::Read,
-            _ => Class::Alone,
-        };
+        let class = Class { reads: step.effect == Effect::Read, share: step.share.as_deref() };
+        let touches = step.call.uses != "approval";
         let assets = step.assets.iter().map(|a| ((true, a.as_str()), class));
-        let named = step.locks.iter().map(|l| ((false, l.as_str()), Class::Alone));
+        let named = step.locks.iter().map(|l| ((false, l.as_str()), Class::default()));
         let mut own: Vec<(usize, Class<'_>)> = Vec::with_capacity(step.assets.len() + step.locks.len());
-        for (name, class) in assets.chain(named) {
+        for (name, class) in assets.chain(named).filter(|_| touches) {
             let next = numbers.len();
             let number = *numbers.entry(name).or_insert(next);
             if !own.iter().any(|(n, _)| *n == number) {

@@ -33,7 +33,7 @@ pub fn graph(checked: &Checked) -> Value {
                 "assets": step.assets,
                 "at": step.at,
                 "takes_ms": step.takes_ms,
-                "worst_ms": view::worst_ms(step),
+                "worst_ms": schedule::worst_ms(step),
                 "begins_ms": expected.start_ms[i],
                 "ends_ms": expected.end_ms[i],
                 "slack_ms": slack_ms[i],

@@ -13,7 +13,7 @@ use super::{copies, mermaid, view};
 use crate::actions::units::duration_text;
 use crate::actions::{Effect, Manual, shell};
 use crate::analysis::Checked;
-use crate::graph::schedule::Schedule;
+use crate::graph::schedule::{self, Schedule};
 use crate::model::losses::{damages, lost_assets};
 use crate::model::{Compiled, Step, Undo};
 
@@ -192,7 +192,7 @@ pub(super) fn step_view(compiled: &Compiled, used: &Used, numbers: &[usize], ind
     let seen = view::seen(compiled, step, &step.call);
     let undo = view::undo_words(compiled, step);
     let undo_blocks = self::blocks(&view::undo_commands(compiled, step), "sh undo");
-    let worst = view::worst_ms(step).filter(|w| *w > step.takes_ms);
+    let worst = schedule::worst_ms(step).filter(|w| *w > step.takes_ms);
     StepView {
         number: numbers[index],
         id: step.id.clone(),

@@ -191,12 +191,6 @@ pub fn unreachable(step: &Step) -> Option<&'static str> {
     }
 }
 
-/// The worst case of a step: attempts × timeout and the pauses between them; none if it waits for ever.
-pub fn worst_ms(step: &Step) -> Option<u64> {
-    let pauses: u64 = (1..step.retry.attempts).map(|n| step.retry.delay_after_ms(n)).fold(0, u64::saturating_add);
-    step.timeout_ms.map(|t| t.saturating_mul(u64::from(step.retry.attempts)).saturating_add(pauses))
-}
-
 /// How often a step may be tried by hand, in words; none if once.
 pub fn tries(retry: &Retry) -> Option<String> {
     let delay = duration_text(retry.delay_ms);

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::analysis::levels::Levels;
 use crate::analysis::rehearsal::Rehearsal;
+use crate::analysis::states::{STATES, Wanted};
 use crate::analysis::{self, Checked};
 use crate::diagnostic::{Diagnostic, Level, nearest};
 use crate::model::lower::{Given, Lowered, lower};
@@ -73,6 +74,8 @@ pub struct Input {
     pub parallel: Option<u32>,
     /// The drill to compile: its scenario, in mode `drill`, with what differs there.
     pub drill: Option<Id>,
+    /// States of each scenario that are looked at one by one; none: [`STATES`].
+    pub states: Option<u64>,
     /// The day, for what is allowed until some day; none: nothing is over.
     pub today: Option<jiff::civil::Date>,
 }
@@ -182,6 +185,8 @@ fn stages(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compilation,
     let circled = !circles.is_empty();
     findings.extend(circles);
     let mut checked = Vec::new();
+    let ends = analysis::states::ends(&scenarios);
+    let explore = Wanted { states: input.states.unwrap_or(STATES), ends: &ends };
     let wanted = |s: &Scenario| input.scenario.as_ref().or(drill.map(|d| &d.scenario)).is_none_or(|id| *id == s.id);
     if let (Some(id), Some(at)) = (&input.scenario, scenario_at)
         && !scenarios.iter().any(|s| s.id == *id)
@@ -227,7 +232,7 @@ fn stages(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compilation,
             predicted_ms: 0,
             point_of_no_return: None,
         };
-        checked.extend(analysis::analyse(compiled, &plan, &places, index, &levels, &mut findings));
+        checked.extend(analysis::analyse(compiled, &plan, &places, index, &levels, explore, &mut findings));
     }
     findings.sort_by(|a, b| (a.span(), a.rule, &a.headline).cmp(&(b.span(), b.rule, &b.headline)));
     findings.dedup();

@@ -349,6 +349,23 @@ pub struct Change {
     pub new: String,
 }
 
+/// What an action does to a copy of an asset, as far as a bad state could come of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// Nothing of these.
+    Nothing,
+    /// The copy takes no writes any more.
+    StopsWrites,
+    /// The copy takes writes.
+    TakesWrites,
+    /// Older data replace what the copy has.
+    PutsData,
+    /// It passes only if the copy has what is newest.
+    IsNewest,
+    /// Traffic goes to another copy.
+    Points,
+}
+
 /// How an action is taken back by itself (`undo: auto`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UndoKind {
@@ -386,6 +403,8 @@ pub struct Action {
     pub kinds: &'static [AssetKind],
     /// The phase unless the plan says otherwise.
     pub phase: Phase,
+    /// What it does to a copy.
+    pub deed: Deed,
     /// How it is taken back.
     pub undo: UndoKind,
     /// The expected time where the plan may leave it out.
@@ -431,6 +450,7 @@ impl Action {
         effect_by_plan: false,
         kinds: &[],
         phase: Phase::Recover,
+        deed: Deed::Nothing,
         undo: UndoKind::Unneeded,
         takes_ms: None,
         settles_ms: 0,

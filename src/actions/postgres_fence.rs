@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
-    Action, AssetKind, Before, Call, Change, Ctx, Effect, Manual, Output, Outputs, Phase, Probe, Type, UndoKind, given, postgres, words,
+    Action, AssetKind, Before, Call, Change, Ctx, Deed, Effect, Manual, Output, Outputs, Phase, Probe, Type, UndoKind, given, postgres,
+    words,
 };
 use crate::world::{Answer, Fault, PgTarget};
 
@@ -29,6 +30,7 @@ pub(super) static ACTION: Action = Action {
     effect: Effect::Verifiable,
     kinds: &[AssetKind::Postgres],
     phase: Phase::Contain,
+    deed: Deed::StopsWrites,
     undo: UndoKind::Auto,
     settles_ms: 30_000,
     feature: Some("postgres"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::postgres::{Standing, maintenance, place, psql, standing, statements};
-use super::{Action, AssetKind, Call, Ctx, Field, Manual, Output, Outputs, Type, given, units, words};
+use super::{Action, AssetKind, Call, Ctx, Deed, Field, Manual, Output, Outputs, Type, given, units, words};
 use crate::world::{Answer, Fault};
 
 /// Pause between two looks.
@@ -27,6 +27,7 @@ pub(super) static ACTION: Action = Action {
         Output::new("last_commit", Type::Time, "commit time of the last transaction that is replayed"),
     ],
     kinds: &[AssetKind::Postgres],
+    deed: Deed::IsNewest,
     feature: Some("postgres"),
     sentence: |call| format!("Look how far the replica at {} is behind{}", words::value(&call.shown("host")), limits(call)),
     seen: |call| format!("the replica has replayed what it received{}", limits(call)),

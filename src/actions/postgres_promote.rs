@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::postgres::{self, Standing, maintenance, place, psql, standing, statements};
 use super::postgres_lag::{measure, patience, within};
 use super::{
-    Action, AssetKind, Before, Call, Change, Ctx, Effect, Field, Manual, NO_UNDO, Output, Outputs, Probe, Type, UndoKind, given, units,
-    words,
+    Action, AssetKind, Before, Call, Change, Ctx, Deed, Effect, Field, Manual, NO_UNDO, Output, Outputs, Probe, Type, UndoKind, given,
+    units, words,
 };
 use crate::world::{Answer, Fault, PgTarget};
 
@@ -31,6 +31,7 @@ pub(super) static ACTION: Action = Action {
     ],
     effect: Effect::Verifiable,
     kinds: &[AssetKind::Postgres],
+    deed: Deed::TakesWrites,
     undo: UndoKind::Impossible,
     settles_ms: 60_000,
     feature: Some("postgres"),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::template::Part;
 use super::{
-    Action, AssetKind, Before, Call, Change, Ctx, Effect, Field, Manual, Output, Outputs, Probe, Type, UndoKind, aws, given, route53,
+    Action, AssetKind, Before, Call, Change, Ctx, Deed, Effect, Field, Manual, Output, Outputs, Probe, Type, UndoKind, aws, given, route53,
     shell, template, units, words,
 };
 use crate::world::{Answer, DnsChange, Fault, RecordSet};
@@ -34,6 +34,7 @@ pub(super) static ACTION: Action = Action {
     ],
     effect: Effect::Verifiable,
     kinds: &[AssetKind::Route53],
+    deed: Deed::Points,
     undo: UndoKind::Auto,
     settles_ms: 60_000,
     feature: Some("aws"),

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Action, AssetKind, Before, Call, Change, Ctx, Effect, Field, Manual, Output, Outputs, Probe, Type, UndoKind, given, shell, sqlite,
-    template, units, words,
+    Action, AssetKind, Before, Call, Change, Ctx, Deed, Effect, Field, Manual, Output, Outputs, Probe, Type, UndoKind, given, shell,
+    sqlite, template, units, words,
 };
 use crate::world::{Answer, Fault};
 
@@ -32,6 +32,7 @@ pub(super) static ACTION: Action = Action {
     // A disk that is slow finishes what it was told.
     settles_ms: 10_000,
     kinds: &[AssetKind::Sqlite],
+    deed: Deed::PutsData,
     undo: UndoKind::Auto,
     sentence: |call| format!("Put {} in the place of {}", which(call), words::value(&call.shown("path"))),
     seen: |call| format!("{} is the backup, whole, and the file that stood there is kept beside it", words::value(&call.shown("path"))),

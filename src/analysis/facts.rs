@@ -1,16 +1,19 @@
 //! One compiled scenario as rules look at it: the plan, its order, its schedule, what is lost and where words stand.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use foldhash::{HashMap, HashMapExt, HashSet};
 
 use super::gaps::Gaps;
 use super::predict::predictions;
+use super::states::{Explored, Wanted, explore};
 use crate::graph::Graph;
 use crate::graph::schedule::{Schedule, durations, schedule};
 use crate::model::places::{Keys, ScenarioPlaces, StepPlaces};
-use crate::model::{Asset, Backup, Compiled, Id, Phase, Places, Plan, Prediction, Scenario, Step, Tier, Undo, lost_assets, lost_sites};
+use crate::model::{
+    Asset, Backup, Compiled, Id, Mode, Phase, Places, Plan, Prediction, Scenario, Step, Tier, Undo, lost_assets, lost_sites,
+};
 use crate::source::Span;
 
 /// How often a node may be looked at in all by [`Facts::waits_for`], as a multiple of the nodes.
@@ -57,6 +60,10 @@ pub struct Facts<'a> {
     pub fences: Vec<usize>,
     /// Steps that ask people.
     pub approvals: Vec<usize>,
+    /// Where the scenario that this one undoes has left its assets.
+    pub ends: Option<&'a BTreeMap<Id, Id>>,
+    wanted: Wanted<'a>,
+    explored: OnceCell<Option<Explored>>,
 }
 
 /// What [`Facts::waits_for`] has seen.
@@ -70,7 +77,14 @@ struct Search {
 
 impl<'a> Facts<'a> {
     /// The facts of a scenario; `index` is its place in the plan.
-    pub fn new(compiled: &'a Compiled, plan: &'a Plan, places: &'a Places, index: usize, graph: &'a Graph) -> Facts<'a> {
+    pub fn new(
+        compiled: &'a Compiled,
+        plan: &'a Plan,
+        places: &'a Places,
+        index: usize,
+        graph: &'a Graph,
+        wanted: Wanted<'a>,
+    ) -> Facts<'a> {
         let takes = durations(compiled);
         let scenario = &compiled.scenario;
         let mut by_asset: HashMap<&str, Vec<usize>> = HashMap::new();
@@ -89,6 +103,9 @@ impl<'a> Facts<'a> {
             gaps: Gaps::default(),
             search: RefCell::default(),
             index,
+            ends: scenario.undoes.as_ref().and_then(|id| wanted.ends.get(id)),
+            wanted,
+            explored: OnceCell::new(),
             compiled,
             plan,
             scenario,
@@ -104,6 +121,17 @@ impl<'a> Facts<'a> {
         };
         (facts.predictions, facts.unsaid) = predictions(&facts);
         facts
+    }
+
+    /// What can happen on the way; none if people left steps out: they know why.
+    pub fn explored(&self) -> Option<&Explored> {
+        let whole = self.compiled.left_out.is_empty() && self.compiled.mode != Mode::Drill;
+        self.explored.get_or_init(|| whole.then(|| explore(self, self.wanted.states))).as_ref()
+    }
+
+    /// How much of it is wanted.
+    pub fn wanted(&self) -> Wanted<'a> {
+        self.wanted
     }
 
     /// Whether an asset is lost or damaged.

@@ -7,6 +7,7 @@ pub mod loss;
 pub mod predict;
 pub mod rehearsal;
 pub mod rules;
+pub mod states;
 pub mod whole;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use levels::Levels;
 use rehearsal::Rehearsal;
 use rules::Looks;
 use sha2::{Digest, Sha256};
+use states::{Explored, Wanted};
 use whole::Whole;
 
 use crate::diagnostic::{Diagnostic, Level};
@@ -30,6 +32,7 @@ pub struct Checked {
     graph: Graph,
     digest: OnceLock<String>,
     evidence: OnceLock<String>,
+    explored: Option<Explored>,
 }
 
 impl Checked {
@@ -41,6 +44,11 @@ impl Checked {
     /// Its order.
     pub fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// What can happen on the way, if it was looked at: a plan that was read back was judged before.
+    pub fn explored(&self) -> Option<&Explored> {
+        self.explored.as_ref()
     }
 
     /// SHA-256 of the canonical bytes, texts too: what approvals and runs are bound to.
@@ -114,7 +122,7 @@ impl Checked {
     }
 
     fn with(compiled: Compiled, graph: Graph) -> Checked {
-        Checked { compiled, graph, digest: OnceLock::new(), evidence: OnceLock::new() }
+        Checked { compiled, graph, digest: OnceLock::new(), evidence: OnceLock::new(), explored: None }
     }
 }
 
@@ -144,10 +152,11 @@ pub fn analyse(
     places: &Places,
     index: usize,
     levels: &Levels<'_>,
+    wanted: Wanted<'_>,
     findings: &mut Vec<Diagnostic>,
 ) -> Option<Checked> {
     let graph = Graph::of(&compiled)?;
-    let facts = Facts::new(&compiled, plan, places, index, &graph);
+    let facts = Facts::new(&compiled, plan, places, index, &graph, wanted);
     let before = findings.len();
     for rule in rules::TABLE {
         if let Looks::Scenario(run) = rule.looks {
@@ -155,12 +164,13 @@ pub fn analyse(
         }
     }
     levels.apply(&mut findings[before..]);
+    let explored = facts.explored().cloned();
     let (point, total) = (predict::point_of_no_return(&facts), facts.schedule.total_ms);
     compiled.predictions = facts.predictions;
     compiled.point_of_no_return = point;
     compiled.predicted_ms = total;
     let refused = findings[before..].iter().any(|f| f.level == Level::Deny);
-    (!refused).then(|| Checked::with(compiled, graph))
+    (!refused).then(|| Checked { explored, ..Checked::with(compiled, graph) })
 }
 
 fn canonical(compiled: &Compiled) -> String {

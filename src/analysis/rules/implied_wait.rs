@@ -107,6 +107,6 @@ fn without(facts: &Facts<'_>, id: &str, step: usize, needs: &[Id]) -> Option<u64
     let order = order(facts.plan, &scenario, facts.index, facts.places);
     let other = Compiled { scenario, waits: order.waits, joins: order.joins, ..facts.compiled.clone() };
     let graph = Graph::of(&other)?;
-    let facts = Facts::new(&other, facts.plan, facts.places, facts.index, &graph);
+    let facts = Facts::new(&other, facts.plan, facts.places, facts.index, &graph, facts.wanted());
     facts.predictions.get(id)?.recovery_ms
 }

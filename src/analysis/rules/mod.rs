@@ -42,6 +42,7 @@ mod needless_undo;
 mod needs_close;
 mod never_runs;
 mod never_taken;
+mod newer_lost;
 mod no_source;
 mod no_steps;
 mod not_immutable;
@@ -62,16 +63,18 @@ mod timeout_too_short;
 mod too_few_approvals;
 mod too_few_copies;
 mod twice_scheduled;
+mod two_writers;
+mod undo_loses_writes;
 mod undo_only_reads;
 mod undo_repeats;
 mod undoes_and_loses;
 mod undoes_circle;
-mod unfenced_promote;
 mod unprotected;
 mod unreachable_approvers;
 mod unreachable_unsaid;
 mod unsure_output;
 mod unsure_recovery;
+mod unverified_traffic;
 mod verify_too_early;
 mod verify_unmet;
 mod wait_over_takes;
@@ -264,6 +267,7 @@ pub static TABLE: &[Rule] = &[
     rule!("needs-close", Order, Warn, needs_close::run),
     rule!("never-runs", Order, Deny, never_runs::run),
     rule!("never-taken", Data, Deny, once never_taken::run),
+    rule!("newer-lost", Order, Deny, newer_lost::run),
     rule!("no-source", Data, Warn, no_source::run),
     rule!("no-steps", Order, Deny, no_steps::run),
     rule!("not-a-list", Types, Deny),
@@ -316,16 +320,17 @@ pub static TABLE: &[Rule] = &[
     rule!("too-few-copies", Data, Warn, once too_few_copies::run),
     rule!("too-large", Text, Deny),
     rule!("twice-scheduled", Data, Deny, once twice_scheduled::run),
+    rule!("two-writers", Order, Deny, two_writers::run),
     rule!("unclosed-bracket", Text, Deny),
     rule!("unclosed-quote", Text, Deny),
     rule!("unclosed-reference", References, Deny),
     rule!("undo-impossible", Undo, Deny),
+    rule!("undo-loses-writes", Undo, Deny, undo_loses_writes::run),
     rule!("undo-only-reads", Undo, Deny, undo_only_reads::run),
     rule!("undo-repeats", Undo, Deny, undo_repeats::run),
     rule!("undo-unclear", Undo, Deny),
     rule!("undoes-and-loses", Objectives, Deny, undoes_and_loses::run),
     rule!("undoes-circle", Order, Deny, once undoes_circle::run),
-    rule!("unfenced-promote", Order, Warn, unfenced_promote::run),
     rule!("unfit-action", Actions, Deny),
     rule!("unknown-action", Names, Deny),
     rule!("unknown-alias", Text, Deny),
@@ -349,6 +354,7 @@ pub static TABLE: &[Rule] = &[
     rule!("unused-name", Names, Warn),
     rule!("unused-param", References, Warn),
     rule!("unused-secret", Secrets, Warn),
+    rule!("unverified-traffic", Order, Deny, unverified_traffic::run),
     rule!("verifiable-unchecked", Effects, Deny),
     rule!("verify-too-early", Order, Warn, verify_too_early::run),
     rule!("verify-unmet", Drills, Warn, once verify_unmet::run),

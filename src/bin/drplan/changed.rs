@@ -158,6 +158,7 @@ fn as_compiled(compiled: &Compiled) -> Input {
         only: Vec::new(),
         parallel: Some(compiled.parallel),
         drill: None,
+        states: None,
         today: Some(load::today()),
     }
 }

@@ -109,6 +109,7 @@ impl PlanArgs {
             only: self.only.clone(),
             parallel: self.parallel,
             drill: self.drill.clone(),
+            states: None,
             today: Some(today()),
         })
     }

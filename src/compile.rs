@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::analysis::levels::Levels;
 use crate::analysis::rehearsal::Rehearsal;
-use crate::analysis::states::{STATES, Wanted};
+use crate::analysis::states::{Explored, STATES, Wanted};
 use crate::analysis::{self, Checked};
 use crate::diagnostic::{Diagnostic, Level, nearest};
 use crate::model::lower::{Given, Lowered, lower};
@@ -97,6 +97,10 @@ pub struct Compilation {
     pub checked: Vec<Checked>,
     /// Its drills, by name.
     pub drills: Vec<Drill>,
+    /// Scenarios that were ordered, and refused: to be looked at, never to be run.
+    pub refused: Vec<Compiled>,
+    /// What was explored of each scenario that could be ordered, refused or not.
+    pub explored: BTreeMap<Id, Explored>,
 }
 
 impl Compilation {
@@ -185,6 +189,8 @@ fn stages(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compilation,
     let circled = !circles.is_empty();
     findings.extend(circles);
     let mut checked = Vec::new();
+    let mut refused = Vec::new();
+    let mut explored = BTreeMap::new();
     let ends = analysis::states::ends(&scenarios);
     let explore = Wanted { states: input.states.unwrap_or(STATES), ends: &ends };
     let wanted = |s: &Scenario| input.scenario.as_ref().or(drill.map(|d| &d.scenario)).is_none_or(|id| *id == s.id);
@@ -232,7 +238,13 @@ fn stages(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compilation,
             predicted_ms: 0,
             point_of_no_return: None,
         };
-        checked.extend(analysis::analyse(compiled, &plan, &places, index, &levels, explore, &mut findings));
+        let id = compiled.scenario.id.clone();
+        let (found, way) = analysis::analyse(compiled, &plan, &places, index, &levels, explore, &mut findings);
+        match found {
+            Ok(passed) => checked.push(passed),
+            Err(compiled) => refused.push(compiled),
+        }
+        explored.extend(way.map(|way| (id, way)));
     }
     findings.sort_by(|a, b| (a.span(), a.rule, &a.headline).cmp(&(b.span(), b.rule, &b.headline)));
     findings.dedup();
@@ -241,7 +253,7 @@ fn stages(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compilation,
     if sound && input.scenario.is_none() && input.drill.is_none() {
         levels.unused(&mut findings);
     }
-    Ok(Compilation { sources, plan: Some(plan), scenarios: count, places, findings, checked, drills })
+    Ok(Compilation { sources, plan: Some(plan), scenarios: count, places, findings, checked, drills, refused, explored })
 }
 
 /// What texts became.

@@ -9,6 +9,7 @@ pub mod units;
 
 mod aws;
 mod connect;
+mod deed;
 mod given;
 mod postgres;
 mod rows;
@@ -34,6 +35,7 @@ mod sqlite_restore;
 mod wait;
 
 pub use connect::connect_fields;
+pub use deed::Deed;
 
 use std::time::Duration;
 
@@ -347,23 +349,6 @@ pub struct Change {
     pub old: String,
     /// As it would be.
     pub new: String,
-}
-
-/// What an action does to a copy of an asset, as far as a bad state could come of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deed {
-    /// Nothing of these.
-    Nothing,
-    /// The copy takes no writes any more.
-    StopsWrites,
-    /// The copy takes writes.
-    TakesWrites,
-    /// Older data replace what the copy has.
-    PutsData,
-    /// It passes only if the copy has what is newest.
-    IsNewest,
-    /// Traffic goes to another copy.
-    Points,
 }
 
 /// How an action is taken back by itself (`undo: auto`).

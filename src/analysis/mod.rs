@@ -32,7 +32,6 @@ pub struct Checked {
     graph: Graph,
     digest: OnceLock<String>,
     evidence: OnceLock<String>,
-    explored: Option<Explored>,
 }
 
 impl Checked {
@@ -44,11 +43,6 @@ impl Checked {
     /// Its order.
     pub fn graph(&self) -> &Graph {
         &self.graph
-    }
-
-    /// What can happen on the way, if it was looked at: a plan that was read back was judged before.
-    pub fn explored(&self) -> Option<&Explored> {
-        self.explored.as_ref()
     }
 
     /// SHA-256 of the canonical bytes, texts too: what approvals and runs are bound to.
@@ -122,7 +116,7 @@ impl Checked {
     }
 
     fn with(compiled: Compiled, graph: Graph) -> Checked {
-        Checked { compiled, graph, digest: OnceLock::new(), evidence: OnceLock::new(), explored: None }
+        Checked { compiled, graph, digest: OnceLock::new(), evidence: OnceLock::new() }
     }
 }
 
@@ -145,7 +139,8 @@ pub fn judge_drill(drill: &Rehearsal<'_>, findings: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Judges an ordered plan: what was predicted is written into it, what is unwise is a finding. None if it is refused.
+/// Judges an ordered plan: what was predicted is written into it, what is unwise is a finding. One that
+/// is refused comes back as it is; and what was explored of it.
 pub fn analyse(
     mut compiled: Compiled,
     plan: &Plan,
@@ -154,8 +149,8 @@ pub fn analyse(
     levels: &Levels<'_>,
     wanted: Wanted<'_>,
     findings: &mut Vec<Diagnostic>,
-) -> Option<Checked> {
-    let graph = Graph::of(&compiled)?;
+) -> (Result<Checked, Compiled>, Option<Explored>) {
+    let Some(graph) = Graph::of(&compiled) else { return (Err(compiled), None) };
     let facts = Facts::new(&compiled, plan, places, index, &graph, wanted);
     let before = findings.len();
     for rule in rules::TABLE {
@@ -170,7 +165,7 @@ pub fn analyse(
     compiled.point_of_no_return = point;
     compiled.predicted_ms = total;
     let refused = findings[before..].iter().any(|f| f.level == Level::Deny);
-    (!refused).then(|| Checked { explored, ..Checked::with(compiled, graph) })
+    (if refused { Err(compiled) } else { Ok(Checked::with(compiled, graph)) }, explored)
 }
 
 fn canonical(compiled: &Compiled) -> String {

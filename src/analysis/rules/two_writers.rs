@@ -2,7 +2,7 @@
 
 use super::promote_before_fence::early;
 use crate::actions::{self, Deed};
-use crate::analysis::facts::Facts;
+use crate::analysis::facts::{Facts, promotes};
 use crate::analysis::states::{Kind, said};
 use crate::diagnostic::Diagnostic;
 
@@ -15,14 +15,24 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
         }
         let Some(asset) = facts.plan.assets.get(&bad.asset) else { continue };
         let fence = |i: usize| facts.fences.binary_search(&i).is_ok();
-        let site = asset.sites.first().map(|s| format!("at: {s}, ")).unwrap_or_default();
+        let site = bad.other.as_ref().map(|s| format!("at: {s}, ")).unwrap_or_default();
         let action = actions::all().iter().find(|a| a.deed == Deed::StopsWrites && a.kinds.contains(&asset.kind));
         let action = action.map_or("command, check: …", |a| a.name);
         let sample = format!(
             "{{ id: fence, asset: {}, {site}phase: contain, uses: {action}, when_unreachable: ask, takes: 20s, undo: auto }}",
             bad.asset
         );
-        let help = said::passed_over(facts, bad, &|i, _| fence(i)).unwrap_or_else(|| format!("write above it: `{sample}`"));
+        let by_step = bad.before.iter().map(|(i, _)| &facts.scenario.steps[*i]).find(|s| promotes(s) && s.at == bad.other);
+        let help = match (said::passed_over(facts, bad, &|i, _| fence(i)), by_step) {
+            (Some(help), _) => help,
+            (None, Some(other)) => {
+                format!(
+                    "let only one of `{}` and `{}` run: `when` on one value, each with another one",
+                    other.id, facts.scenario.steps[bad.step].id
+                )
+            }
+            (None, None) => format!("write above it: `{sample}`"),
+        };
         findings.push(found.help(help));
     }
 }

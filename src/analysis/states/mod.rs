@@ -35,7 +35,7 @@ use super::facts::Facts;
 use crate::model::{Id, Phase, Scenario};
 
 pub use part::{Part, traffic};
-pub use world::{Copies, Move, State};
+pub use world::{Copies, Move, State, Wrong};
 
 /// States that are looked at unless more are asked for.
 pub const STATES: u64 = 100_000;
@@ -88,6 +88,8 @@ pub struct Bad {
     pub step: usize,
     /// What is bad, in words.
     pub what: String,
+    /// The site of the other copy that it is about.
+    pub other: Option<Id>,
     /// What happens before, in order: a step, and what becomes of it.
     pub before: Vec<(usize, String)>,
 }
@@ -105,6 +107,8 @@ pub struct Explored {
     pub left: Vec<Id>,
     /// What must never be, by step.
     pub bad: Vec<Bad>,
+    /// What was looked at, each by itself.
+    pub parts: Vec<Part>,
 }
 
 /// Explores a scenario, at most so many states of it one by one.
@@ -123,6 +127,7 @@ pub fn explore(facts: &Facts<'_>, limit: u64) -> Explored {
         all.orders = all.orders.saturating_add(found.orders);
         all.bad.extend(found.bad);
     }
+    all.parts = parts;
     all.sampled.dedup();
     all.bad.sort_by(|a, b| (a.step, a.kind, &a.asset).cmp(&(b.step, b.kind, &b.asset)));
     all.bad.dedup_by(|a, b| (a.step, a.kind, &a.asset) == (b.step, b.kind, &b.asset));

@@ -17,7 +17,7 @@ const LOOKS: usize = 32;
 const WAYS: usize = 64;
 
 /// One asset, or one asset and the traffic to it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     /// The asset.
     pub asset: Id,
@@ -100,6 +100,7 @@ fn copies(facts: &Facts<'_>, id: &str, asset: &Asset) -> Option<(Copies, State)>
     let own = asset.sites.join(" and ");
     let mut copies = Copies {
         name: id.to_owned(),
+        sites: vec![asset.sites.first().filter(|_| asset.sites.len() == 1).cloned()],
         places: vec![if own.is_empty() { format!("`{id}`") } else { format!("`{id}` at {own}") }],
         damaged: damages(facts.scenario) && facts.loses(id),
         shown: facts.steps_of(id).any(|(_, s)| s.phase == Phase::Verify),
@@ -112,6 +113,7 @@ fn copies(facts: &Facts<'_>, id: &str, asset: &Asset) -> Option<(Copies, State)>
         if n >= COPIES {
             return None;
         }
+        copies.sites.push(Some(replica.site.clone()));
         copies.places.push(format!("`{id}` at {}", replica.site));
         copies.lost |= u8::from(facts.lost_sites.contains(&replica.site)) << n;
         state.age[n] = match replica.mode {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use foldhash::{HashMap, HashMapExt, HashSet};
 
 use super::part::Part;
-use super::world::{Move, State};
+use super::world::{Move, State, Wrong};
 use super::{Bad, Kind};
 
 /// Steps of a part that are looked at one by one; a larger one is sampled.
@@ -56,15 +56,9 @@ pub fn walk(part: &Part, limit: u64) -> Option<Walked> {
             orders = if done == end { orders.saturating_add(ways_here) } else { orders };
             for &n in todo.iter().filter(|&&n| done & (1 << n) == 0 && needs[n] & !done == 0) {
                 let (then, bad) = part.copies.after(state, part.steps[n].1);
-                if let Some((kind, what)) = bad {
-                    let step = part.steps[n].0;
-                    found.entry((step, kind)).or_insert_with(|| Bad {
-                        kind,
-                        asset: part.asset.clone(),
-                        step,
-                        what,
-                        before: told(part, way, &path(&seen, next)),
-                    });
+                if let Some(wrong) = bad {
+                    let key = (part.steps[n].0, wrong.kind);
+                    found.entry(key).or_insert_with(|| self::bad(part, n, wrong, told(part, way, &path(&seen, next))));
                 }
                 let at = *known.entry((done | 1 << n, then)).or_insert_with(|| {
                     seen.push(Seen { done: done | 1 << n, state: then, from: (next as u32, n as u8), orders: 0 });
@@ -95,9 +89,9 @@ pub fn sample(part: &Part, orders: u64, seed: u64) -> Walked {
         while !ready.is_empty() {
             let n = ready.swap_remove(chance.usize(..ready.len()));
             let (then, bad) = part.copies.after(state, part.steps[n].1);
-            if let Some((kind, what)) = bad {
-                let bad = Bad { kind, asset: part.asset.clone(), step: part.steps[n].0, what, before: told(part, way, &done) };
-                let shortest = found.entry((bad.step, kind)).or_insert_with(|| bad.clone());
+            if let Some(wrong) = bad {
+                let bad = self::bad(part, n, wrong, told(part, way, &done));
+                let shortest = found.entry((bad.step, bad.kind)).or_insert_with(|| bad.clone());
                 if bad.before.len() < shortest.before.len() {
                     *shortest = bad;
                 }
@@ -116,6 +110,11 @@ pub fn sample(part: &Part, orders: u64, seed: u64) -> Walked {
     Walked { states: known.len() as u64, orders, bad: found.into_values().collect() }
 }
 
+fn bad(part: &Part, n: usize, wrong: Wrong, before: Vec<(usize, String)>) -> Bad {
+    let other = wrong.other.and_then(|q| part.copies.sites[q].clone());
+    Bad { kind: wrong.kind, asset: part.asset.clone(), step: part.steps[n].0, what: wrong.what, other, before }
+}
+
 /// The steps that led to a state.
 fn path(seen: &[Seen], mut at: usize) -> Vec<usize> {
     let mut steps = Vec::new();
@@ -128,7 +127,7 @@ fn path(seen: &[Seen], mut at: usize) -> Vec<usize> {
     steps
 }
 
-/// A way in words: what is passed over, and what steps do, as the plan has them one after the other.
+/// A way in words: what steps do, and which are passed over.
 fn told(part: &Part, way: &[(usize, &'static str)], done: &[usize]) -> Vec<(usize, String)> {
     let place = |p: usize| &part.copies.places[p];
     let words = |n: usize| match part.steps[n].1 {
@@ -141,6 +140,11 @@ fn told(part: &Part, way: &[(usize, &'static str)], done: &[usize]) -> Vec<(usiz
         Move::Show => format!("shows that `{}` is well", part.asset),
         Move::Point => format!("sends traffic to `{}`", part.asset),
     };
-    let passed = way.iter().map(|(n, why)| (part.steps[*n].0, (*why).to_owned()));
-    passed.chain(done.iter().map(|&n| (part.steps[n].0, words(n)))).collect()
+    let mut all: Vec<(usize, String)> = done.iter().map(|&n| (n, words(n))).collect();
+    for (n, why) in way {
+        // It is passed over as soon as its turn has come.
+        let turn = all.iter().rposition(|(m, _)| part.before[*n].contains(m)).map_or(0, |at| at + 1);
+        all.insert(turn, (*n, (*why).to_owned()));
+    }
+    all.into_iter().map(|(n, what)| (part.steps[n].0, what)).collect()
 }

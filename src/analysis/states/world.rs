@@ -2,15 +2,18 @@
 //! orders.
 
 use super::Kind;
+use crate::model::Id;
 
 /// Copies of an asset that fit into a [`State`].
 pub const COPIES: usize = 8;
 
 /// What does not change: the copies, by their place.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Copies {
     /// The asset.
     pub name: String,
+    /// The site of each; none: the asset has several, or none.
+    pub sites: Vec<Option<Id>>,
     /// Where each stands, in words.
     pub places: Vec<String>,
     /// Bits: its site is lost. Whether it is dead nobody knows until somebody says so.
@@ -36,6 +39,17 @@ pub struct State {
     pub reached: bool,
 }
 
+/// What is bad about a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// What it is.
+    pub kind: Kind,
+    /// In words.
+    pub what: String,
+    /// The other copy that it is about.
+    pub other: Option<usize>,
+}
+
 /// What a step does to an asset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Move {
@@ -57,7 +71,7 @@ pub enum Move {
 
 impl Copies {
     /// What a step makes of a state, and what is bad about that.
-    pub fn after(&self, now: State, step: Move) -> (State, Option<(Kind, String)>) {
+    pub fn after(&self, now: State, step: Move) -> (State, Option<Wrong>) {
         let mut then = now;
         let mut bad = None;
         match step {
@@ -84,7 +98,8 @@ impl Copies {
             Move::Show => then.well = true,
             Move::Point => {
                 if self.shown && !now.well {
-                    bad = Some((Kind::Unverified, format!("traffic goes to `{}`, and nothing has shown that it is well", self.name)));
+                    let what = format!("traffic goes to `{}`, and nothing has shown that it is well", self.name);
+                    bad = Some(Wrong { kind: Kind::Unverified, what, other: None });
                 }
                 then.reached = true;
             }
@@ -99,28 +114,30 @@ impl Copies {
         }
     }
 
-    fn second(&self, state: &State, p: usize) -> Option<(Kind, String)> {
+    fn second(&self, state: &State, p: usize) -> Option<Wrong> {
         let others = state.writes & !(1 << p) & !self.active;
         if others == 0 || self.active & (1 << p) != 0 {
             return None;
         }
         let other = others.trailing_zeros() as usize;
         let may = if self.lost & (1 << other) != 0 { "may still take writes: it is lost, not dead" } else { "still takes writes" };
-        Some((Kind::TwoWriters, format!("{} takes writes, and {} {may}", self.places[p], self.places[other])))
+        let what = format!("{} takes writes, and {} {may}", self.places[p], self.places[other]);
+        Some(Wrong { kind: Kind::TwoWriters, what, other: Some(other) })
     }
 
     /// What another copy has that still stands is newer.
-    fn behind(&self, state: &State, p: usize) -> Option<(Kind, String)> {
+    fn behind(&self, state: &State, p: usize) -> Option<Wrong> {
         let newer = (0..self.places.len()).find(|&q| q != p && self.lost & (1 << q) == 0 && state.age[q] > state.age[p]);
         let q = newer.filter(|_| !self.damaged)?;
-        Some((Kind::NewerLost, format!("{} takes writes without what {} has that is newer", self.places[p], self.places[q])))
+        let what = format!("{} takes writes without what {} has that is newer", self.places[p], self.places[q]);
+        Some(Wrong { kind: Kind::NewerLost, what, other: Some(q) })
     }
 
-    fn overwritten(&self, state: &State, p: usize) -> Option<(Kind, String)> {
+    fn overwritten(&self, state: &State, p: usize) -> Option<Wrong> {
         let stands = self.lost & (1 << p) == 0;
         let written = state.age[p] > INCIDENT || state.age[p] == INCIDENT && state.writes & (1 << p) != 0;
-        let text = || format!("a backup comes in the place of newer data at {}", self.places[p]);
-        (stands && written).then(|| (Kind::NewerLost, text()))
+        let what = || format!("a backup comes in the place of newer data: {}", self.places[p]);
+        (stands && written).then(|| Wrong { kind: Kind::NewerLost, what: what(), other: None })
     }
 }
 

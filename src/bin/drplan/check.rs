@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use drplan::compile::Compilation;
+use drplan::compile::{Compilation, Input};
 use drplan::diagnostic::emit::{self, Judged};
 use drplan::diagnostic::{Diagnostic, Level};
 use drplan::source::Sources;
@@ -14,6 +14,7 @@ use crate::follow::{self, Seen};
 use crate::load::{self, Disk};
 use crate::output;
 use crate::plans;
+use crate::proved;
 use crate::settings::Settings;
 
 /// Compile and analyse plans: no network, no secret, no command.
@@ -35,9 +36,19 @@ pub struct Args {
     #[arg(long)]
     fix: bool,
 
+    /// Of a scenario with more than 100 000 states: look at all of them, however long that takes, instead of drawing some.
+    #[arg(long, value_name = "HOW")]
+    explore: Option<Explore>,
+
     /// Check again whenever a plan, or a file that it uses, changes; Ctrl-C ends it (130).
     #[arg(long, conflicts_with = "fix")]
     watch: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Explore {
+    /// Every state, to the last one.
+    All,
 }
 
 /// Checks every plan and says what it found.
@@ -52,6 +63,8 @@ fn once(args: &Args, settings: &Settings, seen: &Seen) -> Ended {
     let format = if settings.json { Format::Json } else { args.format };
     let mut all = Vec::new();
     let mut exits = Vec::new();
+    let states = args.explore.map(|Explore::All| u64::MAX);
+    let input = Input { states, ..load::today_s_input() };
     for path in plans::of(&args.paths)? {
         let plan = load::shown(&path);
         if args.fix
@@ -60,10 +73,18 @@ fn once(args: &Args, settings: &Settings, seen: &Seen) -> Ended {
             output::say(&format!("drplan: {stop}\n"));
             exits.push(stop.exit);
         }
-        let judged = match load::compiled_from(&Disk { seen: Some(seen), ..Disk::default() }, &path, &load::today_s_input()) {
+        let judged = match load::compiled_from(&Disk { seen: Some(seen), ..Disk::default() }, &path, &input) {
             Ok(compilation) => {
                 findings_of(&compilation, settings, format);
-                Found { plan, scenarios: compilation.scenarios, findings: compilation.findings, sources: compilation.sources, unread: None }
+                let proved = proved::lines(&compilation);
+                Found {
+                    plan,
+                    scenarios: compilation.scenarios,
+                    findings: compilation.findings,
+                    sources: compilation.sources,
+                    proved,
+                    unread: None,
+                }
             }
             Err(stop) => {
                 // The others are looked at all the same.
@@ -79,6 +100,7 @@ fn once(args: &Args, settings: &Settings, seen: &Seen) -> Ended {
             exits.push(if passed { Exit::Good } else { Exit::Findings });
             if format.for_people() {
                 output::say(&format!("{}: {}\n", judged.plan, verdict(&judged)));
+                judged.proved.iter().for_each(|line| output::say(&format!("{line}\n")));
             }
         }
         all.push(judged);
@@ -95,6 +117,8 @@ struct Found {
     scenarios: usize,
     sources: Sources,
     findings: Vec<Diagnostic>,
+    /// What was proved of each scenario.
+    proved: Vec<String>,
     unread: Option<String>,
 }
 

@@ -27,6 +27,7 @@ mod next;
 mod output;
 mod page;
 mod plans;
+mod proved;
 mod rehearse;
 mod render;
 mod resume;

@@ -1,0 +1,109 @@
+//! The exploration of a scenario's states beside one that knows none of its short cuts: it goes through the whole plan step
+//! by step, lets each single step fail with and without an effect, become unknown and land late, and takes the run back from
+//! everywhere. Both must see the same states of each asset, and the same bad ones. `DRPLAN_STATES` sets how many plans.
+
+mod naive;
+mod plans;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use drplan::compile::{Input, compile};
+use plans::Dice;
+
+const PATH: &str = "plan.yaml";
+
+fn wanted() -> usize {
+    std::env::var("DRPLAN_STATES").ok().and_then(|n| n.parse().ok()).unwrap_or(500)
+}
+
+#[test]
+fn a_naive_explorer_sees_the_same_states() {
+    let (mut seen, mut states, mut naive_states, mut bad, mut ways, mut undone) = (0, 0, 0, 0, 0, 0);
+    let mut seed = 0;
+    while seen < wanted() {
+        seed += 1;
+        assert!(seed < 40 * wanted() as u64, "too few plans can be explored: {seen} of {seed}");
+        let text = plans::plan(&mut Dice::new(seed));
+        let files = BTreeMap::from([(PATH.to_owned(), text.clone())]);
+        let found = compile(&files, PATH, &Input { states: Some(u64::MAX), ..Input::default() }).unwrap();
+        let Some(explored) = found.explored.values().next() else { continue };
+        if explored.parts.is_empty() {
+            continue;
+        }
+        assert!(explored.sampled.is_empty() && explored.left.is_empty());
+        let order = plans::Order::of(&found);
+        let mut sum = 0;
+        let mut wrong = BTreeSet::new();
+        for part in &explored.parts {
+            let all = naive::explore(&order, part);
+            sum += all.states.len();
+            naive_states += all.looked_at;
+            undone += all.undone;
+            ways = ways.max(part.ways.len());
+            wrong.extend(all.bad.into_iter().map(|(step, kind)| (step, kind, part.asset.clone())));
+        }
+        assert_eq!(explored.states as usize, sum, "seed {seed}: states\n{text}");
+        let said: BTreeSet<_> = explored.bad.iter().map(|b| (b.step, b.kind, b.asset.clone())).collect();
+        assert_eq!(said, wrong, "seed {seed}: bad states\n{text}");
+        seen += 1;
+        states += sum;
+        bad += wrong.len();
+    }
+    println!(
+        "{seen} plans: {states} states, the naive explorer looked at {naive_states} ({undone} of them with something taken back); {bad} bad; at most {ways} ways"
+    );
+    assert!(bad > seen / 10 && ways > 2 && undone > 0, "nothing to find");
+}
+
+#[test]
+fn a_way_to_a_bad_state_is_as_short_as_it_can_be() {
+    for seed in 1..300 {
+        let text = plans::plan(&mut Dice::new(seed));
+        let files = BTreeMap::from([(PATH.to_owned(), text.clone())]);
+        let found = compile(&files, PATH, &Input::default()).unwrap();
+        let Some(explored) = found.explored.values().next() else { continue };
+        let order = plans::Order::of(&found);
+        for bad in &explored.bad {
+            let parts = explored.parts.iter().filter(|p| p.asset == bad.asset && p.steps.iter().any(|(i, _)| *i == bad.step));
+            let shortest = parts.filter_map(|p| naive::shortest(&order, p, bad.step, bad.kind)).min();
+            assert_eq!(shortest, Some(bad.before.len()), "seed {seed}: {bad:?}\n{text}");
+        }
+    }
+}
+
+/// Every plan in `tests/proofs/states` has one bad state, found where it says; its twin `.good.yaml` has none.
+#[test]
+fn every_bad_state_is_found_and_no_twin_has_one() {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proofs/states"));
+    let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let (mut bad, mut good, mut wrong) = (0, 0, Vec::new());
+    for name in names {
+        let text = std::fs::read_to_string(folder.join(&name)).unwrap();
+        let expected: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("# expect: ")).collect();
+        let found = compile(&BTreeMap::from([(PATH.to_owned(), text.clone())]), PATH, &Input::default()).unwrap();
+        let place = |span: drplan::source::Span| found.sources.get(span.source).line_col(span.start);
+        let said: Vec<String> = found.findings.iter().map(|f| format!("{}:{} {}", place(f.span()).0, place(f.span()).1, f.rule)).collect();
+        match name.ends_with(".good.yaml") {
+            true => good += 1,
+            false => {
+                bad += 1;
+                if expected.len() != 1 {
+                    wrong.push(format!("{name}: expects {expected:?}"));
+                }
+                // The way there is told, unless the step alone is the way.
+                let told =
+                    found.findings.iter().flat_map(|f| &f.labels).filter(|l| l.text.starts_with(|c: char| c.is_ascii_digit())).count();
+                if told == 1 {
+                    wrong.push(format!("{name}: a way of one step is numbered"));
+                }
+            }
+        }
+        if said != expected {
+            wrong.push(format!("{name}: expected {expected:?}, found {said:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!((bad, good), (20, 20));
+}

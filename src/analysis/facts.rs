@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use foldhash::{HashMap, HashMapExt, HashSet};
 
-use super::gaps::Gaps;
+use super::gaps::{Gaps, Samples};
+use super::loss::{Damage, Reason};
 use super::predict::predictions;
 use super::states::{Explored, Wanted, explore};
 use crate::graph::Graph;
@@ -41,11 +42,15 @@ pub struct Facts<'a> {
     pub predictions: BTreeMap<Id, Prediction>,
     /// Lost assets that come back from a source that no step names.
     pub unsaid: BTreeSet<Id>,
+    /// Why nothing bounds what is lost of an asset, by asset.
+    pub reasons: BTreeMap<Id, Vec<Reason>>,
     /// Steps by the assets that they name, in order.
     by_asset: HashMap<&'a str, Vec<usize>>,
     /// Whether each step runs.
     runs: Vec<bool>,
     gaps: Gaps<'a>,
+    /// How often backups are taken, by sample.
+    pub samples: Samples<'a>,
     search: RefCell<Search>,
     /// The scenario's place in the plan.
     pub index: usize,
@@ -101,6 +106,7 @@ impl<'a> Facts<'a> {
             by_asset,
             runs: scenario.steps.iter().map(|s| s.modes.contains(&compiled.mode) && !compiled.left_out.contains(&s.id)).collect(),
             gaps: Gaps::default(),
+            samples: Samples::default(),
             search: RefCell::default(),
             index,
             ends: scenario.undoes.as_ref().and_then(|id| wanted.ends.get(id)),
@@ -118,8 +124,10 @@ impl<'a> Facts<'a> {
             lost_assets,
             predictions: BTreeMap::new(),
             unsaid: BTreeSet::new(),
+            reasons: BTreeMap::new(),
         };
-        (facts.predictions, facts.unsaid) = predictions(&facts);
+        let found = predictions(&facts);
+        (facts.predictions, facts.unsaid, facts.reasons) = (found.by_asset, found.unsaid, found.reasons);
         facts
     }
 
@@ -164,6 +172,21 @@ impl<'a> Facts<'a> {
     /// The longest gap of a backup's schedule in milliseconds, see [`longest_gap_ms`].
     pub fn gap_ms(&self, backup: &'a Backup) -> Option<u64> {
         self.gaps.of(backup)
+    }
+
+    /// What has happened, for whoever asks which sources of data survive.
+    pub fn damage<T>(&self, ask: impl FnOnce(&Damage<'_, 'a>) -> T) -> T {
+        ask(&Damage {
+            plan: self.plan,
+            places: self.places,
+            cause: self.scenario.cause,
+            detect_ms: self.scenario.detect_ms,
+            sites: &self.lost_sites,
+            backups: &self.scenario.loses.backups,
+            loses: &|id| self.loses(id),
+            gaps: &self.gaps,
+            samples: &self.samples,
+        })
     }
 
     /// Whether a step waits for one of the wanted ones, directly or not; the first of these ends at `soonest_ms`. After

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use croner::Cron;
 use foldhash::HashMap;
 use jiff::Zoned;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::model::Backup;
@@ -18,6 +19,9 @@ const RUNS: usize = 26;
 /// Different schedules of a plan that are sampled: more than people have, and no plan can make reading it slow.
 const SAMPLED: usize = 500;
 
+/// What runs more often is not missed when the clock leaves a run out.
+const RARE_MS: u64 = 3 * 3_600_000;
+
 /// A schedule and its time zone.
 type Line<'a> = (&'a str, Option<&'a str>);
 
@@ -25,9 +29,12 @@ type Line<'a> = (&'a str, Option<&'a str>);
 #[derive(Debug, Default)]
 pub struct Gaps<'a>(RefCell<HashMap<Line<'a>, Option<u64>>>);
 
-/// Gaps of schedules by sample, see [`sampled_gaps_ms`].
+/// Gaps of schedules by sample, see [`sampled_gaps_ms`], and what the clock leaves out of them.
 #[derive(Debug, Default)]
-pub struct Samples<'a>(RefCell<HashMap<Line<'a>, Sample>>);
+pub struct Samples<'a> {
+    gaps: RefCell<HashMap<Line<'a>, Sample>>,
+    left_out: RefCell<HashMap<Line<'a>, Option<DateTime>>>,
+}
 
 /// What is known of a schedule's gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,12 +52,24 @@ impl<'a> Samples<'a> {
     pub fn of(&self, backup: &'a Backup) -> Sample {
         let Some(line) = backup.schedule.as_deref() else { return Sample::Unknown };
         let zone = backup.timezone.as_deref();
-        let known = &mut *self.0.borrow_mut();
+        let known = &mut *self.gaps.borrow_mut();
         if known.len() >= SAMPLED && !known.contains_key(&(line, zone)) {
             return Sample::Unknown;
         }
         let sampled = || sampled_gaps_ms(line, zone).map_or(Sample::Never, |(least, most)| Sample::Gaps(least, most));
         *known.entry((line, zone)).or_insert_with(sampled)
+    }
+
+    /// The first time of a backup's schedule that its clock leaves out, see [`left_out`].
+    pub fn left_out(&self, backup: &'a Backup) -> Option<DateTime> {
+        let (line, zone) = (backup.schedule.as_deref()?, backup.timezone.as_deref()?);
+        let known = &mut *self.left_out.borrow_mut();
+        if known.len() >= SAMPLED && !known.contains_key(&(line, Some(zone))) {
+            return None;
+        }
+        // What runs again within hours is not missed.
+        let rare = matches!(self.of(backup), Sample::Gaps(least, _) if least >= RARE_MS);
+        *known.entry((line, Some(zone))).or_insert_with(|| if rare { left_out(line, zone) } else { None })
     }
 }
 
@@ -112,6 +131,28 @@ pub fn sampled_gaps_ms(schedule: &str, timezone: Option<&str>) -> Option<(u64, u
     found
 }
 
+/// The first time of a schedule that there is not, because the clock of its zone goes forward over it.
+pub fn left_out(schedule: &str, timezone: &str) -> Option<DateTime> {
+    let cron: Cron = schedule.parse().ok()?;
+    let zone = TimeZone::get(timezone).ok()?;
+    let start = jiff::civil::date(FIRST_YEAR, 1, 1).to_zoned(zone.clone()).ok()?.timestamp();
+    let end = jiff::civil::date(FIRST_YEAR + YEARS, 1, 1).to_zoned(zone.clone()).ok()?.timestamp();
+    let mut before = zone.to_offset(start);
+    for shift in zone.following(start).take_while(|shift| shift.timestamp() < end) {
+        let (from, to) = (before.to_datetime(shift.timestamp()), shift.offset().to_datetime(shift.timestamp()));
+        before = shift.offset();
+        let mut at = from;
+        while at < to {
+            // The schedule knows only what a clock on the wall shows: any zone without shifts will do.
+            if cron.is_time_matching(&at.to_zoned(TimeZone::UTC).ok()?).unwrap_or(false) {
+                return Some(at);
+            }
+            at = at.checked_add(jiff::Span::new().minutes(1)).ok()?;
+        }
+    }
+    None
+}
+
 fn ms_between(a: &Zoned, b: &Zoned) -> u64 {
     let gap = b.timestamp().as_millisecond() - a.timestamp().as_millisecond();
     u64::try_from(gap).unwrap_or(0)
@@ -145,6 +186,25 @@ mod tests {
     fn local_time_has_a_longer_night() {
         assert_eq!(longest_gap_ms("0 */6 * * *", None), Some(6 * H));
         assert_eq!(longest_gap_ms("0 */6 * * *", Some("Europe/Berlin")), Some(7 * H));
+    }
+
+    #[test]
+    fn an_hour_that_is_not() {
+        let at = |line, zone| left_out(line, zone).map(|t| t.to_string());
+        assert_eq!(at("30 2 * * *", "Europe/Berlin").as_deref(), Some("2026-03-29T02:30:00"));
+        assert_eq!(at("30 2 * * *", "America/New_York").as_deref(), Some("2026-03-08T02:30:00"));
+        assert_eq!(at("30 3 * * *", "Europe/Berlin"), None);
+        assert_eq!(at("30 2 * * 3", "Europe/Berlin"), None, "clocks go forward on Sundays");
+        assert_eq!(at("30 2 * * *", "Asia/Kolkata"), None);
+    }
+
+    #[test]
+    fn a_year_is_walked_whole() {
+        // Twenty-three hours in March, twenty-five in October; the last days of months; only the leap day.
+        assert_eq!(longest_gap_ms("0 5 * * *", Some("Europe/Berlin")), Some(25 * H));
+        assert_eq!(longest_gap_ms("0 3 31 * *", None), Some(62 * 24 * H));
+        assert_eq!(longest_gap_ms("0 0 30 * *", None), Some(59 * 24 * H + 24 * H));
+        assert_eq!(longest_gap_ms("15 1,13 * * *", Some("America/New_York")), Some(13 * H));
     }
 
     #[test]

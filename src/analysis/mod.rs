@@ -8,6 +8,8 @@ pub mod predict;
 pub mod rehearsal;
 pub mod rules;
 pub mod states;
+pub mod stands;
+pub mod what_if;
 pub mod whole;
 
 use std::collections::BTreeMap;

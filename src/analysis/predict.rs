@@ -7,15 +7,25 @@ use foldhash::HashMap;
 use serde_json::Value;
 
 use super::facts::Facts;
-use super::loss::{holds_data, loss};
+use super::loss::{Reason, holds_data, loss};
 use crate::actions::units;
 use crate::model::{Asset, AssetKind, Id, Phase, Prediction, Undo};
 
-/// The predictions, by asset, and the assets whose source no step names.
-pub fn predictions(facts: &Facts<'_>) -> (BTreeMap<Id, Prediction>, BTreeSet<Id>) {
+/// What was predicted.
+#[derive(Debug, Default)]
+pub struct Predictions {
+    /// By asset.
+    pub by_asset: BTreeMap<Id, Prediction>,
+    /// Assets whose source no step names.
+    pub unsaid: BTreeSet<Id>,
+    /// Why nothing bounds what is lost, by asset.
+    pub reasons: BTreeMap<Id, Vec<Reason>>,
+}
+
+/// The predictions of every asset that a scenario touches.
+pub fn predictions(facts: &Facts<'_>) -> Predictions {
     let own: HashMap<&str, u64> = facts.plan.assets.iter().filter_map(|(id, a)| Some((id.as_str(), own_recovery(facts, id, a)?))).collect();
-    let mut all = BTreeMap::new();
-    let mut unsaid = BTreeSet::new();
+    let mut found = Predictions::default();
     for (id, asset) in &facts.plan.assets {
         let touched = facts.loses(id) || facts.steps_of(id).next().is_some();
         let recovery_ms = match own.get(id.as_str()) {
@@ -28,10 +38,13 @@ pub fn predictions(facts: &Facts<'_>) -> (BTreeMap<Id, Prediction>, BTreeSet<Id>
         }
         let (tier, _) = facts.objective(asset);
         let holds_data = holds_data(asset);
-        let loss = holds_data.then(|| loss(facts, id, asset));
+        let mut loss = holds_data.then(|| loss(facts, id, asset));
         let left = facts.scenario.leaves.contains(id);
         if loss.as_ref().is_some_and(|l| l.unsaid) {
-            unsaid.insert(id.clone());
+            found.unsaid.insert(id.clone());
+        }
+        if let Some(why) = loss.as_mut().map(|l| std::mem::take(&mut l.why)).filter(|why| !why.is_empty()) {
+            found.reasons.insert(id.clone(), why);
         }
         let prediction = Prediction {
             recovery_ms,
@@ -45,9 +58,9 @@ pub fn predictions(facts: &Facts<'_>) -> (BTreeMap<Id, Prediction>, BTreeSet<Id>
                 None => "it holds no data of its own".to_owned(),
             },
         };
-        all.insert(id.clone(), prediction);
+        found.by_asset.insert(id.clone(), prediction);
     }
-    (all, unsaid)
+    found
 }
 
 /// The step by which an asset is back: its last `recover` or `verify` step.

@@ -5,7 +5,8 @@ use foldhash::HashMap;
 
 use super::gaps::Samples;
 use crate::model::places::{BackupPlaces, Keys};
-use crate::model::{Asset, Backup, Drill, Id, Places, Plan, Replica, Scenario};
+use crate::model::{Asset, Backup, Drill, Id, Places, Plan, Replica, Scenario, Tier};
+use crate::source::Span;
 
 /// What rules about a whole plan may look at.
 pub struct Whole<'a> {
@@ -33,6 +34,21 @@ impl<'a> Whole<'a> {
     pub fn backups(&self) -> impl Iterator<Item = (&'a Id, &'a Asset, &'a Backup, &'a BackupPlaces)> {
         let placed = |id: &Id| self.places.backups.get(id).into_iter().flatten();
         self.plan.assets.iter().flat_map(move |(id, asset)| asset.backups.iter().zip(placed(id)).map(move |(b, at)| (id, asset, b, at)))
+    }
+
+    /// The tier of an asset.
+    pub fn tier(&self, asset: &Asset) -> Option<(&'a Id, &'a Tier)> {
+        asset.tier.as_ref().and_then(|id| self.plan.tiers.get_key_value(id))
+    }
+
+    /// Every asset that has a tier, with it.
+    pub fn tiered(&self) -> impl Iterator<Item = (&'a Id, &'a Asset, &'a Id, &'a Tier)> {
+        self.plan.assets.iter().filter_map(|(id, asset)| self.tier(asset).map(|(tier_id, tier)| (id, asset, tier_id, tier)))
+    }
+
+    /// Where a tier says what it wants.
+    pub fn wanted_at(&self, tier: &str, key: &str) -> Span {
+        self.places.tiers.get(tier).map(|k| k.key(key)).unwrap_or_default()
     }
 
     /// The backup on which one builds.

@@ -6,7 +6,15 @@ use super::{Asset, Cause, Id, Plan, Scenario};
 
 /// Sites that a scenario loses, with every site within them.
 pub fn lost_sites(plan: &Plan, scenario: &Scenario) -> BTreeSet<Id> {
-    let mut lost: BTreeSet<Id> = scenario.loses.sites.iter().cloned().collect();
+    sites_with(plan, &scenario.loses.sites)
+}
+
+/// Sites with every site within them.
+pub fn sites_with(plan: &Plan, sites: &[Id]) -> BTreeSet<Id> {
+    let mut lost: BTreeSet<Id> = sites.iter().cloned().collect();
+    if lost.is_empty() {
+        return lost;
+    }
     loop {
         let inner = plan.sites.iter().filter(|(id, site)| !lost.contains(*id) && site.within.iter().any(|w| lost.contains(w)));
         let inner: Vec<Id> = inner.map(|(id, _)| id.clone()).collect();

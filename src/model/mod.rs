@@ -27,7 +27,7 @@ pub mod veil;
 pub mod vocabulary;
 
 pub use compiled::{Compiled, EmbeddedFile, Join, Node, Prediction, Wait};
-pub use losses::{damages, lost_assets, lost_sites};
+pub use losses::{damages, lost_assets, lost_sites, sites_with};
 pub use places::Places;
 pub use plan::*;
 pub use target::{connect_at, target, target_of};

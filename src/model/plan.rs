@@ -201,6 +201,33 @@ pub struct Tier {
     /// How long copies are kept, as typed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<Value>,
+    /// At how many sites, none within another, its data lie; the asset's own counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sites: Option<u32>,
+    /// A copy lies at a site of kind `offline`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub offline: bool,
+    /// Every backup is encrypted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub encrypted: bool,
+    /// Locks against deletion are such that nobody can lift them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub worm: bool,
+    /// How often backups are seen and restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Verify>,
+    /// A scenario that moves it has another one that undoes it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failback: bool,
+    /// What people use is tried when it is back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub smoke: bool,
+    /// Who is told when it is brought back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tell: Vec<Id>,
+    /// What has an answer in the plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub survives: Vec<Cause>,
 }
 
 /// A rehearsal of a scenario.
@@ -455,8 +482,9 @@ pub struct Rebuild {
 }
 
 /// Why a scenario happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::Display, strum::IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 #[expect(missing_docs, reason = "the words of the language")]
 pub enum Cause {
     Outage,

@@ -109,6 +109,23 @@ pub const TIER: &[Field] = &[
     may("immutable", Type::Keep, "For how long, at least, nobody can delete the newest copy of its data."),
     may("copies", Type::Int, "How many copies of its data there are at least, the asset itself counted."),
     may("keep", Type::Keep, "How long copies are kept at least: a duration, or `{ daily: 30d, monthly: 12mo }`."),
+    may(
+        "sites",
+        Type::Int,
+        "At how many sites, at least, its data lie, the asset's own counted; a site within another one is not another one.",
+    ),
+    or("offline", Type::Bool, "false", "A copy of its data lies at a site of kind `offline`."),
+    or("encrypted", Type::Bool, "false", "Every backup of it is encrypted."),
+    or("worm", Type::Bool, "false", "Every lock against deletion is one that nobody can lift: mode `compliance`."),
+    may("verify", Type::Record(VERIFY), "How often, at least, each backup of it is seen to be there, and restored."),
+    or("failback", Type::Bool, "false", "Each scenario that moves it to another site has a scenario that undoes it."),
+    or("smoke", Type::Bool, "false", "Each scenario that brings it back tries what people use: the outermost assets that stand on it."),
+    may("tell", Type::List(&Type::Id), "Contacts: each scenario that brings it back has a step of each of them that tells people."),
+    may(
+        "survives",
+        Type::List(&Type::Word(&["outage", "corruption", "ransomware"])),
+        "What the plan has an answer to: a scenario with this cause that brings it back, and, for an outage, each of its sites.",
+    ),
 ];
 
 /// What counts in a scenario instead of a tier.

@@ -7,8 +7,8 @@ use serde_yaml::{Mapping, Value as Yaml};
 use crate::actions::units::{duration_text, size_text};
 use crate::actions::{self, Field, Type};
 use crate::model::{
-    ActionUse, Asset, Backup, Contact, Drill, OnFailure, Plan, Policy, Replica, Retry, Scenario, SecretSource, Site, Step, Tier, Undo,
-    Verdict, WhenUnreachable,
+    ActionUse, Asset, Backup, Cause, Contact, Drill, OnFailure, Plan, Policy, Replica, Retry, Scenario, SecretSource, Site, Step, Tier,
+    Undo, Verdict, Verify, WhenUnreachable,
 };
 
 /// The plan as text.
@@ -159,7 +159,24 @@ fn tier(tier: &Tier) -> Rows {
     rows.time("immutable", tier.immutable_ms);
     rows.some("copies", tier.copies);
     rows.some("keep", tier.keep.as_ref().map(yaml));
+    rows.some("sites", tier.sites);
+    for (key, said) in [("offline", tier.offline), ("encrypted", tier.encrypted), ("worm", tier.worm)] {
+        rows.some(key, said.then_some(true));
+    }
+    rows.some("verify", tier.verify.as_ref().map(verify));
+    rows.some("failback", tier.failback.then_some(true));
+    rows.some("smoke", tier.smoke.then_some(true));
+    rows.names("tell", &tier.tell);
+    let survives: Vec<String> = tier.survives.iter().map(Cause::to_string).collect();
+    rows.names("survives", &survives);
     rows
+}
+
+fn verify(verify: &Verify) -> Rows {
+    let mut often = Rows::default();
+    often.time("exists", verify.exists_ms);
+    often.time("restore", verify.restore_ms);
+    often
 }
 
 fn contact(contact: &Contact) -> Rows {
@@ -261,12 +278,7 @@ fn backup(backup: &Backup) -> Rows {
         rows
     };
     rows.rows("copies", backup.copies.iter().map(copy).collect());
-    if let Some(verify) = &backup.verify {
-        let mut often = Rows::default();
-        often.time("exists", verify.exists_ms);
-        often.time("restore", verify.restore_ms);
-        rows.put("verify", often);
-    }
+    rows.some("verify", backup.verify.as_ref().map(verify));
     rows
 }
 

@@ -1,6 +1,6 @@
 //! `base-dump`: changes that are to be replayed onto a logical dump, which takes none.
 
-use super::missing_base::builds_on_another;
+use crate::analysis::loss::builds_on_another;
 use crate::analysis::whole::Whole;
 use crate::diagnostic::Diagnostic;
 use crate::model::BackupMethod;

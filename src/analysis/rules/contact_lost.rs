@@ -1,37 +1,61 @@
 //! `contact-lost`: people who are told through a channel that the scenario loses.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use serde_json::Value;
-
-use crate::analysis::facts::{Facts, approves};
+use crate::analysis::facts::Facts;
+use crate::analysis::stands::{Footing, Link, Part, Spot, Stands, Told};
 use crate::diagnostic::Diagnostic;
-use crate::model::Effect;
+use crate::source::Span;
 
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
-    let told = |id: &str| {
-        let contact = facts.plan.contacts.get(id)?;
-        let channel = contact.webhook.is_some() || contact.email.is_some();
-        contact.site.as_deref().filter(|site| channel && facts.lost_sites.contains(*site))
-    };
-    if facts.plan.contacts.keys().all(|id| told(id).is_none()) {
+    let tells = facts.plan.contacts.values().any(|c| c.webhook.is_some() || c.email.is_some());
+    if !tells || facts.lost_sites.is_empty() {
         return;
     }
-    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+    let stands = Stands::new(facts.plan);
+    let mut said = BTreeSet::new();
     for (i, step) in facts.scenario.steps.iter().enumerate() {
-        let asked = step.call.with.get("from").and_then(Value::as_array).filter(|_| approves(step));
-        let asked = asked.into_iter().flatten().filter_map(Value::as_str);
-        let waits = matches!(step.effect, Effect::Manual);
-        for id in asked.chain(step.contact.as_deref().filter(|_| waits)) {
-            first.entry(id).or_insert(i);
+        let lost = |f: &Footing<'_>| f.part == Part::Contact && f.spots.iter().all(|s| facts.lost_sites.contains(s.site()));
+        for footing in stands.people(step).iter().filter(|f| lost(f)) {
+            let (Some(Link::Contact(id, key)), Some(&spot)) = (footing.chain.first(), footing.spots.first()) else { continue };
+            // Who has two channels is told by the other one.
+            let own = facts.plan.contacts.get(*id);
+            let given = |key| own.is_some_and(|c| if key == "webhook" { c.webhook.is_some() } else { c.email.is_some() });
+            let dark = |key| stands.of_contact(id).iter().any(|f| f.chain.first() == Some(&Link::Contact(id, key)) && lost(f));
+            if !["webhook", "email"].into_iter().any(|key| given(key) && !dark(key)) && said.insert(*id) {
+                findings.push(drawn(facts, i, id, key, footing, spot));
+            }
         }
     }
-    for (id, i) in first {
-        let Some(site) = told(id) else { continue };
-        let headline = format!("in scenario `{}` nobody can tell `{id}` that a run waits", facts.scenario.id);
-        let at = facts.places.contacts.get(id).map(|k| k.value("site")).unwrap_or(facts.own.keys.at);
-        let found = Diagnostic::warn("contact-lost", headline, at, format!("their channel stands at `{site}`, which is lost"));
-        let found = found.also(facts.step(i).keys.at, format!("this waits for `{id}`")).also(facts.own.keys.value("loses"), "lost here");
-        findings.push(found.help(format!("give `{id}` a `webhook` or an `email` that survives, and its `site`")));
-    }
+}
+
+fn drawn(facts: &Facts<'_>, step: usize, id: &str, key: &str, footing: &Footing<'_>, spot: Spot<'_>) -> Diagnostic {
+    let told = Told { plan: facts.plan, places: facts.places };
+    let site = spot.site();
+    let headline = format!("in scenario `{}` nobody can tell `{id}` that a run waits", facts.scenario.id);
+    let keys = facts.places.contacts.get(id);
+    let mut labels: Vec<(Span, String)> = footing.chain[1..].iter().map(|link| told.link(*link)).collect();
+    let (key, label) = match (footing.chain.get(1), spot) {
+        (Some(Link::Secret(name)), spot) => {
+            match spot {
+                Spot::Site(_) => {
+                    let at = facts.places.secrets.get(*name).map(|k| k.value("site")).unwrap_or_default();
+                    labels.push((at, format!("`{site}` is lost")));
+                }
+                Spot::Copy(..) => labels.extend(told.spot(spot, "is lost")),
+            }
+            (key, "their address is a secret that nobody gives out then".to_owned())
+        }
+        (_, Spot::Copy(..)) => {
+            labels.extend(told.spot(spot, "is lost"));
+            (key, format!("their channel stands at `{site}`, which is lost"))
+        }
+        (_, Spot::Site(_)) => ("site", format!("their channel stands at `{site}`, which is lost")),
+    };
+    let at = keys.map(|k| k.value(key)).unwrap_or(facts.own.keys.at);
+    let found = Diagnostic::warn("contact-lost", headline, at, label);
+    let found = labels.into_iter().fold(found, |found, (at, words)| found.also(at, words));
+    let found = found.also(facts.step(step).keys.at, format!("this waits for `{id}`"));
+    let found = found.also(facts.own.keys.value("loses"), "lost here");
+    found.help(format!("give `{id}` a `webhook` or an `email` that survives, and its `site`"))
 }

@@ -6,7 +6,11 @@ use crate::diagnostic::Diagnostic;
 pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
     for (id, asset, backup, at) in whole.backups() {
         for (copy, place) in backup.copies.iter().zip(&at.copies) {
-            let Some(site) = copy.site.as_ref().filter(|s| Some(*s) == backup.site.as_ref()) else { continue };
+            let (Some(site), Some(inner)) = (&backup.site, &copy.site) else { continue };
+            // Where the backup itself goes with the asset, that is the mistake.
+            if !whole.lost_with(site, inner) || inner != site && whole.lost_with_asset(asset, site) {
+                continue;
+            }
             let headline = format!("a copy of backup `{}` of `{id}` lies beside the backup", backup.id);
             let label = format!("what loses `{site}` loses both");
             let found = Diagnostic::warn("copy-beside-backup", headline, place.value("site"), label);

@@ -1,14 +1,27 @@
 //! `journal-lost`: a shared journal that stands where the scenario loses it.
 
 use crate::analysis::facts::Facts;
+use crate::analysis::stands::{Spot, Stands, Told};
 use crate::diagnostic::Diagnostic;
 
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
-    let site = facts.plan.journal.as_ref().and_then(|j| j.site.as_ref());
-    let Some(site) = site.filter(|s| facts.lost_sites.contains(*s)) else { return };
+    if facts.plan.journal.is_none() || facts.lost_sites.is_empty() {
+        return;
+    }
+    let Some(footing) = Stands::new(facts.plan).of_journal() else { return };
+    if !footing.spots.iter().all(|s| facts.lost_sites.contains(s.site())) {
+        return;
+    }
+    let Some(&spot) = footing.spots.first() else { return };
+    let site = spot.site();
     let headline = format!("scenario `{}` loses the journal in which its run would be kept", facts.scenario.id);
     let label = format!("nobody answers at `{site}` then: no run can start");
-    let found = Diagnostic::warn("journal-lost", headline, facts.places.journal.value("site"), label);
+    let key = if matches!(spot, Spot::Site(_)) { "site" } else { "url" };
+    let mut found = Diagnostic::warn("journal-lost", headline, facts.places.journal.value(key), label);
+    if matches!(spot, Spot::Copy(..)) {
+        let told = Told { plan: facts.plan, places: facts.places };
+        found = told.spot(spot, "is lost").into_iter().fold(found, |found, (at, words)| found.also(at, words));
+    }
     let other = facts.plan.sites.keys().find(|s| !facts.lost_sites.contains(*s)).map_or("ANOTHER-SITE", String::as_str);
     let found = found.also(facts.own.keys.value("loses"), "lost here");
     findings.push(

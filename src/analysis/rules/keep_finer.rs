@@ -10,7 +10,7 @@ use crate::diagnostic::Diagnostic;
 const HOUR: u64 = 3_600_000;
 
 /// The parts of a rule of keeping, and how long each lasts at most, with a shift of the clock.
-const PARTS: [(&str, u64, &str); 5] = [
+pub(super) const PARTS: [(&str, u64, &str); 5] = [
     ("hourly", HOUR, "hour"),
     ("daily", 25 * HOUR, "day"),
     ("weekly", (7 * 24 + 1) * HOUR, "week"),

@@ -1,13 +1,9 @@
 //! `missing-base`: a backup that holds only what changed, and does not say since which one.
 
+use crate::analysis::loss::builds_on_another;
 use crate::analysis::whole::Whole;
 use crate::diagnostic::Diagnostic;
-use crate::model::{Backup, BackupMethod};
-
-/// Whether a backup is worth nothing by itself.
-pub(super) fn builds_on_another(backup: &Backup) -> bool {
-    matches!(backup.method, BackupMethod::Incremental | BackupMethod::Differential | BackupMethod::Log)
-}
+use crate::model::BackupMethod;
 
 pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
     for (id, asset, backup, at) in whole.backups().filter(|(_, _, b, _)| builds_on_another(b) && b.base.is_none()) {

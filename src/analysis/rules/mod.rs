@@ -3,6 +3,9 @@
 
 mod at_no_copy;
 mod backup_beside_asset;
+mod backup_overrun;
+mod backup_takes_unsaid;
+mod backup_too_rare;
 mod bad_continue;
 mod base_circle;
 mod base_dump;
@@ -30,8 +33,11 @@ mod keep_too_short;
 mod kept_too_short;
 mod key_beside_asset;
 mod lag_unsaid;
+mod latest_too_late;
 mod leaves_recovered;
 mod leaves_unlost;
+mod lock_can_be_lifted;
+mod lock_too_short;
 mod loses_nothing;
 mod lost_not_recovered;
 mod misphased_recovery;
@@ -43,8 +49,14 @@ mod needs_close;
 mod never_runs;
 mod never_taken;
 mod newer_lost;
+mod no_offline_copy;
+mod no_smoke_test;
 mod no_source;
 mod no_steps;
+mod no_way_back;
+mod nobody_told;
+mod not_contained;
+mod not_encrypted;
 mod not_immutable;
 mod not_shown;
 mod objective_missed;
@@ -54,28 +66,36 @@ mod promote_standby;
 mod rebuild_unkept;
 mod recover_unlost;
 mod replica_hidden;
+mod restore_point_gone;
+mod schedule_skipped;
 mod secret_lost;
 mod skip_unaccepted;
 mod source_unsaid;
+mod stands_on_lost;
 mod stop_in_recover;
+mod target_lost;
 mod tier_says_nothing;
 mod timeout_too_short;
 mod too_few_approvals;
 mod too_few_copies;
+mod too_few_sites;
 mod twice_scheduled;
 mod two_writers;
+mod unanswered;
 mod undo_loses_writes;
 mod undo_only_reads;
 mod undo_repeats;
 mod undoes_and_loses;
 mod undoes_circle;
 mod unprotected;
+mod unprotected_after;
 mod unreachable_approvers;
 mod unreachable_unsaid;
 mod unsure_output;
 mod unsure_recovery;
 mod unverified_traffic;
 mod verify_too_early;
+mod verify_too_rare;
 mod verify_unmet;
 mod wait_over_takes;
 
@@ -110,6 +130,8 @@ pub enum Subject {
     Injection,
     /// Backups, replicas and what may be lost.
     Data,
+    /// What a recovery stands on, and whether that is lost too.
+    Sites,
     /// What was promised.
     Objectives,
     /// What is rehearsed, and where.
@@ -172,6 +194,9 @@ pub static TABLE: &[Rule] = &[
     rule!("at-no-copy", Actions, Deny, at_no_copy::run),
     rule!("backoff-without-delay", Effects, Warn),
     rule!("backup-beside-asset", Data, Warn, once backup_beside_asset::run),
+    rule!("backup-overrun", Data, Warn, once backup_overrun::run),
+    rule!("backup-takes-unsaid", Data, Warn, once backup_takes_unsaid::run),
+    rule!("backup-too-rare", Data, Warn, once backup_too_rare::run),
     rule!("bad-allow", Policy, Deny),
     rule!("bad-continue", Effects, Deny, bad_continue::run),
     rule!("bad-default", References, Deny),
@@ -241,10 +266,13 @@ pub static TABLE: &[Rule] = &[
     rule!("known-effect", Effects, Deny),
     rule!("known-outputs", Actions, Deny),
     rule!("lag-unsaid", Data, Warn, lag_unsaid::run),
+    rule!("latest-too-late", Data, Warn, latest_too_late::run),
     rule!("leading-zero", Types, Deny),
     rule!("leaves-recovered", Objectives, Warn, leaves_recovered::run),
     rule!("leaves-unlost", Objectives, Warn, leaves_unlost::run),
     rule!("list-in-text", References, Deny),
+    rule!("lock-can-be-lifted", Data, Warn, once lock_can_be_lifted::run),
+    rule!("lock-too-short", Data, Warn, once lock_too_short::run),
     rule!("loses-nothing", Objectives, Deny, loses_nothing::run),
     rule!("lost-not-recovered", Objectives, Deny, lost_not_recovered::run),
     rule!("merge-key", Text, Deny),
@@ -268,10 +296,16 @@ pub static TABLE: &[Rule] = &[
     rule!("never-runs", Order, Deny, never_runs::run),
     rule!("never-taken", Data, Deny, once never_taken::run),
     rule!("newer-lost", Order, Deny, newer_lost::run),
+    rule!("no-offline-copy", Data, Warn, once no_offline_copy::run),
+    rule!("no-smoke-test", Objectives, Warn, no_smoke_test::run),
     rule!("no-source", Data, Warn, no_source::run),
     rule!("no-steps", Order, Deny, no_steps::run),
+    rule!("no-way-back", Objectives, Warn, once no_way_back::run),
+    rule!("nobody-told", Objectives, Warn, once nobody_told::run),
     rule!("not-a-list", Types, Deny),
     rule!("not-a-plan", Text, Deny),
+    rule!("not-contained", Order, Warn, not_contained::run),
+    rule!("not-encrypted", Data, Warn, once not_encrypted::run),
     rule!("not-immutable", Data, Warn, once not_immutable::run),
     rule!("not-in-this-version", Names, Deny),
     rule!("not-one-value", Types, Deny),
@@ -298,7 +332,9 @@ pub static TABLE: &[Rule] = &[
     rule!("reference-in-name", References, Deny),
     rule!("reference-operator", References, Deny),
     rule!("replica-hidden", Data, Deny, once replica_hidden::run),
+    rule!("restore-point-gone", Data, Warn, restore_point_gone::run),
     rule!("scattered-scenario", Names, Deny),
+    rule!("schedule-skipped", Data, Warn, once schedule_skipped::run),
     rule!("secret-in-repository", Secrets, Warn),
     rule!("secret-lost", Secrets, Deny, secret_lost::run),
     rule!("secret-source", Secrets, Deny),
@@ -310,17 +346,21 @@ pub static TABLE: &[Rule] = &[
     rule!("skip-unaccepted", Order, Deny, skip_unaccepted::run),
     rule!("source-unsaid", Data, Warn, source_unsaid::run),
     rule!("sql-injection", Injection, Deny),
+    rule!("stands-on-lost", Sites, Warn, stands_on_lost::run),
     rule!("stop-in-recover", Order, Warn, stop_in_recover::run),
     rule!("tab", Text, Deny),
     rule!("takes-unsaid", Objectives, Deny),
+    rule!("target-lost", Sites, Deny, target_lost::run),
     rule!("tier-says-nothing", Objectives, Warn, once tier_says_nothing::run),
     rule!("timeout-too-short", Effects, Warn, timeout_too_short::run),
     rule!("too-deep", Text, Deny),
     rule!("too-few-approvals", Objectives, Warn, too_few_approvals::run),
     rule!("too-few-copies", Data, Warn, once too_few_copies::run),
+    rule!("too-few-sites", Data, Warn, once too_few_sites::run),
     rule!("too-large", Text, Deny),
     rule!("twice-scheduled", Data, Deny, once twice_scheduled::run),
     rule!("two-writers", Order, Deny, two_writers::run),
+    rule!("unanswered", Objectives, Warn, once unanswered::run),
     rule!("unclosed-bracket", Text, Deny),
     rule!("unclosed-quote", Text, Deny),
     rule!("unclosed-reference", References, Deny),
@@ -341,6 +381,7 @@ pub static TABLE: &[Rule] = &[
     rule!("unknown-version", Text, Deny),
     rule!("unknown-word", Names, Deny),
     rule!("unprotected", Data, Warn, once unprotected::run),
+    rule!("unprotected-after", Data, Warn, unprotected_after::run),
     rule!("unquoted-colon", Text, Deny),
     rule!("unquoted-hash", Text, Deny),
     rule!("unquoted-reference", Text, Deny),
@@ -357,6 +398,7 @@ pub static TABLE: &[Rule] = &[
     rule!("unverified-traffic", Order, Deny, unverified_traffic::run),
     rule!("verifiable-unchecked", Effects, Deny),
     rule!("verify-too-early", Order, Warn, verify_too_early::run),
+    rule!("verify-too-rare", Drills, Warn, once verify_too_rare::run),
     rule!("verify-unmet", Drills, Warn, once verify_unmet::run),
     rule!("wait-over-takes", Effects, Deny, wait_over_takes::run),
     rule!("wrong-section", Names, Deny),

@@ -1,6 +1,6 @@
 //! `needless-base`: a backup that is whole by itself, and names another one as its base.
 
-use super::missing_base::builds_on_another;
+use crate::analysis::loss::builds_on_another;
 use crate::analysis::whole::Whole;
 use crate::diagnostic::Diagnostic;
 

@@ -4,6 +4,9 @@ use super::{lag_unsaid, promote_standby};
 use crate::analysis::facts::Facts;
 use crate::diagnostic::Diagnostic;
 
+/// Reasons that are drawn; who reads more of them loses sight of the first.
+const NAMED: usize = 6;
+
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
     for (id, found) in &facts.predictions {
         let left = facts.scenario.leaves.contains(id);
@@ -18,7 +21,10 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
         }
         let at = source.map_or(keys.at, |(i, _)| facts.step(i).keys.value("from"));
         let headline = format!("in scenario `{}` nothing bounds what is lost of `{id}`", facts.scenario.id);
-        let finding = Diagnostic::warn("no-source", headline, at, found.loss_source.clone());
+        let mut finding = Diagnostic::warn("no-source", headline, at, found.loss_source.clone());
+        for reason in facts.reasons.get(id).into_iter().flatten().take(NAMED) {
+            finding = finding.also(reason.at, &*reason.words);
+        }
         findings.push(finding.help("add a backup or a replica that survives this scenario, and name it in a step's `from`"));
     }
 }

@@ -1,24 +1,16 @@
 //! `not-immutable`: a tier wants a copy that nobody can delete, and an asset has none, or not for so long.
 
 use crate::actions::units::duration_text;
-use crate::analysis::loss::{holds_data, reach_ms};
+use crate::analysis::loss::{builds_on_another, holds_data, lying, offline, reach_ms};
 use crate::analysis::whole::Whole;
 use crate::diagnostic::Diagnostic;
+use crate::model::{Backup, Id};
 
 pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
     for (id, asset) in &whole.plan.assets {
         let Some((tier_id, tier)) = asset.tier.as_ref().and_then(|t| whole.plan.tiers.get_key_value(t)) else { continue };
         let Some(wanted) = tier.immutable_ms.filter(|_| holds_data(asset)) else { continue };
-        let offline =
-            |site: Option<&String>| site.and_then(|s| whole.plan.sites.get(s)).is_some_and(|s| s.kind.as_deref() == Some("offline"));
-        let locked = asset.backups.iter().filter_map(|b| b.immutable.as_ref()).map(|i| i.for_ms);
-        let apart = asset.backups.iter().flat_map(|b| {
-            let own = (b.site.as_ref(), b.keep.as_ref());
-            std::iter::once(own).chain(b.copies.iter().map(|c| (c.site.as_ref(), c.keep.as_ref())))
-        });
-        // What is taken out of the machine can only be deleted by hand.
-        let apart = apart.filter(|(site, _)| offline(*site)).filter_map(|(_, keep)| reach_ms(keep?));
-        let longest = locked.chain(apart).max();
+        let longest = asset.backups.iter().filter_map(|b| undeletable_ms(whole, id, b)).max();
         if longest.is_some_and(|ms| ms >= wanted) {
             continue;
         }
@@ -40,4 +32,23 @@ pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
             duration_text(wanted)
         )));
     }
+}
+
+/// For how long nobody can delete a backup, with all that it is restored onto; none if that can be deleted at any time.
+fn undeletable_ms<'a>(whole: &Whole<'a>, id: &Id, backup: &'a Backup) -> Option<u64> {
+    let own = |b: &'a Backup| {
+        let locked = b.immutable.as_ref().map(|lock| lock.for_ms);
+        // What is taken out of the machine can only be deleted by hand.
+        let apart = lying(b).into_iter().filter(|l| offline(whole.plan, l.site));
+        let apart = apart.filter_map(|l| reach_ms(l.keep?, whole.gaps.of(b)));
+        locked.into_iter().chain(apart).max()
+    };
+    let mut least = own(backup)?;
+    let mut at = backup;
+    for _ in 0..whole.plan.assets.get(id).map_or(0, |a| a.backups.len()) {
+        let Some(base) = whole.base(id, at).filter(|_| builds_on_another(at)) else { break };
+        least = least.min(own(base)?);
+        at = base;
+    }
+    Some(least)
 }

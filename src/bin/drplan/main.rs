@@ -38,6 +38,7 @@ mod settings;
 mod spoken;
 mod status;
 mod watch;
+mod what_if;
 mod words;
 
 use std::process::ExitCode;
@@ -67,6 +68,7 @@ enum Command {
     Graph(graph::Args),
     Render(render::Args),
     Compile(compile::Args),
+    WhatIf(what_if::Args),
     DryRun(dry_run::Args),
     Rehearse(rehearse::Args),
     Doctor(doctor::Args),
@@ -100,6 +102,7 @@ impl Command {
             Command::Graph(args) => graph::run(&args, settings),
             Command::Render(args) => render::run(&args, settings),
             Command::Compile(args) => compile::run(&args, settings),
+            Command::WhatIf(args) => what_if::run(&args, settings),
             Command::DryRun(args) => dry_run::run(&args, settings),
             Command::Rehearse(args) => rehearse::run(&args, settings),
             Command::Doctor(args) => doctor::run(&args, settings),

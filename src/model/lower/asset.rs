@@ -180,11 +180,14 @@ impl<'t> Lower<'_, 't> {
             encryption,
             immutable,
             copies,
-            verify: node
-                .get("verify")
-                .filter(|v| v.map().is_some())
-                .map(|v| Verify { exists_ms: self.duration(v, "exists"), restore_ms: self.duration(v, "restore") }),
+            verify: self.verify(node),
         })
+    }
+
+    /// How often a backup is seen and restored, of a backup or of a tier.
+    pub(super) fn verify(&self, node: &Node<'_>) -> Option<Verify> {
+        let verify = node.get("verify").filter(|v| v.map().is_some())?;
+        Some(Verify { exists_ms: self.duration(verify, "exists"), restore_ms: self.duration(verify, "restore") })
     }
 
     fn keep(&self, node: &Node<'_>) -> Option<Value> {

@@ -282,8 +282,10 @@ impl<'t> Lower<'_, 't> {
         list
     }
 
-    fn tier(&self, node: &Node<'_>) -> Tier {
+    fn tier(&mut self, node: &Node<'_>) -> Tier {
+        let tell = self.names_in(node, "tell", Named::Contact);
         let number = |key: &str| self.typed(node.get(key)?)?.parse::<u32>().ok();
+        let yes = |key: &str| node.get(key).and_then(|n| self.typed(n)).is_some_and(|text| text == "true");
         Tier {
             rto_ms: self.duration(node, "rto"),
             rpo_ms: self.duration(node, "rpo"),
@@ -292,6 +294,15 @@ impl<'t> Lower<'_, 't> {
             immutable_ms: self.kept(node, "immutable"),
             copies: number("copies"),
             keep: node.get("keep").map(|keep| self.scope.json(keep, Spot::Plan)),
+            sites: number("sites"),
+            offline: yes("offline"),
+            encrypted: yes("encrypted"),
+            worm: yes("worm"),
+            verify: self.verify(node),
+            failback: yes("failback"),
+            smoke: yes("smoke"),
+            tell,
+            survives: node.get("survives").and_then(Node::list).unwrap_or(&[]).iter().filter_map(read::word_of).collect(),
         }
     }
 

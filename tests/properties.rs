@@ -167,7 +167,7 @@ fn what_changes_a_run_changes_both_digests() {
         (format!("{steps}/0/with/count"), json!(1)),
         (format!("{steps}/0/with/from"), json!(["cto", "sre"])),
         (format!("{steps}/0/timeout"), json!("1h")),
-        (format!("{steps}/1/when_unreachable"), json!("fail")),
+        (format!("{steps}/3/when_unreachable"), json!("ask")),
         (format!("{steps}/5/when"), json!({ "steps.rows.rows": { "at_least": 1 } })),
         (format!("{steps}/5/modes"), json!(["unplanned"])),
         ("/policy".to_owned(), json!({ "approval_by_starter": "deny" })),

@@ -200,10 +200,10 @@ mod tests {
 
     #[test]
     fn a_year_is_walked_whole() {
-        // Twenty-three hours in March, twenty-five in October; the last days of months; only the leap day.
+        // Twenty-three hours in March, twenty-five in October; days that not every month has; a February of twenty-nine.
         assert_eq!(longest_gap_ms("0 5 * * *", Some("Europe/Berlin")), Some(25 * H));
-        assert_eq!(longest_gap_ms("0 3 31 * *", None), Some(62 * 24 * H));
-        assert_eq!(longest_gap_ms("0 0 30 * *", None), Some(59 * 24 * H + 24 * H));
+        assert_eq!(longest_gap_ms("0 3 31 * *", None), Some(61 * 24 * H));
+        assert_eq!(longest_gap_ms("0 0 30 * *", None), Some(60 * 24 * H));
         assert_eq!(longest_gap_ms("15 1,13 * * *", Some("America/New_York")), Some(13 * H));
     }
 

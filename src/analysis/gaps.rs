@@ -19,8 +19,9 @@ const RUNS: usize = 26;
 /// Different schedules of a plan that are sampled: more than people have, and no plan can make reading it slow.
 const SAMPLED: usize = 500;
 
+const HOUR_MS: u64 = 3_600_000;
 /// What runs more often is not missed when the clock leaves a run out.
-const RARE_MS: u64 = 3 * 3_600_000;
+const RARE_MS: u64 = 3 * HOUR_MS;
 
 /// A schedule and its time zone.
 type Line<'a> = (&'a str, Option<&'a str>);
@@ -92,14 +93,21 @@ pub fn longest_gap_ms(schedule: &str, timezone: Option<&str>) -> Option<u64> {
     let mut at = cron.find_next_occurrence(&start, true).ok()?;
     // The times of a day are the same on every day that has runs; only a day on which the clock shifts is walked again.
     let mut last_of_day = None;
+    let mut before = 0;
     while at < end {
         let shifts = at.start_of_day().ok()?.offset() != at.end_of_day().ok()?.offset();
         if let (Some(last), false) = (last_of_day, shifts) {
             at = at.date().to_datetime(last).to_zoned(at.time_zone().clone()).ok()?;
         }
         loop {
-            let Some(after) = next(&at) else { return (longest > 0).then_some(longest) };
-            longest = longest.max(ms_between(&at, &after));
+            let Some(mut after) = next(&at) else { return (longest > 0).then_some(longest) };
+            // An hour that the clock shows twice has one run, of what does not run every hour.
+            if shifts && after.datetime() == at.datetime() && before > HOUR_MS {
+                let Some(later) = next(&after) else { return (longest > 0).then_some(longest) };
+                after = later;
+            }
+            before = ms_between(&at, &after);
+            longest = longest.max(before);
             let same_day = after.date() == at.date();
             if !same_day && !shifts {
                 last_of_day = Some(at.time());
@@ -204,7 +212,8 @@ mod tests {
         assert_eq!(longest_gap_ms("0 5 * * *", Some("Europe/Berlin")), Some(25 * H));
         assert_eq!(longest_gap_ms("0 3 31 * *", None), Some(61 * 24 * H));
         assert_eq!(longest_gap_ms("0 0 30 * *", None), Some(60 * 24 * H));
-        assert_eq!(longest_gap_ms("15 1,13 * * *", Some("America/New_York")), Some(13 * H));
+        assert_eq!(longest_gap_ms("15 1,13 * * *", Some("America/New_York")), Some(13 * H), "01:15 comes twice, and one run is counted");
+        assert_eq!(longest_gap_ms("15 * * * *", Some("America/New_York")), Some(H), "what runs every hour runs in that one, too");
     }
 
     #[test]

@@ -107,3 +107,44 @@ fn every_bad_state_is_found_and_no_twin_has_one() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!((bad, good), (20, 20));
 }
+
+/// One asset, eight looks beside each other, and a switch that waits for none of them.
+fn wide() -> String {
+    let mut text = String::from(
+        r#"drplan: v1
+name: wide
+sites: { east: {}, west: {}, global: {} }
+assets:
+  db: { kind: other, tier: none, site: east, replicas: [{ site: west, mode: streaming, max_lag: 10s }] }
+  www: { kind: route53, tier: none, site: global, depends_on: [db], connect: { zone: Z1, record: www.example.com, type: CNAME, ttl: 60s } }
+scenarios:
+  lost:
+    cause: outage
+    loses: { assets: [db] }
+    detect: 5m
+    steps:
+      - { id: switch, asset: www, phase: prepare, uses: route53.upsert, with: { value: x.example.com }, takes: 1s, undo: auto }
+"#,
+    );
+    for n in 0..8 {
+        text.push_str(&format!("      - {{ id: look-{n}, asset: db, at: west, phase: verify, needs: [], uses: command, effect: read, with: {{ argv: [look] }}, takes: 1s }}\n"));
+    }
+    text
+}
+
+#[test]
+fn what_is_too_large_is_drawn_by_a_seed_and_the_result_says_so() {
+    let files = BTreeMap::from([(PATH.to_owned(), wide())]);
+    let explored = |states| {
+        let found = compile(&files, PATH, &Input { states, ..Input::default() }).unwrap();
+        found.explored["lost"].clone()
+    };
+    let all = explored(Some(u64::MAX));
+    // Any set of eight looks, with the switch once one of them was done; without any of them it is bad.
+    assert_eq!((all.states, all.sampled.len(), all.bad.len()), (256 + 255, 0, 1), "{all:?}");
+    let drawn = explored(Some(100));
+    assert_eq!((drawn.sampled.as_slice(), drawn.orders, drawn.bad.len()), (["db".to_owned()].as_slice(), 1_000, 1), "{drawn:?}");
+    assert_eq!(drawn, explored(Some(100)), "the same seed draws the same orders");
+    assert!(drawn.bad[0].before.is_empty(), "of those that were drawn the shortest way is told");
+    assert_eq!(explored(None).sampled.len(), 0, "100 000 states are looked at unless more are asked for");
+}

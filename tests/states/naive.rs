@@ -55,11 +55,13 @@ pub fn explore(order: &Order, part: &Part) -> All {
         while let Some(run) = open.pop_front() {
             all.looked_at += 1;
             let (state, bad) = replay(part, &run.effects);
-            let sight = (way, run.effects.iter().copied().filter(|i| part.steps.iter().any(|(s, _)| s == i)).collect(), state);
-            match run.back {
-                None => all.bad.extend(bad),
-                Some(_) => all.undone += usize::from(run.lives.contains(&Life::Undone)),
+            // Also of what is left when something was taken back.
+            if bad.is_some() {
+                all.bad.extend(bad);
+                continue;
             }
+            let sight = (way, run.effects.iter().copied().filter(|i| part.steps.iter().any(|(s, _)| s == i)).collect(), state);
+            all.undone += usize::from(run.lives.contains(&Life::Undone));
             all.states.insert(sight);
             for next in nexts(order, &run) {
                 if seen.insert(next.clone()) {
@@ -71,19 +73,19 @@ pub fn explore(order: &Order, part: &Part) -> All {
     all
 }
 
-/// What steps in effect make of an asset, and what is bad about the last of them.
+/// What steps in effect make of an asset, and the first of them that is bad.
 fn replay(part: &Part, effects: &[usize]) -> (State, Option<(usize, Kind)>) {
     let mut state = part.begin;
-    let mut last = None;
     for i in effects {
-        last = None;
         if let Some((_, step)) = part.steps.iter().find(|(s, _)| s == i) {
             let (then, bad) = part.copies.after(state, *step);
             state = then;
-            last = bad.map(|b| (*i, b.kind));
+            if let Some(bad) = bad {
+                return (state, Some((*i, bad.kind)));
+            }
         }
     }
-    (state, last)
+    (state, None)
 }
 
 /// Whether all that a step waits for is done; who was passed over stands open for what it would have waited for.
@@ -161,9 +163,12 @@ pub fn shortest(order: &Order, part: &Part, step: usize, kind: Kind) -> Option<u
         let mut open = vec![Run { lives, effects: Vec::new(), spoilt: true, back: None }];
         let mut seen = HashSet::new();
         while let Some(run) = open.pop() {
-            if replay(part, &run.effects).1 == Some((step, kind)) {
-                let length = (over.len(), run.effects.iter().filter(|i| visible(i)).count() - 1);
-                best = best.map_or(Some(length), |b| Some(b.min(length)));
+            if let Some(bad) = replay(part, &run.effects).1 {
+                if bad == (step, kind) {
+                    let length = (over.len(), run.effects.iter().filter(|i| visible(i)).count() - 1);
+                    best = best.map_or(Some(length), |b| Some(b.min(length)));
+                }
+                continue;
             }
             open.extend(nexts(order, &run).into_iter().filter(|n| n.back.is_none() && seen.insert(n.clone())));
         }

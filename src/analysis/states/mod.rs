@@ -19,7 +19,8 @@
 //! Every invariant speaks of one asset, or of one asset and the traffic that reaches it. So each such part is explored by
 //! itself, with the steps that matter to it alone: all others only order these. The orders of the few are exactly those
 //! that the whole plan allows, because any order of them that respects "comes before" can be filled up with the others.
-//! Two orders that lead to the same effects and the same state go on as one.
+//! Two orders that lead to the same effects and the same state go on as one, and an order ends where it is bad: what comes
+//! after that comes of it.
 //!
 //! `tests/states.rs` does none of this: it goes through whole plans, step by step, with failures, late effects and
 //! rollbacks, and must see the same states.

@@ -59,6 +59,9 @@ pub fn walk(part: &Part, limit: u64) -> Option<Walked> {
                 if let Some(wrong) = bad {
                     let key = (part.steps[n].0, wrong.kind);
                     found.entry(key).or_insert_with(|| self::bad(part, n, wrong, told(part, way, &path(&seen, next))));
+                    // What comes after it comes of it.
+                    orders = orders.saturating_add(ways_here);
+                    continue;
                 }
                 let at = *known.entry((done | 1 << n, then)).or_insert_with(|| {
                     seen.push(Seen { done: done | 1 << n, state: then, from: (next as u32, n as u8), orders: 0 });
@@ -95,6 +98,7 @@ pub fn sample(part: &Part, orders: u64, seed: u64) -> Walked {
                 if bad.before.len() < shortest.before.len() {
                     *shortest = bad;
                 }
+                break;
             }
             state = then;
             known.insert(state);

@@ -6,6 +6,8 @@ use drplan::analysis::states::{Explored, SAMPLES, SEED};
 use drplan::compile::Compilation;
 use drplan::model::Prediction;
 
+/// From here on nobody counts.
+const MANY: u64 = 1_000_000;
 /// Names are laid out to this width.
 const NAME: usize = 24;
 
@@ -48,7 +50,11 @@ fn worst(all: impl Iterator<Item = (u64, Option<u64>)> + Clone) -> Option<String
 
 fn states(explored: Option<&Explored>) -> String {
     let Some(found) = explored else { return "not explored: steps are left out".to_owned() };
-    let count = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let count = |n: u64, what: &str| match n {
+        1 => format!("1 {what}"),
+        0..MANY => format!("{n} {what}s"),
+        _ => format!("more than a million {what}s"),
+    };
     let mut words = match found.parts.is_empty() && found.left.is_empty() {
         true => "no copy takes over".to_owned(),
         false => format!("{} explored, {}", count(found.orders, "order"), count(found.bad.len() as u64, "bad state")),

@@ -1,55 +1,24 @@
 //! What must hold of every plan: printed from the model and read again it is the same; how it is written changes no
 //! digest; what would change a run changes both, and what an approver is shown changes the first.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+#[path = "support/disk.rs"]
+mod disk;
+#[path = "support/plans.rs"]
+mod plans;
 
-use drplan::compile::{Compilation, Input, Loader, compile};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use disk::Disk;
+use drplan::compile::{Compilation, Input, compile};
 use drplan::diagnostic::emit::{Look, human};
 use drplan::model::{Plan, Scenario};
 use drplan::render::yaml;
+use plans::plans;
 use serde_json::{Value, json};
 
-/// Plans of this repository, with the files beside them.
-struct Disk(PathBuf, Option<String>);
-
-impl Loader for Disk {
-    fn plan(&self, path: &str) -> Result<Vec<u8>, String> {
-        match &self.1 {
-            Some(text) if Path::new(path) == self.0 => Ok(text.clone().into_bytes()),
-            _ => std::fs::read(path).map_err(|e| e.to_string()),
-        }
-    }
-
-    fn file(&self, plan: &str, relative: &str) -> Option<Vec<u8>> {
-        std::fs::read(Path::new(plan).parent()?.join(relative)).ok()
-    }
-
-    fn inside(&self, _plan: &str, _path: &str) -> bool {
-        true
-    }
-}
-
-fn plans() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut open: Vec<PathBuf> = ["examples", "plans"].iter().map(|dir| root.join(dir)).collect();
-    let mut found = Vec::new();
-    while let Some(at) = open.pop() {
-        if at.is_dir() {
-            open.extend(std::fs::read_dir(&at).unwrap().map(|e| e.unwrap().path()));
-        } else if at.extension().is_some_and(|e| e == "yaml")
-            && ["drplan:", "name:"].iter().all(|key| std::fs::read_to_string(&at).unwrap().lines().any(|line| line.starts_with(key)))
-        {
-            found.push(at);
-        }
-    }
-    found.sort();
-    assert!(found.len() >= 10, "{} plans", found.len());
-    found
-}
-
 fn compiled(path: &Path, text: Option<String>) -> Compilation {
-    let found = compile(&Disk(path.to_owned(), text.clone()), path.to_str().unwrap(), &Input::default()).unwrap();
+    let found = compile(&Disk { instead: text.clone().map(|t| (path.to_owned(), t)) }, path.to_str().unwrap(), &Input::default()).unwrap();
     let seen = human(&found.findings, &found.sources, Look::default());
     assert!(found.passed(), "{}\n{seen}\n{}", path.display(), text.unwrap_or_default());
     found
@@ -66,7 +35,7 @@ fn digests(plan: &Compilation) -> Vec<(String, String)> {
 
 #[test]
 fn printed_and_read_again_it_is_the_same_plan() {
-    for path in plans() {
+    for path in plans(&["examples", "plans"]) {
         let plan = compiled(&path, None);
         let (model, scenarios) = whole(&plan);
         let text = yaml::render(&model, &scenarios, &plan.drills);
@@ -84,7 +53,7 @@ fn printed_and_read_again_it_is_the_same_plan() {
 
 #[test]
 fn how_it_is_written_changes_no_digest() {
-    for path in plans() {
+    for path in plans(&["examples", "plans"]) {
         let text = std::fs::read_to_string(&path).unwrap();
         if text.lines().any(|l| l.starts_with("include:")) {
             continue;

@@ -2,12 +2,16 @@
 //! every plan of the repository, and on a thousand of them with one thing changed at random. `DRPLAN_MUTANTS=N` tries
 //! more, `DRPLAN_SEED=N` others.
 
+#[path = "support/plans.rs"]
+mod plans;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use drplan::compile::{Input, compile};
 use drplan::diagnostic::Level;
 use drplan::diagnostic::emit::short;
+use plans::plans;
 use serde_json::{Map, Value, json};
 
 /// Rules about the shape of a plan: its keys, types, units and words.
@@ -36,24 +40,11 @@ fn number(name: &str, usual: u64) -> u64 {
 }
 
 /// Every plan that stands by itself: its name and what it holds.
-fn plans() -> Vec<(String, Value)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut open: Vec<PathBuf> = ["examples", "plans", "tests/lists"].iter().map(|dir| root.join(dir)).collect();
-    let mut found = Vec::new();
-    while let Some(at) = open.pop() {
-        if at.is_dir() {
-            open.extend(std::fs::read_dir(&at).unwrap().map(|e| e.unwrap().path()));
-        } else if at.extension().is_some_and(|e| e == "yaml") {
-            let text = std::fs::read_to_string(&at).unwrap();
-            let value: Value = serde_yaml::from_str(&text).unwrap();
-            if value.get("drplan").is_some() && value.get("name").is_some() && value.get("include").is_none() {
-                found.push((at.strip_prefix(root).unwrap().display().to_string(), value));
-            }
-        }
-    }
-    found.sort_by(|a, b| a.0.cmp(&b.0));
-    assert!(found.len() >= 10, "{} plans", found.len());
-    found
+fn alone() -> Vec<(String, Value)> {
+    let read = |at: PathBuf| -> (String, Value) {
+        (at.display().to_string(), serde_yaml::from_str(&std::fs::read_to_string(&at).unwrap()).unwrap())
+    };
+    plans(&["examples", "plans"]).into_iter().map(read).filter(|(_, plan)| plan.get("include").is_none()).collect()
 }
 
 /// What the compiler finds wrong, as lines, and the rules about shape among it. A plan as JSON is a plan as YAML.
@@ -173,7 +164,7 @@ fn in_text(text: &mut String, dice: &mut Dice) -> String {
 fn the_schema_refuses_what_the_compiler_refuses_for_its_shape() {
     let schema = drplan::model::schema::schema();
     let validator = jsonschema::validator_for(&schema).expect("the schema is one");
-    let plans = plans();
+    let plans = alone();
     let why = |plan: &Value| validator.iter_errors(plan).map(|e| format!("{}: {e}", e.instance_path())).collect::<Vec<_>>();
     for (name, plan) in &plans {
         assert_eq!(why(plan), Vec::<String>::new(), "{name}");

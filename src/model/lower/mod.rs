@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use foldhash::HashSet;
 
 use super::each::address;
-use super::lists::elements;
+use super::lists::{elements, entries};
 use super::places::{Keys, Places};
 use super::scope::{MANY, Scope, Spot, list};
 use super::shapes::Shapes;
@@ -28,7 +28,7 @@ use super::{Drill, Plan, Scenario, Site, Tier, Verdict};
 use crate::actions::Type;
 use crate::diagnostic::{Diagnostic, Level, nearest};
 use crate::source::{Sources, Span};
-use crate::syntax::{Entry, Node};
+use crate::syntax::Node;
 
 /// A parameter from the command line: its text and where that stands.
 pub type Given = BTreeMap<String, (String, Span)>;
@@ -145,10 +145,6 @@ fn seen_in_order(ids: &[(&str, Span)]) -> Vec<String> {
     let mut seen = HashSet::default();
     out.extend(ids.iter().filter(|(id, _)| seen.insert(*id)).map(|(id, _)| (*id).to_owned()));
     out
-}
-
-fn entries<'t>(section: Option<&'t Node<'t>>) -> &'t [Entry<'t>] {
-    section.and_then(Node::map).unwrap_or(&[])
 }
 
 struct Lower<'f, 't> {

@@ -1,20 +1,20 @@
 //! Every plan under `examples` is good, short, and without a warning; every plan under `plans` is good.
 
-#[path = "support/disk.rs"]
-mod disk;
+#[path = "support/folder.rs"]
+mod folder;
 #[path = "support/plans.rs"]
 mod plans;
 
 use std::path::Path;
 
-use disk::Disk;
 use drplan::compile::{Compilation, Input, compile};
 use drplan::diagnostic::Level;
 use drplan::diagnostic::emit::{Look, human};
+use folder::Folder;
 use plans::plans;
 
 fn compiled(path: &Path) -> Compilation {
-    compile(&Disk::default(), path.to_str().unwrap(), &Input::default()).unwrap()
+    compile(&Folder::default(), path.to_str().unwrap(), &Input::default()).unwrap()
 }
 
 #[test]

@@ -1,24 +1,25 @@
 //! What must hold of every plan: printed from the model and read again it is the same; how it is written changes no
 //! digest; what would change a run changes both, and what an approver is shown changes the first.
 
-#[path = "support/disk.rs"]
-mod disk;
+#[path = "support/folder.rs"]
+mod folder;
 #[path = "support/plans.rs"]
 mod plans;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use disk::Disk;
 use drplan::compile::{Compilation, Input, compile};
 use drplan::diagnostic::emit::{Look, human};
 use drplan::model::{Plan, Scenario};
 use drplan::render::yaml;
+use folder::Folder;
 use plans::plans;
 use serde_json::{Value, json};
 
 fn compiled(path: &Path, text: Option<String>) -> Compilation {
-    let found = compile(&Disk { instead: text.clone().map(|t| (path.to_owned(), t)) }, path.to_str().unwrap(), &Input::default()).unwrap();
+    let found =
+        compile(&Folder { instead: text.clone().map(|t| (path.to_owned(), t)) }, path.to_str().unwrap(), &Input::default()).unwrap();
     let seen = human(&found.findings, &found.sources, Look::default());
     assert!(found.passed(), "{}\n{seen}\n{}", path.display(), text.unwrap_or_default());
     found

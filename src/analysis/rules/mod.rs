@@ -67,6 +67,7 @@ mod rebuild_unkept;
 mod recover_unlost;
 mod replica_hidden;
 mod restore_point_gone;
+mod restoring_read;
 mod schedule_skipped;
 mod secret_lost;
 mod skip_unaccepted;
@@ -333,6 +334,7 @@ pub static TABLE: &[Rule] = &[
     rule!("reference-operator", References, Deny),
     rule!("replica-hidden", Data, Deny, once replica_hidden::run),
     rule!("restore-point-gone", Data, Warn, restore_point_gone::run),
+    rule!("restoring-read", Effects, Deny, restoring_read::run),
     rule!("scattered-scenario", Names, Deny),
     rule!("schedule-skipped", Data, Warn, once schedule_skipped::run),
     rule!("secret-in-repository", Secrets, Warn),

@@ -1,11 +1,14 @@
 //! What is unwise in a plan that can be understood, and the only maker of [`Checked`]. It does not run anything.
 
+pub mod chance;
+pub mod estimate;
 pub mod facts;
 pub mod gaps;
 pub mod levels;
 pub mod loss;
 pub mod predict;
 pub mod rehearsal;
+pub mod returns;
 pub mod rules;
 pub mod states;
 pub mod stands;

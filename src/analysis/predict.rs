@@ -3,13 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use foldhash::HashMap;
-use serde_json::Value;
-
 use super::facts::Facts;
 use super::loss::{Reason, holds_data, loss};
-use crate::actions::units;
-use crate::model::{Asset, AssetKind, Id, Phase, Prediction, Undo};
+use super::returns::Returns;
+use crate::model::{Id, Phase, Prediction, Undo};
 
 /// What was predicted.
 #[derive(Debug, Default)]
@@ -24,15 +21,11 @@ pub struct Predictions {
 
 /// The predictions of every asset that a scenario touches.
 pub fn predictions(facts: &Facts<'_>) -> Predictions {
-    let own: HashMap<&str, u64> = facts.plan.assets.iter().filter_map(|(id, a)| Some((id.as_str(), own_recovery(facts, id, a)?))).collect();
+    let returns = Returns::new(facts.plan, facts.scenario, &|i| facts.runs(i), &|id| facts.loses(id));
     let mut found = Predictions::default();
     for (id, asset) in &facts.plan.assets {
         let touched = facts.loses(id) || facts.steps_of(id).next().is_some();
-        let recovery_ms = match own.get(id.as_str()) {
-            Some(ms) => Some(*ms),
-            None if facts.loses(id) => None,
-            None => with_dependencies(facts, id, &own),
-        };
+        let recovery_ms = returns.back(id, &facts.schedule.end_ms).map(|back| back.ms);
         if !touched && recovery_ms.is_none() {
             continue;
         }
@@ -74,34 +67,4 @@ pub fn point_of_no_return(facts: &Facts<'_>) -> Option<Id> {
     let steps = facts.scenario.steps.iter().enumerate();
     let final_ = steps.filter(|(i, s)| facts.runs(*i) && matches!(s.undo, Undo::None(_)));
     final_.min_by_key(|(i, _)| (facts.schedule.start_ms[*i], *i)).map(|(_, s)| s.id.clone())
-}
-
-fn own_recovery(facts: &Facts<'_>, id: &Id, asset: &Asset) -> Option<u64> {
-    let last = back_with(facts, id)?;
-    Some(facts.scenario.detect_ms + facts.scenario.decide_ms + facts.schedule.end_ms[last] + ttl_ms(asset))
-}
-
-/// One without steps is back with the last of what it stands on.
-fn with_dependencies(facts: &Facts<'_>, id: &Id, own: &HashMap<&str, u64>) -> Option<u64> {
-    let mut latest = None;
-    let mut seen = BTreeSet::from([id]);
-    let mut open = vec![id];
-    while let Some(at) = open.pop() {
-        let strong = facts.plan.assets.get(at).into_iter().flat_map(|a| a.depends_on.iter().filter(|d| !d.weak));
-        for base in strong.map(|d| &d.asset).filter(|b| seen.insert(*b)) {
-            match own.get(base.as_str()) {
-                Some(ms) => latest = latest.max(Some(*ms)),
-                None => open.push(base),
-            }
-        }
-    }
-    latest
-}
-
-/// Until the last resolver has forgotten the old answer.
-fn ttl_ms(asset: &Asset) -> u64 {
-    match (asset.kind, asset.connect.get("ttl").and_then(Value::as_str)) {
-        (AssetKind::Route53 | AssetKind::Dns, Some(ttl)) => units::duration_ms(ttl).unwrap_or(0),
-        _ => 0,
-    }
 }

@@ -5,6 +5,7 @@ mod knots;
 pub mod order;
 pub mod schedule;
 pub mod shape;
+pub mod way;
 
 use crate::model::{Compiled, Node};
 

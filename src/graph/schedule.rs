@@ -138,6 +138,32 @@ impl<'a> Scheduler<'a> {
     }
 }
 
+impl Scheduler<'_> {
+    /// Who began only when another had ended and given back a lock or a slot: pairs of both.
+    pub(super) fn handovers(&self, schedule: &Schedule, takes: &[u64]) -> Vec<(usize, usize)> {
+        let mut holders: Vec<Vec<(usize, Class<'_>)>> = vec![Vec::new(); self.locks];
+        let mut steps: Vec<usize> = (0..takes.len()).filter(|&i| takes[i] > 0).collect();
+        steps.sort_by_key(|&i| (schedule.start_ms[i], i));
+        for &step in &steps {
+            self.wanted[step].iter().for_each(|&(number, class)| holders[number].push((step, class)));
+        }
+        let mut out = Vec::new();
+        for holders in holders {
+            // Those who hold it together now, and those who did before.
+            let (mut now, mut before): (Vec<(usize, Class<'_>)>, Vec<usize>) = Default::default();
+            for (step, class) in holders {
+                if !now.iter().all(|(_, held)| held.beside(class)) {
+                    before = std::mem::take(&mut now).into_iter().map(|(step, _)| step).collect();
+                }
+                out.extend(before.iter().map(|&b| (b, step)));
+                now.push((step, class));
+            }
+        }
+        out.extend(super::way::slots(self, schedule, takes, self.limit));
+        out
+    }
+}
+
 /// Nodes: the longest way to the end first, then the one written first.
 type Ready = BinaryHeap<Reverse<(Reverse<u64>, usize)>>;
 

@@ -58,6 +58,22 @@ pub fn mermaid(text: &str) -> String {
     out
 }
 
+/// A text as the inside of an HTML or SVG element or attribute.
+pub fn xml(text: &str) -> String {
+    let mut out = String::new();
+    for c in line(text).chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// A text as the inside of a DOT string.
 pub fn dot(text: &str) -> String {
     line(text).replace('\\', "\\\\").replace('"', "\\\"")
@@ -215,5 +231,6 @@ mod tests {
         assert_eq!(mermaid("a\"]; click x `%%{init}%%`"), "a#34;#93;#59; click x #96;#37;#37;#123;init#125;#37;#37;#96;");
         assert_eq!(dot("a\"\\\nb"), "a\\\"\\\\ b");
         assert_eq!(short("abcdef", 4), "abc…");
+        assert_eq!(xml("<a b=\"c\" d='e'>&\u{1b}"), "&lt;a b=&quot;c&quot; d=&#39;e&#39;&gt;&amp;\u{fffd}");
     }
 }

@@ -4,6 +4,7 @@
 mod copies;
 pub mod dot;
 pub mod escape;
+pub mod estimate;
 pub mod json;
 pub mod mermaid;
 pub mod runbook;

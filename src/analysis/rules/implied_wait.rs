@@ -1,12 +1,13 @@
 //! `implied-wait`: an asset misses its objective only because a step waits for the one written above it.
 
 use crate::actions::units::duration_text;
+use crate::analysis::estimate::{above, needs_of};
 use crate::analysis::facts::Facts;
 use crate::analysis::predict::back_with;
 use crate::diagnostic::Diagnostic;
 use crate::graph::Graph;
 use crate::graph::order::order;
-use crate::model::{Compiled, Id, Phase};
+use crate::model::{Compiled, Id};
 
 use super::detect_over_objective;
 use super::objective_missed::longest_way;
@@ -30,14 +31,14 @@ pub(super) struct Culprit {
 pub(super) fn culprit(facts: &Facts<'_>, id: &str, rto_ms: u64, tries: &mut usize) -> Option<Culprit> {
     let way = back_with(facts, id).map_or_else(Vec::new, |last| longest_way(facts, last));
     let mut pairs: Vec<(usize, usize)> =
-        way.windows(2).map(|w| (w[0], w[1])).filter(|(step, above)| implied(facts, *step, *above)).collect();
+        way.windows(2).map(|w| (w[0], w[1])).filter(|(step, on)| above(facts.scenario, *step) == Some(*on)).collect();
     pairs.sort_by_key(|(_, above)| std::cmp::Reverse(facts.takes[*above]));
-    for (waits, above) in pairs {
+    for (waits, on) in pairs {
         *tries = tries.checked_sub(1)?;
-        let needs = needs_of(facts, above);
+        let needs = needs_of(facts.scenario, on);
         let back_ms = without(facts, id, waits, &needs).filter(|ms| *ms <= rto_ms);
         if let Some(back_ms) = back_ms {
-            return Some(Culprit { waits, above, needs, back_ms });
+            return Some(Culprit { waits, above: on, needs, back_ms });
         }
     }
     None
@@ -81,22 +82,6 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
             above.id,
             at.needs.join(", ")
         )));
-    }
-}
-
-/// Whether a step waits for another only because that one is written above it.
-fn implied(facts: &Facts<'_>, step: usize, above: usize) -> bool {
-    let steps = &facts.scenario.steps;
-    let next = (above + 1..step).all(|between| steps[between].phase == Phase::Close);
-    above < step && next && steps[step].needs.is_none() && steps[step].phase != Phase::Close
-}
-
-/// What a step itself waits for by its text: what the one below would wait for in its place.
-fn needs_of(facts: &Facts<'_>, step: usize) -> Vec<Id> {
-    let steps = &facts.scenario.steps;
-    match &steps[step].needs {
-        Some(needs) => needs.clone(),
-        None => steps[..step].iter().rev().find(|s| s.phase != Phase::Close).map(|s| s.id.clone()).into_iter().collect(),
     }
 }
 

@@ -26,10 +26,10 @@ use crate::exit::{Ended, Exit, Stop};
 use crate::next;
 use crate::output;
 use crate::page::Page;
+use crate::past;
 use crate::screen::{Screen, Voice};
 use crate::settings::Settings;
 use crate::spoken::{self, Spoken};
-use crate::watch;
 
 /// What every command that drives takes.
 #[derive(Debug, Clone, Args)]
@@ -79,7 +79,8 @@ pub fn confirm(driving: &Driving, question: &str) -> Result<(), Stop> {
 pub async fn drive(desk: &Desk, known: Known, driving: &Driving, settings: &Settings) -> Ended {
     let (run, dir) = (&known.state.run.clone(), &known.state.dir.clone());
     let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    let earlier = if terminal { watch::earlier(desk, &known.state).await } else { Earlier::new() };
+    let earlier =
+        if terminal { past::earlier(desk, known.state.plan(), run, past::SHOWN).await.unwrap_or_default() } else { Earlier::new() };
     let stop = Arc::new(AtomicU8::new(0));
     let options = Options {
         holder: format!(

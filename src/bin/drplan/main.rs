@@ -11,6 +11,7 @@ mod desk;
 mod doctor;
 mod drive;
 mod dry_run;
+mod estimate;
 mod exit;
 mod explain;
 mod findings;
@@ -26,6 +27,7 @@ mod load;
 mod next;
 mod output;
 mod page;
+mod past;
 mod plans;
 mod proved;
 mod rehearse;
@@ -70,6 +72,7 @@ enum Command {
     Compile(compile::Args),
     WhatIf(what_if::Args),
     DryRun(dry_run::Args),
+    Estimate(estimate::Args),
     Rehearse(rehearse::Args),
     Doctor(doctor::Args),
     Run(run::Args),
@@ -104,6 +107,7 @@ impl Command {
             Command::Compile(args) => compile::run(&args, settings),
             Command::WhatIf(args) => what_if::run(&args, settings),
             Command::DryRun(args) => dry_run::run(&args, settings),
+            Command::Estimate(args) => estimate::run(&args, settings),
             Command::Rehearse(args) => rehearse::run(&args, settings),
             Command::Doctor(args) => doctor::run(&args, settings),
             Command::Run(args) => run::run(&args, settings),

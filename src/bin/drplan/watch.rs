@@ -8,11 +8,11 @@ use drplan::execute::State;
 use drplan::world::real;
 use serde_json::json;
 
-use crate::board::Earlier;
 use crate::desk::{self, Desk};
 use crate::drive;
 use crate::exit::{Ended, Exit, Stop};
 use crate::output;
+use crate::past;
 use crate::screen::Screen;
 use crate::settings::Settings;
 
@@ -34,7 +34,7 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
         let clock = desk.world(&run, "/").clock;
         let terminal = std::io::stderr().is_terminal();
         let read = desk.read(&run).await?;
-        let earlier = earlier(&desk, &read.state).await;
+        let earlier = past::earlier(&desk, read.state.plan(), &run, past::SHOWN).await.unwrap_or_default();
         let screen = Screen::new(settings, terminal, false, earlier)?;
         let mut entries = read.entries;
         let mut state = State::of(&run, &entries[..1]).map_err(|e| Stop::new(Exit::JournalFailed, format!("run {run}: {e}")))?;
@@ -62,22 +62,4 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
         }
         Ok(Exit::Good)
     })
-}
-
-/// How long each step took in the last runs of the same plan and scenario in this journal.
-pub async fn earlier(desk: &Desk, state: &State) -> Earlier {
-    const RUNS: usize = 20;
-    let mut out = Earlier::new();
-    let Ok(runs) = desk.store.runs().await else { return out };
-    let plan = state.plan();
-    let same = runs.iter().filter(|r| r.plan == plan.plan.name && r.scenario == plan.scenario.id && r.id != state.run);
-    for row in same.take(RUNS) {
-        // What cannot be read any more is no measure.
-        let Ok(read) = desk.read(&row.id).await else { continue };
-        let story = drive::story(&read.state, &read.entries);
-        for line in story.steps.iter().filter(|l| l.status == drplan::report::Status::Done) {
-            out.entry(line.id.clone()).or_default().extend(line.took_ms);
-        }
-    }
-    out
 }

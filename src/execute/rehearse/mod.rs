@@ -25,6 +25,7 @@ use super::start::Start;
 use super::state::State;
 use crate::actions::Effect;
 use crate::analysis::Checked;
+use crate::analysis::chance::Chance;
 use crate::journal::memory::Memory;
 use crate::journal::{End, Entry, Event, Store};
 use crate::model::Undo;
@@ -61,7 +62,7 @@ pub struct Trouble {
 impl Trouble {
     /// All of it, as a seed has it.
     pub fn of(seed: u64) -> Trouble {
-        let mut chance = Chance(seed ^ 0x5eed);
+        let mut chance = Chance::new(seed ^ 0x5eed);
         // Now and then it dies again and again.
         let (most, apart) = if chance.below(8) == 0 { (40, 20) } else { (6, 60) };
         let deaths = (0..chance.below(most)).map(|_| 1 + chance.below(apart)).collect();
@@ -71,7 +72,7 @@ impl Trouble {
             stop: (chance.below(4) == 0).then(|| 1 + chance.below(150)),
             words: chance.below(4) as u32,
             meddling: chance.below(3) == 0,
-            journal: (chance.below(4) == 0).then(|| (1 + chance.below(40), chance.illness())),
+            journal: (chance.below(4) == 0).then(|| (1 + chance.below(40), illness(&mut chance))),
         }
     }
 }
@@ -108,14 +109,14 @@ pub struct Rehearsal {
 /// Rehearses a shadow once. `seen` is told of every state that the machine was in.
 pub fn rehearse(shadow: &Arc<Checked>, seed: u64, trouble: &Trouble, seen: &mut (dyn FnMut(&State) + Send)) -> Rehearsal {
     let sim = Sim::new(seed);
-    let mut chance = Chance(seed);
+    let mut chance = Chance::new(seed);
     shadow::furnish(&sim, shadow, |n| chance.below(n));
     for step in &shadow.compiled().scenario.steps {
         // The first calls of a step go wrong, whichever attempt makes them: a death does not change how many do.
         for doing in ["apply", "apply", "undo"] {
             if chance.below(1_000) < trouble.wrongs {
                 let by = if step.undo == Undo::Auto { format!("{RUN}/{}/", step.id) } else { format!("{RUN}/{}/{doing}/", step.id) };
-                let wrong = chance.wrong();
+                let wrong = wrong(&mut chance);
                 // What says no and happens all the same is done once more if a person says so.
                 let twice = wrong == Wrong::Half && step.effect == Effect::Once && trouble.words == 0;
                 sim.go_wrong(&by, &[if twice { Wrong::Lost } else { wrong }]);
@@ -138,36 +139,25 @@ pub fn rehearse(shadow: &Arc<Checked>, seed: u64, trouble: &Trouble, seen: &mut 
     play.run(seed, trouble, seen)
 }
 
-/// Numbers that look random and follow from a seed (splitmix64).
-#[derive(Debug, Clone)]
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n.max(1)
+/// What goes wrong with a call.
+fn wrong(chance: &mut Chance) -> Wrong {
+    match chance.below(5) {
+        0 => Wrong::Unreachable,
+        1 => Wrong::Refused,
+        2 => Wrong::Half,
+        3 => Wrong::Lost,
+        // As long as nearly nobody waits, or for longer than the usual limit of 30 s.
+        _ => Wrong::Late(if chance.below(3) == 0 { 26_000 + chance.below(10_000) } else { 100 + chance.below(8_000) }),
     }
+}
 
-    fn wrong(&mut self) -> Wrong {
-        match self.below(5) {
-            0 => Wrong::Unreachable,
-            1 => Wrong::Refused,
-            2 => Wrong::Half,
-            3 => Wrong::Lost,
-            // As long as nearly nobody waits, or for longer than the usual limit of 30 s.
-            _ => Wrong::Late(if self.below(3) == 0 { 26_000 + self.below(10_000) } else { 100 + self.below(8_000) }),
-        }
-    }
-
-    fn illness(&mut self) -> Illness {
-        match self.below(4) {
-            0 => Illness::Full,
-            1 => Illness::Unsynced,
-            2 => Illness::Away(1_000 + self.below(60_000)),
-            _ => Illness::Silent(1_000 + self.below(60_000)),
-        }
+/// What the journal suffers from.
+fn illness(chance: &mut Chance) -> Illness {
+    match chance.below(4) {
+        0 => Illness::Full,
+        1 => Illness::Unsynced,
+        2 => Illness::Away(1_000 + chance.below(60_000)),
+        _ => Illness::Silent(1_000 + chance.below(60_000)),
     }
 }
 

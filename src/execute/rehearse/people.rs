@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::laws::ticket;
-use super::{Chance, RUN, Trouble, shadow};
+use super::{RUN, Trouble, shadow};
+use crate::analysis::chance::Chance;
 use crate::execute::rollback;
 use crate::execute::state::{Life, State, StepState};
 use crate::execute::words;

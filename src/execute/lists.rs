@@ -19,6 +19,8 @@ pub struct Lists {
     pub failed: BTreeSet<usize>,
     /// An attempt is under way, or may still land: locks are kept.
     pub in_flight: BTreeSet<usize>,
+    /// A person was asked to do it and has not answered: they may be at it, and locks are kept.
+    pub by_hand: BTreeSet<usize>,
     /// The undo failed.
     pub stuck: BTreeSet<usize>,
     /// An earlier run left something here, and nothing that changes anything begins before it is said what becomes of it.
@@ -50,6 +52,7 @@ impl Lists {
         put(&mut self.stuck, matches!(state.life, Life::Stuck { .. }));
         put(&mut self.left, state.holds_back());
         put(&mut self.in_flight, state.in_flight());
+        put(&mut self.by_hand, ready && state.by_hand());
         let ready = ready && state.life == Life::Waiting;
         let queued = ready && state.ready_at.is_some() && !state.again && step.when.is_empty() && !waits_for_people(step);
         let line = |set: &mut BTreeSet<Place>, here: bool| {

@@ -75,7 +75,7 @@ pub struct Hands {
 
 /// Decides.
 pub fn decide(state: &State, hands: &Hands, now: Timestamp) -> Decision {
-    let mut turn = Turn { state, hands, now, out: Decision::default(), taken: hands.busy.clone() };
+    let mut turn = Turn { state, hands, now, out: Decision::default(), taken: hands.busy.clone(), by_hand: state.lists.by_hand.clone() };
     if state.finished.is_none() {
         turn.unknowns();
         if state.aborting {
@@ -112,6 +112,8 @@ struct Turn<'a> {
     out: Decision,
     /// Steps in hand, those of this decision too.
     taken: BTreeSet<usize>,
+    /// Steps that a person is at, those of this decision too.
+    by_hand: BTreeSet<usize>,
 }
 
 impl Turn<'_> {
@@ -253,14 +255,18 @@ impl Turn<'_> {
     }
 
     fn free(&self, i: usize) -> bool {
-        if self.full() {
-            return false;
-        }
+        !self.full() && self.unlocked(i)
+    }
+
+    /// True if nobody is at what a step uses: no other step in flight, and no person.
+    fn unlocked(&self, i: usize) -> bool {
         if planted("ignore-locks") {
             return true;
         }
         let step = self.state.step(i);
-        let in_flight = self.taken.union(&self.state.lists.in_flight);
+        // What a person has not begun they will not, once the run was turned round.
+        let by_hand = self.by_hand.iter().filter(|_| self.state.back.is_none());
+        let in_flight = self.taken.union(&self.state.lists.in_flight).chain(by_hand);
         in_flight.filter(|&&j| j != i).all(|&j| !collide(step, self.state.step(j)))
     }
 
@@ -466,7 +472,11 @@ impl Turn<'_> {
         }
         match step.call.uses.as_str() {
             "approval" => self.approval(i, step, life),
-            "manual" => self.ask(i, About::Manual, text(&step.call.with, &["text", "do", "ask"])),
+            "manual" if self.unlocked(i) => {
+                self.by_hand.insert(i);
+                self.ask(i, About::Manual, text(&step.call.with, &["text", "do", "ask"]));
+            }
+            "manual" => {}
             _ if life.again && step.effect == Effect::Verifiable && life.surveyed != Some(Answer::NotThere) => self.again(i, life),
             _ => {
                 let fresh = life.ready_at.is_none() && matches!(life.life, Life::Waiting);

@@ -397,13 +397,15 @@ impl Inner {
         good
     }
 
-    /// How long a command takes, and its words: `take MS …` about so long, any other a tenth of a second at most.
+    /// How long a command takes, and its words: `take MS …` about so long, `last MS …` exactly, any other a tenth of a second
+    /// at most.
     fn pace(&mut self, argv: &[String]) -> (u64, Vec<String>) {
         match argv {
             [take, ms, rest @ ..] if take == "take" => {
                 let about = ms.parse().unwrap_or(1).max(2);
                 (about / 2 + self.random() % about, rest.to_vec())
             }
+            [last, ms, rest @ ..] if last == "last" => (ms.parse().unwrap_or(1), rest.to_vec()),
             _ => (10 + self.random() % 90, argv.to_vec()),
         }
     }

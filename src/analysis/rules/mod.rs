@@ -68,6 +68,7 @@ mod recover_unlost;
 mod replica_hidden;
 mod restore_point_gone;
 mod restoring_read;
+mod rto_inversion;
 mod schedule_skipped;
 mod secret_lost;
 mod skip_unaccepted;
@@ -335,6 +336,7 @@ pub static TABLE: &[Rule] = &[
     rule!("replica-hidden", Data, Deny, once replica_hidden::run),
     rule!("restore-point-gone", Data, Warn, restore_point_gone::run),
     rule!("restoring-read", Effects, Deny, restoring_read::run),
+    rule!("rto-inversion", Objectives, Warn, rto_inversion::run),
     rule!("scattered-scenario", Names, Deny),
     rule!("schedule-skipped", Data, Warn, once schedule_skipped::run),
     rule!("secret-in-repository", Secrets, Warn),

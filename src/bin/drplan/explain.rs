@@ -91,6 +91,7 @@ fn pages() -> Vec<Page> {
 const TOPICS: &[(&str, &str)] = &[
     ("adopt", include_str!("adopt.md")),
     ("check", include_str!("check.md")),
+    ("estimate", include_str!("estimate.md")),
     ("include", include_str!("include.md")),
     ("lists", include_str!("lists.md")),
     ("rehearse", include_str!("rehearse.md")),

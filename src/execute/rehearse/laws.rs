@@ -13,7 +13,7 @@ use crate::analysis::Checked;
 use crate::execute::attempt::NEVER_BEGUN;
 use crate::execute::state::State;
 use crate::graph::schedule::collide;
-use crate::journal::{Answer, Doing, End, Entry, Event, Word};
+use crate::journal::{About, Answer, Doing, End, Entry, Event, Word};
 use crate::model::{Compiled, Node, Phase, Step, Undo, When};
 use crate::world::sim::Deed;
 
@@ -66,6 +66,8 @@ struct Laws<'a> {
     /// When the pause after the last failure is over.
     rested: BTreeMap<usize, Timestamp>,
     approvals: BTreeMap<usize, BTreeSet<String>>,
+    /// Steps that a person is at.
+    by_hand: BTreeSet<usize>,
     /// How often a person said that a step is to be done again.
     said: BTreeMap<usize, u32>,
 }
@@ -96,6 +98,7 @@ impl<'a> Laws<'a> {
             outputs: BTreeMap::new(),
             rested: BTreeMap::new(),
             approvals: BTreeMap::new(),
+            by_hand: BTreeSet::new(),
             said: BTreeMap::new(),
         }
     }
@@ -169,6 +172,7 @@ impl<'a> Laws<'a> {
             }
             Event::Skipped { step, flaw, .. } => {
                 let i = self.step(step);
+                self.by_hand.remove(&i);
                 if *flaw {
                     self.flaws.insert(i);
                 }
@@ -176,6 +180,13 @@ impl<'a> Laws<'a> {
                     self.out.push(format!("`{step}` was passed by while it was in flight"));
                 }
                 self.passed.insert(i);
+            }
+            Event::Asked { step, about: About::Manual, .. } if !self.back => {
+                let i = self.step(step);
+                for &j in self.flying.iter().filter(|&&j| j != i && collide(&self.steps[i], &self.steps[j])) {
+                    self.out.push(format!("a person was asked for `{step}` while `{}` was in flight", self.steps[j].id));
+                }
+                self.by_hand.insert(i);
             }
             Event::Approved { step, who, .. } => drop(self.approvals.entry(self.step(step)).or_default().insert(who.clone())),
             Event::Word { word, step, .. } => self.word(word, step.as_deref()),
@@ -236,6 +247,9 @@ impl<'a> Laws<'a> {
         for &j in self.flying.iter().filter(|&&j| j != i && collide(step, &self.steps[j])) {
             self.out.push(format!("`{id}` and `{}` were in flight at once", self.steps[j].id));
         }
+        for &j in self.by_hand.iter().filter(|&&j| collide(step, &self.steps[j])) {
+            self.out.push(format!("`{id}` was begun while a person was at `{}`", self.steps[j].id));
+        }
         self.flying.insert(i);
     }
 
@@ -281,6 +295,14 @@ impl<'a> Laws<'a> {
 
     fn word(&mut self, word: &Word, step: Option<&str>) {
         let i = step.map(|s| self.step(s));
+        match (word, i) {
+            // From here on nobody begins what was not begun; and what is wanted again may be before what a person is at.
+            (Word::Rollback { .. } | Word::Abort | Word::RetryDownstream { .. }, _) => self.by_hand.clear(),
+            (_, Some(i)) => {
+                self.by_hand.remove(&i);
+            }
+            _ => {}
+        }
         match (word, i) {
             (Word::Rollback { .. }, _) => {
                 self.back = true;

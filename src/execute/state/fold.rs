@@ -263,6 +263,7 @@ impl State {
                 self.back = Some(Back { to: to.as_deref().and_then(|t| self.find(t)) });
                 // What was asked in order to go on is asked no more.
                 self.steps.iter_mut().filter(|s| s.life == Life::Waiting).for_each(|s| s.asked = None);
+                self.lists.by_hand.clear();
             }
             (Word::Retry, Some(i)) => self.steps[i].again(),
             (Word::Skip, Some(i)) => {

@@ -90,6 +90,11 @@ impl StepState {
         matches!(self.life, Life::Running { .. } | Life::Unknown { .. })
     }
 
+    /// True while a person was asked to do it and has not answered.
+    pub fn by_hand(&self) -> bool {
+        self.life == Life::Waiting && matches!(self.asked, Some((About::Manual, _)))
+    }
+
     /// True if something of it may have had an effect, whoever did it.
     pub fn touched(&self) -> bool {
         self.attempts > 0 || self.again

@@ -148,19 +148,21 @@ fn distribution(out: &mut String, what: &str, times: &Times, rto_ms: Option<u64>
         let _ = write!(words, "; RTO {}", duration_text(rto));
     }
     text(out, 20, top + 18, "faint", &words);
-    let (ceiling, floor) = (top + 48, top + 48 + TALL);
+    let (ceiling, floor) = (top + 60, top + 60 + TALL);
     columns(out, d, samples, &x, ceiling, floor);
     // Names of those that lie close together stand at two heights.
-    for (ms, name) in [(d.p50_ms, "p50"), (d.p90_ms, "p90"), (d.p95_ms, "p95"), (d.p99_ms, "p99")] {
+    let named = [(times.expected_ms, "expected"), (d.p50_ms, "p50"), (d.p90_ms, "p90"), (d.p95_ms, "p95"), (d.p99_ms, "p99")];
+    for (n, (ms, name)) in named.into_iter().enumerate().filter(|(_, (ms, _))| (low..=high).contains(ms)) {
         line(out, "mark", x(ms), ceiling - 4, x(ms), floor);
-        text(out, x(ms), ceiling - if name == "p95" { 18 } else { 6 }, "faint mid", name);
+        text(out, x(ms), ceiling - if n % 2 == 0 && n < 4 { 6 } else { 18 }, "faint mid", name);
     }
     if let Some(rto) = rto_ms.filter(near) {
         line(out, "limit", x(rto), ceiling - 4, x(rto), floor);
         text(out, x(rto), ceiling - 18, "over mid", "RTO");
     }
     let tick = tick(high - low, 8);
-    for n in low.div_ceil(tick)..=high / tick {
+    // Words at the very edge would be cut.
+    for n in (low.div_ceil(tick)..=high / tick).filter(|n| (40..WIDE - 40).contains(&x(n * tick))) {
         text(out, x(n * tick), floor + 16, "faint mid", &duration_text(n * tick));
     }
     line(out, "rule", 20, floor, WIDE - 20, floor);

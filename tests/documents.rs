@@ -41,6 +41,13 @@ fn rehearsals() {
 }
 
 #[test]
+fn losses() {
+    same("what-if", &["what-if", PLATFORM, "--lose", "site:us-east-1"]);
+    same("what-if-no-answer", &["what-if", PLATFORM, "--lose", "asset:platform-db", "--cause", "ransomware"]);
+    same("what-if-all", &["what-if", PLATFORM, "--all"]);
+}
+
+#[test]
 fn what_a_person_mistypes() {
     same("no-scenario", &["render", PLATFORM]);
     same("wrong-scenario", &["render", PLATFORM, "-s", "region-los"]);

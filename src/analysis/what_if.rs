@@ -153,6 +153,13 @@ struct Way<'a> {
     by_asset: BTreeMap<&'a str, Vec<usize>>,
 }
 
+impl Way<'_> {
+    /// Whether a step of it brings an asset back.
+    fn brings(&self, asset: &str) -> bool {
+        self.by_asset.get(asset).is_some_and(|steps| steps.iter().any(|&i| brings_back(&self.scenario.steps[i])))
+    }
+}
+
 impl<'a> WhatIf<'a> {
     /// A plan with those of its scenarios that pass.
     pub fn new(plan: &'a Plan, places: &'a Places, scenarios: impl IntoIterator<Item = &'a Scenario>) -> WhatIf<'a> {
@@ -320,12 +327,14 @@ impl<'a> WhatIf<'a> {
         }
         for number in touched {
             let (scenario, step, footing) = &self.footings[number];
-            if footing.spots.iter().all(dead_spot) {
+            // Where the server stands and the scenario brings the asset back on it, its own order says when.
+            let back =
+                |spot: &Spot<'_>| matches!(spot, Spot::Copy(id, site) if !sites.contains(*site) && self.scenarios[*scenario].brings(id));
+            if footing.spots.iter().all(|spot| dead_spot(spot) && !back(spot)) {
                 dead[*scenario].entry(*step).or_insert_with(|| self.words(footing));
             }
         }
-        let stopped = self.stopped(&gone.iter().copied().collect::<Vec<_>>());
-        self.scenarios.iter().zip(dead).map(|(way, dead)| self.path(way, loss, sites, gone, &stopped, dead)).collect()
+        self.scenarios.iter().zip(dead).map(|(way, dead)| self.path(way, loss, sites, gone, dead)).collect()
     }
 
     fn path(
@@ -334,7 +343,6 @@ impl<'a> WhatIf<'a> {
         loss: &Loss,
         sites: &BTreeSet<Id>,
         gone: &BTreeSet<&'a str>,
-        stopped: &[Vec<&'a str>],
         mut dead: BTreeMap<usize, Vec<String>>,
     ) -> Path<'a> {
         let scenario = way.scenario;
@@ -346,9 +354,9 @@ impl<'a> WhatIf<'a> {
                 && gone.iter().all(|id| own.assets.contains(*id))
                 && loss.backups.iter().all(named)
         });
-        let brings = |id: &str| way.by_asset.get(id).is_some_and(|steps| steps.iter().any(|&i| brings_back(&scenario.steps[i])));
-        // Where the root comes back in this scenario, so does what stands on it.
-        for chain in stopped.iter().filter(|chain| chain.last().is_some_and(|root| !brings(root))) {
+        // What comes back in this scenario carries what stands on it again.
+        let left: Vec<&'a str> = gone.iter().copied().filter(|id| !way.brings(id)).collect();
+        for chain in self.stopped(&left) {
             for &step in chain.first().and_then(|id| way.by_asset.get(id)).into_iter().flatten() {
                 dead.entry(step).or_insert_with(|| chain.iter().map(|id| (*id).to_owned()).collect());
             }

@@ -95,6 +95,7 @@ const TOPICS: &[(&str, &str)] = &[
     ("include", include_str!("include.md")),
     ("lists", include_str!("lists.md")),
     ("rehearse", include_str!("rehearse.md")),
+    ("what-if", include_str!("what-if.md")),
     ("words", include_str!("words.md")),
 ];
 
@@ -105,7 +106,7 @@ const SECTIONS: &[(&str, &str, &[Field])] = &[
     ("secrets", "Where a secret is found, never what it is: `secrets: { NAME: … }`.", words::SECRET),
     ("journal", JOURNAL, words::JOURNAL),
     ("sites", "A failure domain: `sites: { ID: … }`.", words::SITE),
-    ("tiers", "Objectives that assets share: `tiers: { ID: … }`.", words::TIER),
+    ("tiers", TIERS, words::TIER),
     ("contacts", CONTACTS, words::CONTACT),
     ("escalate", "Who is told next, in a contact's `escalate: { to: ID, after: 15m }`.", words::ESCALATE),
     ("assets", "What must be recovered: `assets: { ID: … }`.", words::ASSET),
@@ -131,6 +132,15 @@ it until that day is over (UTC); then it is said again. One line is allowed by a
 
 What refuses a plan by itself cannot be allowed: its repair is in the plan. Findings that are allowed stay in `--format json` and
 `sarif`, with their reason.";
+
+const TIERS: &str = "\
+Objectives that assets share: `tiers: { ID: … }`.
+
+`rto` and `rpo` are what is promised. The other keys are the least that is done for it, and each makes the rules that read it speak about
+assets of the tier; what a tier does not ask for is not missed. Backups: `copies`, `sites`, `offline`, `encrypted`, `immutable`, `worm`, `keep`
+(`too-few-copies`, `unprotected-after`, `too-few-sites`, `no-offline-copy`, `not-encrypted`, `not-immutable`, `lock-can-be-lifted`, `kept-too-short`). Whether they are any
+good: `verify`, `drill_every` (`verify-too-rare`, `drill-too-rare`). The recovery: `approvals`, `smoke`, `tell`, `failback` (`too-few-approvals`, `no-smoke-test`,
+`nobody-told`, `no-way-back`). What has an answer: `survives` (`unanswered`). `policy: { rules }` sets the level of each.";
 
 const JOURNAL: &str = "\
 The journal that runs of the plan share: `journal: { url: …, required: true }`.

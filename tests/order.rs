@@ -211,7 +211,8 @@ fn of_alternatives_the_longer_one_counts() {
 fn loss(asset: &str, scenario: &str, step: &str) -> String {
     let text = format!(
         "drplan: v1\nname: p\nsites: {{ east: {{}}, west: {{}}, safe: {{ kind: offline }} }}\nassets:\n  db: {{ kind: other, tier: none, site: east, {asset} }}\n\
-         scenarios:\n  s:\n    {scenario}\n    detect: 5m\n    steps:\n      - {{ id: back, asset: db, {step} at: west, uses: command, with: {{ argv: [x] }}, takes: 1m, undo: {{ none: test }} }}\n"
+         scenarios:\n  s:\n    {scenario}\n    detect: 5m\n    steps:\n      - {{ id: stop, asset: db, at: east, phase: contain, uses: command, with: {{ argv: [y] }}, \
+         check: {{ uses: command, effect: read, with: {{ argv: [z] }} }}, when_unreachable: ask, takes: 1s, undo: {{ none: test }} }}\n      - {{ id: back, asset: db, {step} at: west, uses: command, with: {{ argv: [x] }}, takes: 1m, undo: {{ none: test }} }}\n"
     );
     let plan = read(&text, &Input::default());
     let found = plan.checked.first().unwrap_or_else(|| panic!("{}", short(&plan.findings, &plan.sources)));

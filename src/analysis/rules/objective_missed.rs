@@ -5,8 +5,9 @@ use crate::actions::units::duration_text;
 use crate::analysis::facts::Facts;
 use crate::analysis::predict::back_with;
 use crate::diagnostic::Diagnostic;
+use crate::model::{Asset, ReplicaMode};
 
-/// Steps named as those that take the longest.
+/// Steps named as those that take the longest, and places at which sources cannot be used.
 const NAMED: usize = 3;
 
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
@@ -34,9 +35,26 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
             let headline = format!("`{id}` may lose {} of data, its objective is {}", duration_text(loss), duration_text(rpo));
             let label = format!("in scenario `{}`: {}", facts.scenario.id, found.loss_source);
             let finding = Diagnostic::warn("objective-missed", headline, at, label).also(tier_at, "the objective");
-            findings.push(finding.help("take backups more often, use a source that is less behind, or raise the tier's `rpo`"));
+            let (finding, better) = others(facts, id, asset, loss, finding);
+            findings.push(finding.help(match better {
+                Some(better) => format!("let a step use what survives and loses less: {better}; or raise the tier's `rpo`"),
+                None => "take backups more often, use a source that is less behind, or raise the tier's `rpo`".to_owned(),
+            }));
         }
     }
+}
+
+/// The finding with why other sources cannot be used, and the best one that could be and loses less.
+fn others<'a>(facts: &Facts<'a>, id: &str, asset: &'a Asset, loss: u64, mut finding: Diagnostic) -> (Diagnostic, Option<String>) {
+    let all = facts.damage(|damage| damage.sources(id, asset));
+    // Nobody takes an empty place for a source.
+    let holds = asset.replicas.iter().map(|r| r.mode != ReplicaMode::Standby).chain(std::iter::repeat(true));
+    let unused = all.iter().zip(holds).filter(|(s, holds)| *holds && s.ms.is_none()).flat_map(|(s, _)| &s.why);
+    for reason in unused.take(NAMED) {
+        finding = finding.also(reason.at, format!("not used: {}", reason.words));
+    }
+    let better = all.into_iter().filter(|s| s.ms.is_some_and(|ms| ms < loss)).min_by_key(|s| s.ms);
+    (finding, better.map(|s| s.source))
 }
 
 /// What would help: an edge that nobody asked for, or the longest steps on the way.

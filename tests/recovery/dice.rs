@@ -45,11 +45,22 @@ pub struct Taste {
 
 /// The plan of a seed: the first of its drafts that checks, with how many were refused.
 pub fn plan(seed: u64, taste: Taste) -> (Checked, u64) {
+    let (_, _, checked, refused) = drafted(seed, taste);
+    (checked, refused)
+}
+
+/// The plan of a seed as it is written, and as what it is compiled.
+pub fn written(seed: u64, taste: Taste) -> (String, Input, Checked) {
+    let (text, input, checked, _) = drafted(seed, taste);
+    (text, input, checked)
+}
+
+fn drafted(seed: u64, taste: Taste) -> (String, Input, Checked, u64) {
     let mut dice = Dice::new(seed);
     for refused in 0..200 {
         let (text, input) = draft(&mut dice, taste);
         if let Some(checked) = compiled(&text, &input).checked.into_iter().next() {
-            return (checked, refused);
+            return (text, input, checked, refused);
         }
     }
     let (text, input) = draft(&mut dice, taste);

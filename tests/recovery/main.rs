@@ -2,6 +2,7 @@
 //! simulated world, and against itself.
 
 mod dice;
+mod estimates;
 mod oracle;
 mod simulated;
 

@@ -38,6 +38,8 @@ pub struct Lever {
     pub lost_ms: BTreeMap<Id, u64>,
     /// How much sooner the run would end.
     pub run_won_ms: u64,
+    /// How much later it would: a step that ends sooner can let another one have a lock first.
+    pub run_lost_ms: u64,
     /// Assets that are too late now, and would not be.
     pub keeps: Vec<Id>,
 }
@@ -262,6 +264,7 @@ impl Bench<'_> {
             won_ms: moved(true),
             lost_ms: moved(false),
             run_won_ms: self.usual.total_ms.saturating_sub(seen.run_ms),
+            run_lost_ms: seen.run_ms.saturating_sub(self.usual.total_ms),
             keeps: self.assets.iter().filter_map(kept).collect(),
             change,
         };

@@ -122,6 +122,9 @@ fn gain(lever: &Lever) -> String {
     if lever.run_won_ms > 0 {
         out.push(format!("the run {} shorter", about(lever.run_won_ms)));
     }
+    if lever.run_lost_ms > 0 {
+        out.push(format!("but the run {} longer", about(lever.run_lost_ms)));
+    }
     out.join(", ")
 }
 

@@ -103,7 +103,7 @@ fn losses(out: &mut String, estimate: &Estimate) {
     if held.is_empty() {
         return;
     }
-    let _ = writeln!(out, "\n  {:NAME$}{:>10}{:>8}   {}", "loses at most", "", "RPO", "because of");
+    let _ = writeln!(out, "\n  {:NAME$}{:>18}   because of", "loses at most", "RPO");
     for (id, asset) in held {
         let mark = match asset.rpo_ms {
             Some(_) if asset.loses_too_much() => "✗",

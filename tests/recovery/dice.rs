@@ -148,7 +148,7 @@ fn draft(dice: &mut Dice, taste: Taste) -> (String, Input) {
         match dice.below(10) {
             0 if phase == "assess" || !taste.plain => line.push_str(", uses: approval, with: { ask: Go?, from: [lead] }"),
             1 | 2 => line.push_str(", uses: manual, with: { do: Something }, undo: { none: no way back }"),
-            3 | 4 | 5 => {
+            3..=5 => {
                 if !line.contains("when") && !line.contains("modes") {
                     reads.push(n);
                 }

@@ -3,8 +3,15 @@
 
 mod dice;
 mod estimates;
+mod inversions;
 mod oracle;
 mod simulated;
+mod typed;
+
+#[path = "../support"]
+mod support {
+    pub mod desk;
+}
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -72,7 +72,7 @@ fn draft(dice: &mut Dice) -> Option<Checked> {
         let retry = if dice.below(3) == 0 { ", retry: { attempts: 3, delay: 1s }" } else { "" };
         match dice.below(12) {
             0 => line.push_str(", uses: approval, with: { ask: Go?, from: [lead, second], count: 2 }"),
-            1 => write!(line, ", uses: manual, with: {{ do: Something }}, undo: {}", dice.one(&["{ none: no }", "{ uses: manual, with: { do: Back } }"])).unwrap(),
+            1 => write!(line, "{asset}, uses: manual, with: {{ do: Something }}, undo: {}", dice.one(&["{ none: no }", "{ uses: manual, with: { do: Back } }"])).unwrap(),
             2 | 3 => {
                 reads.push(n);
                 write!(line, "{asset}, phase: verify, uses: command, with: {{ argv: [look] }}, effect: read, outputs: {{ found: {{ type: string, json: found }} }}{failure}{retry}").unwrap();

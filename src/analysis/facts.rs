@@ -13,7 +13,7 @@ use crate::graph::Graph;
 use crate::graph::schedule::{Schedule, durations, schedule};
 use crate::model::places::{Keys, ScenarioPlaces, StepPlaces};
 use crate::model::{
-    Asset, Backup, Compiled, Id, Mode, Phase, Places, Plan, Prediction, Scenario, Step, Tier, Undo, lost_assets, lost_sites,
+    Asset, Backup, Compiled, Id, Mode, Places, Plan, Prediction, Scenario, Step, Tier, Undo, fences, lost_assets, lost_sites,
 };
 use crate::source::Span;
 
@@ -61,7 +61,7 @@ pub struct Facts<'a> {
     lost: HashSet<&'a str>,
     /// Steps that make a copy the one that takes writes, whether or not they run.
     pub promotions: Vec<usize>,
-    /// Steps that keep the old copy from taking writes, see [`fences`].
+    /// Steps that keep the old copy from taking writes, see [`crate::model::fences`].
     pub fences: Vec<usize>,
     /// Steps that ask people.
     pub approvals: Vec<usize>,
@@ -252,17 +252,4 @@ pub fn promotes(step: &Step) -> bool {
 /// True if a step asks people for their approval.
 pub fn approves(step: &Step) -> bool {
     step.call.uses == "approval"
-}
-
-/// True if a step keeps the old copy of an asset from taking writes: a `.fence`, or for kinds without one a `contain`
-/// step with a `check`.
-pub fn fences(plan: &Plan, step: &Step) -> bool {
-    if step.call.uses.ends_with(".fence") {
-        return true;
-    }
-    let own_fence = |id: &Id| {
-        let kind = plan.assets.get(id).map(|a| a.kind);
-        crate::actions::all().iter().any(|a| a.name.ends_with(".fence") && kind.is_some_and(|k| a.kinds.contains(&k)))
-    };
-    step.phase == Phase::Contain && step.check.is_some() && !step.assets.is_empty() && !step.assets.iter().any(own_fence)
 }

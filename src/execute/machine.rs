@@ -23,7 +23,7 @@ use crate::actions::units::duration_text;
 use crate::actions::{Effect, matcher, template};
 use crate::graph::schedule::{collide, urgency};
 use crate::journal::{About, Answer, Doing, End, Event, Word};
-use crate::model::{OnFailure, Phase, Step, Undo, WhenUnreachable};
+use crate::model::{OnFailure, Step, Undo, WhenUnreachable, fences};
 
 /// One thing to be done.
 #[derive(Debug, Clone, PartialEq)]
@@ -427,7 +427,7 @@ impl Turn<'_> {
             return After::Nothing;
         }
         if unreachable && step.when_unreachable == WhenUnreachable::Ask {
-            let choice = if fences(step) {
+            let choice = if fences(&self.state.plan().plan, step) {
                 "Try again, or make sure in another way that it takes no writes?"
             } else {
                 "Try again, or go on without it?"
@@ -597,9 +597,4 @@ fn idle(state: &State) -> Idle {
         (_, false) => Idle::Unknown,
         _ => Idle::Person,
     }
-}
-
-/// True if a step stops writes: it may not be passed by as others may.
-pub fn fences(step: &Step) -> bool {
-    step.call.uses.ends_with(".fence") || (step.phase == Phase::Contain && step.check.is_some() && !step.assets.is_empty())
 }

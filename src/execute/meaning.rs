@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::machine::fences;
 use super::offline::{self, Rehearsed};
 use super::state::{Life, State};
 use super::words::{self, Choice, Saying};
@@ -15,7 +14,7 @@ use super::{measure, rollback, waiting};
 use crate::actions::template;
 use crate::actions::units::duration_text;
 use crate::journal::{Doing, Entry, Event, Word};
-use crate::model::{AssetKind, Effect, Id, Prediction, Undo};
+use crate::model::{AssetKind, Effect, Id, Prediction, Undo, fences};
 
 /// How many assets are told of, most urgent first.
 const MOST: usize = 4;
@@ -176,7 +175,7 @@ fn what_of(state: &State, word: &Word, step: Option<usize>, id: &str) -> Vec<Str
         (Word::Rollback { to }, _) => rollback_lines(state, to.as_deref().and_then(|t| state.find(t))),
         (Word::Skip, Some(i)) => {
             let mut lines = vec![format!("{id} is left out: the run goes on without it and cannot end with 0.")];
-            if fences(state.step(i)) {
+            if fences(&state.plan().plan, state.step(i)) {
                 lines.push("It is a fence: without it two sites may take writes.".to_owned());
             }
             lines
@@ -202,7 +201,7 @@ fn what_of(state: &State, word: &Word, step: Option<usize>, id: &str) -> Vec<Str
         }
         (Word::Resolve { done: true, .. }, Some(i)) => {
             let mut lines = vec![format!("{id} counts as done: what waits for it begins, on your word.")];
-            if fences(state.step(i)) {
+            if fences(&state.plan().plan, state.step(i)) {
                 lines.push("It is a fence: if the old one still takes writes, they are lost or collide with the new ones.".to_owned());
             }
             lines

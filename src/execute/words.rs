@@ -4,14 +4,13 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::machine::fences;
 use super::meaning;
 use super::rollback;
 use super::state::{Back, Life, State, StepState, contact_of};
 use super::waiting::approvers;
 use crate::actions::Effect;
 use crate::journal::{About, Doing, Event, Word};
-use crate::model::{Permission, Phase, Undo};
+use crate::model::{Permission, Phase, Undo, fences};
 
 /// A word that was refused, with what to do instead.
 pub type Refused = String;
@@ -240,7 +239,7 @@ fn skip(state: &State, i: usize, break_glass: bool) -> Result<(), Refused> {
             step.id, state.run, step.id
         ));
     }
-    if !break_glass && fences(step) {
+    if !break_glass && fences(&state.plan().plan, step) {
         return Err(format!(
             "`{}` is a fence: without it two sites may take writes. Make sure that the old one takes none, then \
              `drplan resolve {} {} --as done --reason 'how you know'`",
@@ -288,12 +287,14 @@ fn resolve(
         }
         _ if state.back.is_some() => Err(format!("`{id}` {}; there is nothing to resolve", life_word(&life.life))),
         Life::Left { .. } => Ok(()),
-        Life::Failed { .. } if done && (fences(step) || break_glass || by_hand) => recorded(step.call.with.get("record"), record, done),
+        Life::Failed { .. } if done && (fences(&state.plan().plan, step) || break_glass || by_hand) => {
+            recorded(step.call.with.get("record"), record, done)
+        }
         Life::Failed { .. } if done => Err(format!(
             "`{id}` failed, which is known; repair it and `drplan retry {run} {id} --reason …`, or go on without it: `drplan skip {run} {id} --reason …`"
         )),
         Life::Waiting if by_hand && life.asked.is_some() => recorded(step.call.with.get("record"), record, done),
-        Life::Waiting if done && fences(step) && life.asked.is_some() => Ok(()),
+        Life::Waiting if done && fences(&state.plan().plan, step) && life.asked.is_some() => Ok(()),
         other => Err(format!("`{id}` {}; there is nothing to resolve", life_word(other))),
     }
 }
@@ -503,7 +504,7 @@ pub fn choices_of(state: &State, i: usize, contact: Option<&str>) -> Vec<Choice>
             ]
         }
         (Life::Waiting, Some(About::When)) => {
-            let other = if fences(step) { safe() } else { about(Word::Skip) };
+            let other = if fences(&state.plan().plan, step) { safe() } else { about(Word::Skip) };
             vec![about(Word::Retry), other]
         }
         (Life::Unknown { .. }, Some(_)) => vec![resolved(true), resolved(false)],
@@ -523,7 +524,7 @@ pub fn choices_of(state: &State, i: usize, contact: Option<&str>) -> Vec<Choice>
         }
         (Life::Failed { .. }, _) => {
             let mut out = vec![about(Word::Retry)];
-            if fences(step) {
+            if fences(&state.plan().plan, step) {
                 out.push(safe());
             } else if step.call.uses != "approval" {
                 out.extend(source(state, i).map(|source| Choice::word(state, Word::RetryDownstream { again: vec![] }, Some(source), WHY)));

@@ -5,6 +5,7 @@ pub mod changes;
 pub mod compiled;
 pub mod drilled;
 pub mod each;
+mod fence;
 pub mod injection;
 pub mod joined;
 pub mod lists;
@@ -27,6 +28,7 @@ pub mod veil;
 pub mod vocabulary;
 
 pub use compiled::{Compiled, EmbeddedFile, Join, Node, Prediction, Wait};
+pub use fence::fences;
 pub use losses::{damages, lost_assets, lost_sites, sites_with};
 pub use places::Places;
 pub use plan::*;

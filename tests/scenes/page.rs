@@ -71,7 +71,7 @@ contacts: { ops: { title: Operations }, cto: { title: The CTO } }
 sites: { old: {}, new: {} }
 tiers: { fast: { rto: 15m, rpo: 1h } }
 assets:
-  app: { kind: other, tier: fast, site: old, replicas: [{ site: new, mode: streaming, max_lag: 10s }] }
+  app: { kind: other, tier: fast, site: old, replicas: [{ site: new, mode: active, max_lag: 10s }] }
 scenarios:
   gone:
     cause: outage

@@ -98,7 +98,7 @@ impl Copies {
             Move::Show => then.well = true,
             Move::Point => {
                 if self.shown && !now.well {
-                    let what = format!("traffic goes to `{}`, and nothing has shown that it is well", self.name);
+                    let what = format!("traffic goes to `{}`, and nothing shows that it is well", self.name);
                     bad = Some(Wrong { kind: Kind::Unverified, what, other: None });
                 }
                 then.reached = true;

@@ -86,7 +86,7 @@ pub fn loss<'a>(facts: &Facts<'a>, id: &str, asset: &'a Asset) -> Loss {
         return Loss::of(Some(0), "nothing of it is lost");
     }
     facts.damage(|damage| {
-        let said = facts.steps_of(id).filter_map(|(_, s)| Some(damage.from_step(id, asset, s, s.from.as_deref()?)));
+        let said = facts.steps_of(id).filter_map(|(_, s)| Some(damage.of_step(id, asset, s, s.from.as_deref()?)));
         if let Some(worst) = said.max_by_key(|l| l.ms.unwrap_or(u64::MAX)) {
             return worst;
         }
@@ -101,25 +101,25 @@ pub fn loss<'a>(facts: &Facts<'a>, id: &str, asset: &'a Asset) -> Loss {
 impl<'a> Damage<'_, 'a> {
     /// What each source of an asset would lose, or why it cannot be used: replicas, backups, the rebuild.
     pub fn sources(&self, id: &str, asset: &'a Asset) -> Vec<Loss> {
-        let replicas = asset.replicas.iter().enumerate().map(|(n, r)| self.from_replica(id, n, r, None));
-        let backups = asset.backups.iter().map(|b| self.from_backup(id, asset, b));
-        let rebuild = asset.rebuild.iter().map(|_| self.from_rebuild(id, asset));
+        let replicas = asset.replicas.iter().enumerate().map(|(n, r)| self.of_replica(id, n, r, None));
+        let backups = asset.backups.iter().map(|b| self.of_backup(id, asset, b));
+        let rebuild = asset.rebuild.iter().map(|_| self.of_rebuild(id, asset));
         replicas.chain(backups).chain(rebuild).collect()
     }
 
-    fn from_step(&self, id: &str, asset: &'a Asset, step: &Step, from: &str) -> Loss {
+    fn of_step(&self, id: &str, asset: &'a Asset, step: &Step, from: &str) -> Loss {
         match from {
             "replica" => {
                 let allowed = step.call.with.get("max_lag").and_then(Value::as_str).and_then(|t| duration_ms(t).ok());
                 let all = || asset.replicas.iter().enumerate();
                 let here = all().find(|(_, r)| step.at.as_ref() == Some(&r.site));
                 let found: Vec<(usize, &Replica)> = here.map_or_else(|| all().collect(), |one| vec![one]);
-                let all = found.into_iter().map(|(n, r)| self.from_replica(id, n, r, allowed));
+                let all = found.into_iter().map(|(n, r)| self.of_replica(id, n, r, allowed));
                 all.max_by_key(|l| l.ms.unwrap_or(u64::MAX)).unwrap_or_else(|| Loss::of(None, "it has no replica"))
             }
-            "rebuild" => self.from_rebuild(id, asset),
+            "rebuild" => self.of_rebuild(id, asset),
             name => match asset.backups.iter().find(|b| b.id == name) {
-                Some(backup) => self.from_backup(id, asset, backup),
+                Some(backup) => self.of_backup(id, asset, backup),
                 None => Loss::of(None, format!("no backup `{name}`")),
             },
         }
@@ -130,7 +130,7 @@ impl<'a> Damage<'_, 'a> {
         matches!(self.cause, Cause::Corruption | Cause::Ransomware)
     }
 
-    fn from_replica(&self, id: &str, number: usize, replica: &Replica, allowed: Option<u64>) -> Loss {
+    fn of_replica(&self, id: &str, number: usize, replica: &Replica, allowed: Option<u64>) -> Loss {
         let site = &replica.site;
         let at = self.places.replicas.get(id).and_then(|all| all.get(number)).map(|k| k.at).unwrap_or_default();
         let unused = |source: String, words: &str| Loss::none(source, vec![Reason { at, words: words.to_owned() }]);
@@ -154,7 +154,7 @@ impl<'a> Damage<'_, 'a> {
         }
     }
 
-    fn from_rebuild(&self, id: &str, asset: &Asset) -> Loss {
+    fn of_rebuild(&self, id: &str, asset: &Asset) -> Loss {
         let Some(rebuild) = &asset.rebuild else { return Loss::of(None, "it has no `rebuild`") };
         let from = &rebuild.from;
         let keep = self.plan.assets.get(from).and_then(|a| a.keep_ms);
@@ -181,7 +181,7 @@ impl<'a> Damage<'_, 'a> {
         }
     }
 
-    fn from_backup(&self, id: &str, asset: &'a Asset, backup: &'a Backup) -> Loss {
+    fn of_backup(&self, id: &str, asset: &'a Asset, backup: &'a Backup) -> Loss {
         let name = &backup.id;
         let Some(best) = self.whole(id, asset, backup).into_iter().min_by_key(|l| l.after_ms) else {
             let why = lying(backup).iter().flat_map(|l| self.missing(id, asset, backup, l, 0)).collect();

@@ -274,7 +274,7 @@ impl<'a> WhatIf<'a> {
             }
         }
         let way = |id: &&'a str| std::iter::successors(Some(*id), |at| below.get(at).copied()).collect();
-        below.keys().map(|id| way(id)).collect()
+        below.keys().map(way).collect()
     }
 
     fn backups(&self, sites: &BTreeSet<Id>, loss: &Loss) -> (Vec<(String, Option<&'a str>)>, Vec<String>) {

@@ -6,9 +6,10 @@ use crate::analysis::whole::Whole;
 use crate::diagnostic::Diagnostic;
 use crate::model::Verify;
 
-/// What is done so often: its key, what it is called, and where it is said.
-const PARTS: [(&str, &str, fn(&Verify) -> Option<u64>); 2] =
-    [("exists", "seen to be there", |v| v.exists_ms), ("restore", "restored", |v| v.restore_ms)];
+/// What is done so often: its key, what it is called, and how often a `verify` says.
+type Part = (&'static str, &'static str, fn(&Verify) -> Option<u64>);
+
+const PARTS: [Part; 2] = [("exists", "seen to be there", |v| v.exists_ms), ("restore", "restored", |v| v.restore_ms)];
 
 pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
     for (id, asset, tier_id, tier) in whole.tiered().filter(|(_, a, ..)| holds_data(a) && !a.backups.is_empty()) {

@@ -149,14 +149,17 @@ impl Scheduler<'_> {
         }
         let mut out = Vec::new();
         for holders in holders {
-            // Those who hold it together now, and those who did before.
-            let (mut now, mut before): (Vec<(usize, Class<'_>)>, Vec<usize>) = Default::default();
+            // Those who have it now, some of them together, and those who had it before the first of them: whoever had it
+            // still earlier ended before that first one began.
+            let mut now: BTreeMap<Class<'_>, Vec<usize>> = BTreeMap::new();
+            let mut before = now.clone();
             for (step, class) in holders {
-                if !now.iter().all(|(_, held)| held.beside(class)) {
-                    before = std::mem::take(&mut now).into_iter().map(|(step, _)| step).collect();
+                if now.keys().all(|held| !held.beside(class)) {
+                    before = std::mem::take(&mut now);
                 }
-                out.extend(before.iter().map(|&b| (b, step)));
-                now.push((step, class));
+                let apart = before.iter().chain(&now).filter(|(held, _)| !held.beside(class));
+                out.extend(apart.flat_map(|(_, steps)| steps).map(|&b| (b, step)));
+                now.entry(class).or_default().push(step);
             }
         }
         out.extend(super::way::slots(self, schedule, takes, self.limit));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::actions::template::marked;
 use crate::analysis::levels::Levels;
 use crate::analysis::rehearsal::Rehearsal;
 use crate::analysis::states::{Explored, STATES, Wanted};
@@ -465,7 +466,7 @@ fn files(
         };
         for call in std::iter::once(&step.call).chain(&step.check).chain(undo).filter(|c| c.uses == "command") {
             let program = call.with.get("argv").and_then(|a| a.get(0)).and_then(|p| p.as_str());
-            let Some(file) = program.and_then(|p| p.strip_prefix("./")).filter(|f| !f.contains("${") && !f.contains("..")) else {
+            let Some(file) = program.and_then(|p| p.strip_prefix("./")).filter(|f| !marked(f) && !f.contains("..")) else {
                 continue;
             };
             if all.contains_key(file) {

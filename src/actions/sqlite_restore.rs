@@ -103,7 +103,7 @@ fn commands(call: &Call<'_>) -> Vec<Manual> {
             dir.join(" ")
         ));
     } else {
-        let bare = !wanted.contains('/') && !wanted.contains("${");
+        let bare = !wanted.contains('/') && !template::marked(&wanted);
         let file = match dirs.first().filter(|_| bare) {
             Some(dir) => format!("{}/{wanted}", dir.trim_end_matches('/')),
             None => wanted,

@@ -13,8 +13,16 @@ pub enum Part<'a> {
     Unclosed(&'a str),
 }
 
+/// Whether a text may hold a reference; most hold none, and are asked no more than this.
+pub fn marked(text: &str) -> bool {
+    text.as_bytes().contains(&b'$') && text.contains("${")
+}
+
 /// Cuts a text into its pieces, with the byte offset of each.
 pub fn parts(text: &str) -> Vec<(usize, Part<'_>)> {
+    if !marked(text) && !text.is_empty() {
+        return vec![(0, Part::Text(text.to_owned()))];
+    }
     let mut out: Vec<(usize, Part<'_>)> = Vec::new();
     let mut at = 0;
     let mut literal = String::new();

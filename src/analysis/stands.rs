@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::facts::approves;
 use super::loss::{builds_on_another, lying};
-use crate::actions::template::references;
+use crate::actions::template::{marked, references};
 use crate::model::{
     ActionUse, Asset, Backup, Contact, Effect, Id, OnFailure, Places, Plan, SecretSource, Step, WhenUnreachable, connect_at,
 };
@@ -105,7 +105,7 @@ impl<'a> Stands<'a> {
 
     fn note(&mut self, id: &'a str, site: &'a str, connect: &'a std::collections::BTreeMap<String, Value>) {
         for (key, value) in connect {
-            let Some(text) = value.as_str().filter(|text| !text.contains("${")) else { continue };
+            let Some(text) = value.as_str().filter(|text| !marked(text)) else { continue };
             let add = |all: &mut Copies<'a>, address: &'a str| {
                 let all = all.entry(address).or_default();
                 if !all.contains(&Spot::Copy(id, site)) {
@@ -398,7 +398,7 @@ fn spoken(call: &ActionUse) -> bool {
 
 fn holds_reference(value: &Value) -> bool {
     match value {
-        Value::String(text) => text.contains("${"),
+        Value::String(text) => marked(text),
         Value::Array(items) => items.iter().any(holds_reference),
         Value::Object(map) => map.values().any(holds_reference),
         _ => false,

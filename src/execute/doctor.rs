@@ -115,7 +115,7 @@ fn programs(world: &World, state: &State) -> Vec<Line> {
     }
     let line = |(program, by): (String, BTreeSet<&str>)| {
         let by: Vec<&str> = by.into_iter().take(3).collect();
-        if program.contains("${") {
+        if template::marked(&program) {
             return Line::bad("program", program, Level::Warn, format!("only the run knows which one `{}` starts", by.join("`, `")), "");
         }
         match world.process.which(&program) {

@@ -7,6 +7,7 @@ use foldhash::{HashMap, HashMapExt, HashSet};
 
 use super::lists::{Element, List, entries, items, lists, text};
 use super::places::within;
+use crate::actions::template::marked;
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::source::{Sources, Span};
 use crate::syntax::{Arena, Core, Entry, Node, Scalar, Value, room};
@@ -404,7 +405,7 @@ impl<'a> Expand<'a, '_> {
             return *node;
         }
         match node.value() {
-            Value::Scalar(scalar) if scalar.text.contains("${") => self.scalar(node, scalar, list, element),
+            Value::Scalar(scalar) if marked(scalar.text) => self.scalar(node, scalar, list, element),
             Value::List(all) => {
                 let made: Vec<Node<'a>> = all.iter().map(|n| self.part(n, each)).collect();
                 self.arena.list(node.span, made)

@@ -5,7 +5,7 @@ use super::places::references as places_of;
 use super::program::{Reader, programs};
 use super::scope::{Meaning, Scope, Spot};
 use super::shapes::Shapes;
-use crate::actions::template::{Part, parts};
+use crate::actions::template::{Part, marked, parts};
 use crate::actions::{Action, Type};
 use crate::diagnostic::Diagnostic;
 use crate::model::ParamKind;
@@ -42,7 +42,7 @@ struct Value<'a> {
 
 /// The values in a text that mean something, in order.
 fn values<'n>(shapes: &Shapes<'_, '_>, node: &'n Node<'_>) -> Vec<Value<'n>> {
-    let Some(scalar) = node.scalar().filter(|s| s.text.contains("${")) else { return Vec::new() };
+    let Some(scalar) = node.scalar().filter(|s| marked(s.text)) else { return Vec::new() };
     let pieces = parts(scalar.text);
     let places = places_of(shapes.scope.sources, node.span, scalar.text);
     let (mut out, mut before, mut n) = (Vec::new(), String::new(), 0);
@@ -65,8 +65,8 @@ fn values<'n>(shapes: &Shapes<'_, '_>, node: &'n Node<'_>) -> Vec<Value<'n>> {
 
 fn command(shapes: &mut Shapes<'_, '_>, with: &Node<'_>) {
     let items = with.get("argv").and_then(Node::list).unwrap_or(&[]);
-    let stdin = with.get("stdin").filter(|n| n.scalar().is_some_and(|s| s.text.contains("${")));
-    let holds = |n: &Node<'_>| n.scalar().is_some_and(|s| s.text.contains("${"));
+    let stdin = with.get("stdin").filter(|n| n.scalar().is_some_and(|s| marked(s.text)));
+    let holds = |n: &Node<'_>| n.scalar().is_some_and(|s| marked(s.text));
     if stdin.is_none() && !items.iter().any(holds) {
         return;
     }

@@ -1,5 +1,6 @@
 //! What a secret looks like: tokens and keys by their shape, and the names of keys that hold one. It knows texts, not plans.
 
+use crate::actions::template::marked;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -156,7 +157,7 @@ pub fn key_of_secret(key: &str) -> bool {
 pub fn to_hide(text: &str) -> Vec<Range<usize>> {
     let mut all: Vec<Range<usize>> = by_shape(text).into_iter().map(|leak| leak.at).collect();
     let keyed = KEY_AND_VALUE.iter().flat_map(|pattern| pattern.captures_iter(text)).filter_map(|c| c.get(1));
-    all.extend(keyed.filter(|m| !m.as_str().contains("${")).map(|m| m.range()));
+    all.extend(keyed.filter(|m| !marked(m.as_str())).map(|m| m.range()));
     all
 }
 

@@ -7,6 +7,7 @@ use foldhash::{HashMap, HashMapExt};
 use regex::Regex;
 
 use super::leaks::{self, Leak};
+use crate::actions::template::marked;
 use crate::diagnostic::Diagnostic;
 use crate::source::{SourceId, Sources, Span, obeyed};
 use crate::syntax::{Core, Node};
@@ -116,7 +117,7 @@ impl<'t> Look<'_, 't> {
         let number = matches!(core, Core::Int(_) | Core::Float(_)) && !path.iter().any(|k| k.to_ascii_lowercase().contains("passw"));
         let none = matches!(core, Core::Null | Core::Bool(_)) || number;
         // What another tool would fill in or decrypt is no secret yet.
-        let placeholder = scalar.text.is_empty() || scalar.text.starts_with(['<', '$']) || scalar.text.contains("${");
+        let placeholder = scalar.text.is_empty() || scalar.text.starts_with(['<', '$']) || marked(scalar.text);
         if none || placeholder || self.inside(value.span).any(|h| matches!(h.what, What::Secret(_) | What::Password)) {
             return;
         }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Param;
 use super::each::address;
 use crate::actions::Action;
-use crate::actions::template::{Part, parts, plain, references};
+use crate::actions::template::{Part, marked, parts, plain, references};
 use crate::diagnostic::{Diagnostic, Near, nearest};
 use crate::source::{Sources, Span};
 use crate::syntax::{Core, Entry, Node};
@@ -182,7 +182,7 @@ impl<'t> Scope<'t> {
 
     /// A text with every known value in it; the rest stays `${…}`, and `$${` stays as it is.
     pub fn fill(&self, text: &str, spot: Spot<'_>) -> Value {
-        if !text.contains("${") {
+        if !marked(text) {
             return Value::String(text.to_owned());
         }
         let pieces = parts(text);

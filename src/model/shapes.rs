@@ -11,7 +11,7 @@ use super::keys;
 use super::places::{self, StepRef, within};
 use super::scope::{MANY, Meaning, Scope, Spot, list};
 use super::values::{Lit, Typed, Wrong, fits, matcher_word, wanted};
-use crate::actions::template::{Part, parts, references};
+use crate::actions::template::{Part, marked, parts, references};
 use crate::actions::{Field, Type, matcher};
 use crate::diagnostic::{Diagnostic, Edit, nearest};
 use crate::source::Span;
@@ -250,7 +250,7 @@ impl Shapes<'_, '_> {
         match (node.list(), node.map(), node.scalar()) {
             (Some(items), ..) => items.iter().for_each(|n| self.any(n)),
             (_, Some(entries), _) => entries.iter().for_each(|e| self.any(&e.value)),
-            (.., Some(scalar)) if scalar.text.contains("${") => {
+            (.., Some(scalar)) if marked(scalar.text) => {
                 self.references(node, scalar, false);
             }
             _ => {}
@@ -259,12 +259,12 @@ impl Shapes<'_, '_> {
 
     fn scalar(&mut self, key: &str, node: &Node<'_>, scalar: &Scalar<'_>, kind: &Type) {
         let id = matches!(kind, Type::Id | Type::Name);
-        if scalar.text.contains("${") && matches!((kind, self.spot), (Type::Word(_), Spot::Plan)) {
+        if marked(scalar.text) && matches!((kind, self.spot), (Type::Word(_), Spot::Plan)) {
             let headline = format!("`{key}` cannot be made of `${{…}}`");
             let found = Diagnostic::deny("reference-in-name", headline, node.span, "this word decides what the plan is");
             return self.findings.push(found.help(format!("write {}", wanted(kind).0)));
         }
-        if scalar.text.contains("${") && !id {
+        if marked(scalar.text) && !id {
             if !self.references(node, scalar, matches!(kind, Type::Secret)) {
                 return;
             }
@@ -347,7 +347,7 @@ impl Shapes<'_, '_> {
         if at_reference && [self.scope.assets, self.scope.sites].into_iter().flatten().any(|section| section.get(text).is_some()) {
             return;
         }
-        if text.contains("${") {
+        if marked(text) {
             let place = places::references(self.scope.sources, at, text).and_then(|all| all.first().copied()).unwrap_or(at);
             let found = Diagnostic::deny("reference-in-name", "a name cannot be made of `${…}`", place, "names are the same in every run");
             return self.findings.push(found.help("write the name itself; one for each of several is made with `for_each`"));
@@ -371,7 +371,7 @@ impl Shapes<'_, '_> {
         for (piece, at) in pieces.zip(places) {
             match piece {
                 // What follows the next `${` belongs to that one.
-                Part::Ref(path) if !path.contains("${") && !path.contains('\n') => self.reference(path, at, secret_ok),
+                Part::Ref(path) if !marked(path) && !path.contains('\n') => self.reference(path, at, secret_ok),
                 _ => {
                     let at = Span { end: at.end.min(at.start + 2), ..at };
                     let found = Diagnostic::deny("unclosed-reference", "a `${` is never closed", at, "this `${` has no `}`");

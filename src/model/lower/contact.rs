@@ -1,6 +1,7 @@
 //! People and channels: where the program tells them that a run waits, and who is told next. It tells nobody.
 
 use super::{Lower, Named};
+use crate::actions::template::marked;
 use crate::diagnostic::Diagnostic;
 use crate::model::scope::Spot;
 use crate::model::{Contact, Escalate};
@@ -25,7 +26,7 @@ impl<'t> Lower<'_, 't> {
         let address = self.scope.fill(typed.scalar()?.text, Spot::Plan).as_str()?.to_owned();
         let (good, help) = match key {
             "webhook" => (["http://", "https://", "${"].iter().any(|start| address.starts_with(start)), "write `https://HOST/PATH`"),
-            _ => (address.contains("${") || mail_address(&address), "write `NAME@HOST`"),
+            _ => (marked(&address) || mail_address(&address), "write `NAME@HOST`"),
         };
         if !good {
             let found = Diagnostic::deny("bad-value", format!("this is no address for `{key}`"), typed.span, "nobody is told there");

@@ -3,6 +3,7 @@
 
 use super::scenario::Around;
 use super::{Lower, read};
+use crate::actions::template::marked;
 use crate::actions::units::duration_text;
 use crate::actions::{self, Action, Effect};
 use crate::diagnostic::Diagnostic;
@@ -78,7 +79,7 @@ impl<'t> Lower<'_, 't> {
         if let Some(key) = grows.filter(|_| {
             read.delay_ms == 0
                 && attempts.is_some_and(|n| n > 1.0)
-                && retry.get("delay").and_then(Node::scalar).is_none_or(|d| !d.text.contains("${"))
+                && retry.get("delay").and_then(Node::scalar).is_none_or(|d| !marked(d.text))
         }) {
             let headline = format!("`{key}` without a `delay`: the attempts follow each other at once");
             let found = Diagnostic::warn("backoff-without-delay", headline, at(key), "there is no delay that could grow");

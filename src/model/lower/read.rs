@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::de::value::StrDeserializer;
 
 use super::{Lower, Named};
-use crate::actions::template::{plain, references};
+use crate::actions::template::{marked, plain, references};
 use crate::actions::units;
 use crate::model::Id;
 use crate::model::scope::{MANY, Spot};
@@ -41,7 +41,7 @@ impl<'t> Lower<'_, 't> {
     /// A text for people.
     pub fn text_of(&self, node: &Node<'_>) -> Option<String> {
         let scalar = node.scalar().filter(|s| !matches!(s.core(), Core::Null))?;
-        Some(if scalar.text.contains("${") { self.scope.words(scalar.text) } else { scalar.text.to_string() })
+        Some(if marked(scalar.text) { self.scope.words(scalar.text) } else { scalar.text.to_string() })
     }
 
     /// Texts for people.
@@ -52,7 +52,7 @@ impl<'t> Lower<'_, 't> {
     /// A typed text, parameters filled in; none if one is missing.
     pub fn typed<'n>(&self, node: &'n Node<'_>) -> Option<Cow<'n, str>> {
         let text = node.scalar()?.text;
-        if !text.contains("${") {
+        if !marked(text) {
             return Some(Cow::Borrowed(text));
         }
         let value = self.scope.fill(text, Spot::Plan);

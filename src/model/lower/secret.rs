@@ -1,6 +1,7 @@
 //! The section `secrets`: where each is found. It does not fetch one.
 
 use super::{Lower, Named};
+use crate::actions::template::marked;
 use crate::diagnostic::{Diagnostic, Edit};
 use crate::model::{Secret, SecretSource};
 use crate::syntax::{Entry, Node};
@@ -59,7 +60,7 @@ impl<'t> Lower<'_, 't> {
     /// A secret in the plan's own directory is one that goes wherever the plan goes.
     fn beside_the_plan(&mut self, node: &Node<'_>, path: &str) {
         let Some(at) = node.get("file").map(|n| n.span) else { return };
-        if path.is_empty() || path.starts_with(['/', '~']) || path.contains("${") {
+        if path.is_empty() || path.starts_with(['/', '~']) || marked(path) {
             return;
         }
         let found = Diagnostic::warn(

@@ -110,7 +110,7 @@ impl Sources {
     /// Adds a text and returns its id.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> SourceId {
         let text = text.into();
-        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i as u32 + 1)).collect();
+        let lines = std::iter::once(0).chain(text.bytes().zip(1u32..).filter(|(b, _)| *b == b'\n').map(|(_, next)| next)).collect();
         self.all.push(Source { name: name.into(), ascii: text.is_ascii(), text, lines, veiled: Vec::new() });
         SourceId(self.all.len() as u32 - 1)
     }

@@ -89,3 +89,8 @@ fn backup_policies() {
 fn failure_domains() {
     proved("domains", 20);
 }
+
+#[test]
+fn bad_states() {
+    proved("states", 20);
+}

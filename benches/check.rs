@@ -1,8 +1,12 @@
 //! How long it takes to check a large plan, beside what its parser alone needs for the same bytes. Fails when checking
 //! costs more than its bounds, so that `cargo bench` is a test too.
 
+#[path = "support/clock.rs"]
+mod clock;
 #[path = "support/company.rs"]
 mod company;
+#[path = "support/parsing.rs"]
+mod parsing;
 #[path = "support/watched.rs"]
 mod watched;
 
@@ -14,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use company::{PATH, plan};
 use drplan::compile::{Input, compile};
-use rustix::time::{ClockId, clock_gettime};
+use parsing::{best, ms, parsing};
 
 /// The program's own.
 #[global_allocator]
@@ -35,7 +39,7 @@ const MOST_OVER_TEXT: f64 = 16.0;
 fn main() -> ExitCode {
     let small = plan(10_000);
     let large = plan(100_000);
-    let events = best(|| assert!(parser_events(&small) > 100_000));
+    let events = parsing(&small);
     let small_check = best(|| check(&small));
 
     let over_events = small_check.as_secs_f64() / events.as_secs_f64();
@@ -126,36 +130,10 @@ fn printed(text: &BTreeMap<String, String>) -> usize {
     short(&found.findings, &found.sources).lines().count()
 }
 
-/// What reading the same bytes costs before anybody looks at them.
-fn parser_events(text: &BTreeMap<String, String>) -> usize {
-    let events = granit_parser::Parser::new_from_str(&text[PATH]);
-    events.fold(0, |n, event| n + usize::from(std::hint::black_box(event).is_ok()))
-}
-
-/// The fastest of nine turns, in time of this process: what else the machine does is not counted.
-fn best(mut work: impl FnMut()) -> Duration {
-    let turn = |work: &mut dyn FnMut()| {
-        let began = used();
-        work();
-        used().saturating_sub(began)
-    };
-    (0..9).map(|_| turn(&mut work)).min().unwrap_or_default()
-}
-
 fn timed(work: impl FnOnce()) -> Duration {
     let began = Instant::now();
     work();
     began.elapsed()
-}
-
-/// Processor time that this process has had.
-fn used() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
-}
-
-fn ms(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }
 
 fn mb(text: &BTreeMap<String, String>) -> f64 {

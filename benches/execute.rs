@@ -4,6 +4,8 @@
 //!
 //! `cargo bench --bench execute -- steps deciding resume start` runs those named, or all.
 
+#[path = "support/clock.rs"]
+mod clock;
 #[path = "support/watched.rs"]
 mod watched;
 
@@ -18,6 +20,7 @@ use std::sync::atomic::AtomicU8;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use clock::used;
 use drplan::analysis::Checked;
 use drplan::compile::{Input, compile};
 use drplan::execute::driver::{Known, Observer, Options, POLL};
@@ -27,7 +30,6 @@ use drplan::journal::memory::Memory;
 use drplan::journal::{Doing, End, Entry, Event, Stamped, Store, sqlite};
 use drplan::world::sim::Sim;
 use jiff::Timestamp;
-use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Map, Value};
 
 /// The program's own.
@@ -463,17 +465,6 @@ impl Drop for Room {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.dir);
     }
-}
-
-/// What some work gave, and the processor time that this process had meanwhile.
-fn used<T>(work: impl FnOnce() -> T) -> (T, Duration) {
-    let now = || {
-        let time = clock_gettime(ClockId::ProcessCPUTime);
-        Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
-    };
-    let began = now();
-    let given = work();
-    (given, now().saturating_sub(began))
 }
 
 fn best(times: &[Duration]) -> f64 {

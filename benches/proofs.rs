@@ -2,13 +2,16 @@
 //! times and data loss, on 10 000 steps with 50 000 edges; the exploration of states apart, which has its own bound. Then every
 //! single loss of 1 000 assets. Fails when a figure misses its bound.
 
+#[path = "support/clock.rs"]
+mod clock;
 #[path = "support/company.rs"]
 mod company;
+#[path = "support/parsing.rs"]
+mod parsing;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use company::{PATH, plan};
 use drplan::analysis;
@@ -18,7 +21,7 @@ use drplan::analysis::states::{Ends, Wanted};
 use drplan::analysis::what_if::{Loss, Single, WhatIf};
 use drplan::compile::{Compilation, Input, compile};
 use drplan::graph::Graph;
-use rustix::time::{ClockId, clock_gettime};
+use parsing::{best, ms, parsing};
 
 /// The program's own.
 #[global_allocator]
@@ -54,12 +57,12 @@ fn proofs() -> bool {
     assert!(edges >= LEAST_EDGES, "only {edges} edges");
     let ends = Ends::new();
     let scenarios = [compiled.scenario.clone()];
-    let parsing = best(|| assert!(parser_events(&text) > 100_000));
+    let parsing = parsing(&text);
     let proving = best(|| {
         let mut findings = Vec::new();
         analysis::judge(plan, &scenarios, &found.drills, &found.places, &mut findings);
         let graph = Graph::of(compiled).expect("it was ordered before");
-        let facts = Facts::new(compiled, plan, &found.places, 0, &graph, Wanted { states: 0, ends: &ends });
+        let facts = Facts::new(compiled, &found.places, 0, &graph, Wanted { states: 0, ends: &ends });
         for rule in TABLE.iter().filter(|r| !EXPLORE.contains(&r.name)) {
             if let Looks::Scenario(run) = rule.looks {
                 run(&facts, &mut findings);
@@ -127,28 +130,4 @@ fn tangled(steps: usize) -> BTreeMap<String, String> {
     out.push_str(rest);
     *text = out;
     all
-}
-
-/// What reading the same bytes costs before anybody looks at them.
-fn parser_events(text: &BTreeMap<String, String>) -> usize {
-    let events = granit_parser::Parser::new_from_str(&text[PATH]);
-    events.fold(0, |n, event| n + usize::from(std::hint::black_box(event).is_ok()))
-}
-
-/// The fastest of nine turns, in time of this process: what else the machine does is not counted.
-fn best(mut work: impl FnMut()) -> Duration {
-    let used = || {
-        let time = clock_gettime(ClockId::ProcessCPUTime);
-        Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
-    };
-    let turn = |work: &mut dyn FnMut()| {
-        let began = used();
-        work();
-        used().saturating_sub(began)
-    };
-    (0..9).map(|_| turn(&mut work)).min().unwrap_or_default()
-}
-
-fn ms(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }

@@ -1,19 +1,20 @@
 //! Text to plan and findings: every stage, in order, on one screen. It reads files through a [`Loader`] and touches
 //! nothing else.
 
+mod gather;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::actions::template::marked;
 use crate::analysis::levels::Levels;
 use crate::analysis::rehearsal::Rehearsal;
 use crate::analysis::states::{Explored, STATES, Wanted};
 use crate::analysis::{self, Checked};
 use crate::diagnostic::{Diagnostic, Level, nearest};
-use crate::model::lower::{Given, Lowered, lower};
-use crate::model::{Compiled, Drill, EmbeddedFile, Id, Mode, Places, Plan, Scenario, drilled, each, joined, raw, veil};
+use crate::model::lower::{Given, Lowered, described, lower};
+use crate::model::{Compiled, Drill, EmbeddedFile, Id, Mode, Places, Plan, Scenario, drilled, each, joined, nested, raw, veil};
 use crate::source::{SourceId, Sources, Span};
 use crate::{graph, syntax};
 
@@ -145,7 +146,7 @@ fn shorten(findings: &mut Vec<Diagnostic>) {
 fn stages(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compilation, String> {
     let mut sources = Sources::default();
     let mut findings = Vec::new();
-    let readable = add(&mut sources, path, loader.plan(path)?, &mut findings);
+    let readable = gather::add(&mut sources, path, loader.plan(path)?, &mut findings);
     let mut line = CommandLine::default();
     let given: Given = input.params.iter().map(|(k, v)| (k.clone(), (v.clone(), line.word(&format!("-p {k}={v}"))))).collect();
     let scenario_at = input.scenario.as_ref().map(|s| line.word(&format!("-s {s}")));
@@ -156,12 +157,13 @@ fn stages(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compilation,
     if readable.is_none() {
         return Ok(Compilation { sources, findings, ..Compilation::default() });
     }
-    let texts = gather(loader, path, &mut sources, &mut findings);
+    let texts = gather::gather(loader, path, &mut sources, &mut findings);
     if !findings.is_empty() {
         // What a missing file declares would be missing everywhere.
         return Ok(Compilation { sources, findings, ..Compilation::default() });
     }
-    let Some(Read { usual, drilled, templates }) = read(&texts, &sources, &given, input, &mut findings) else {
+    let file = |file: &str| loader.file(path, file);
+    let Some(Read { usual, drilled, templates, callers }) = read(&file, &texts, &sources, &given, input, &mut findings) else {
         return Ok(Compilation { sources, findings, ..Compilation::default() });
     };
     let levels = Levels::read(&usual.plan, &usual.places, &sources, input.today, &mut findings);
@@ -204,9 +206,10 @@ fn stages(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compilation,
         if !wanted(&scenario) {
             continue;
         }
+        let here = callers.get(&scenario.id);
         if input.scenario.is_some() || drill.is_some() {
             for (name, at) in input.skip.iter().zip(&left_at).chain(input.only.iter().zip(&only_at)) {
-                if !scenario.steps.iter().any(|s| names(name, &s.id)) {
+                if !scenario.steps.iter().any(|s| names(name, &s.id, here)) {
                     findings.push(unknown("step", name, *at, scenario.steps.iter().map(|s| s.id.as_str())));
                 }
             }
@@ -224,7 +227,7 @@ fn stages(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compilation,
         let (files, missing) = files(loader, path, &scenario, &places.scenarios[index]);
         findings.extend(missing);
         let mode = if drill.is_some() { Mode::Drill } else { input.mode.unwrap_or_else(|| scenario.default_mode()) };
-        let left_out = left_out(&scenario, input, drill);
+        let left_out = left_out(&scenario, input, drill, here);
         let compiled = Compiled {
             format: 1,
             plan: Arc::clone(&plan),
@@ -240,7 +243,7 @@ fn stages(loader: &dyn Loader, path: &str, input: &Input) -> Result<Compilation,
             point_of_no_return: None,
         };
         let id = compiled.scenario.id.clone();
-        let (found, way) = analysis::analyse(compiled, &plan, &places, index, &levels, explore, &mut findings);
+        let (found, way) = analysis::analyse(compiled, &places, index, &levels, explore, &mut findings);
         match found {
             Ok(passed) => checked.push(passed),
             Err(compiled) => refused.push(compiled),
@@ -263,20 +266,45 @@ struct Read {
     usual: Lowered,
     /// The same with what differs in each drill.
     drilled: Vec<(Id, Lowered)>,
-    /// Where `for_each` stands.
+    /// Where `for_each` stands, and steps that are joined in from elsewhere.
     templates: Vec<Span>,
+    /// What became of steps that call scenarios.
+    callers: nested::Callers,
 }
 
 /// Texts to trees to one tree to a plan, and to the same plan in each drill that is asked for; the trees are forgotten.
 /// None if one of the texts cannot be read at all.
-fn read(files: &[SourceId], sources: &Sources, given: &Given, input: &Input, findings: &mut Vec<Diagnostic>) -> Option<Read> {
+fn read(
+    file: &dyn Fn(&str) -> Option<Vec<u8>>,
+    texts: &gather::Gathered,
+    sources: &Sources,
+    given: &Given,
+    input: &Input,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<Read> {
     let arena = syntax::Arena::default();
-    let trees: Vec<_> = files.iter().map(|id| syntax::read(&arena, *id, &sources.get(*id).text, findings)).collect();
-    let trees: Option<Vec<_>> = trees.into_iter().collect();
-    let root = joined::join(&arena, &trees?, findings)?;
-    raw::find(&root, files, sources, findings);
-    let expanded = each::expand(&arena, sources, &root, findings);
-    let usual = lower(&expanded.root, sources, given, findings);
+    let files = texts.files.iter();
+    let trees: Vec<_> = files.map(|(role, id)| Some((*role, syntax::read(&arena, *id, &sources.get(*id).text, findings)?))).collect();
+    let trees: Vec<_> = trees.into_iter().collect::<Option<_>>()?;
+    let ((_, root), parts) = trees.split_first()?;
+    raw::find(&trees, &texts.files, sources, findings);
+    let root = joined::join(&arena, root, parts, findings);
+    let tree = |id: &SourceId| texts.files.iter().position(|(_, file)| file == id).map(|i| trees[i].1);
+    let called = texts.called.groups.iter().filter_map(|(id, group)| {
+        let files: Vec<_> = group.iter().filter_map(tree).collect();
+        Some((*id, joined::scenarios(&arena, &files, findings)?))
+    });
+    let called = called.collect();
+    let dir = |id: SourceId| sources.get(id).name.rsplit_once('/').map_or("", |(dir, _)| dir);
+    let alone = |id: &SourceId| dir(*id) != dir(PLAN) && tree(id).is_some_and(|tree| tree.get("name").is_some());
+    let elsewhere = texts.called.groups.iter().filter(|(id, _)| alone(id)).flat_map(|(_, group)| group.iter().copied()).collect();
+    let nested = nested::join(&arena, sources, &root, &nested::Called { elsewhere, ..texts.called.clone() }, &called, findings);
+    let mut expanded = each::expand(&arena, sources, &nested.root, findings);
+    expanded.templates.extend(nested.joined);
+    expanded.templates.sort_unstable();
+    expanded.templates.dedup();
+    let executables = described(file, &expanded.root);
+    let usual = lower(&expanded.root, sources, given, &executables, findings);
     let mut drilled = Vec::new();
     let sound = !findings.iter().any(|f| f.level == Level::Deny);
     let wanted = |d: &&Drill| sound && input.drill.as_ref().map_or(input.scenario.is_none(), |id| *id == d.id);
@@ -286,13 +314,13 @@ fn read(files: &[SourceId], sources: &Sources, given: &Given, input: &Input, fin
         let both = if input.drill.is_some() { [&own, given] } else { [given, &own] };
         let given: Given = both.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect();
         let mut found = Vec::new();
-        let lowered = lower(&root, sources, &given, &mut found);
+        let lowered = lower(&root, sources, &given, &executables, &mut found);
         // What is wrong in any case was said.
         found.retain(|f| !findings.contains(f));
         findings.extend(found);
         drilled.push((drill.id.clone(), lowered));
     }
-    Some(Read { usual, drilled, templates: expanded.templates })
+    Some(Read { usual, drilled, templates: expanded.templates, callers: nested.callers })
 }
 
 /// Judges a drill beside the scenario that it rehearses.
@@ -311,89 +339,6 @@ fn rehearse(id: &str, usual: &Lowered, drilled: &Lowered, findings: &mut Vec<Dia
         rehearsed: &drilled.scenarios[here],
     };
     analysis::judge_drill(&rehearsal, findings);
-}
-
-/// The plan's text and all that it includes, each once: the plan itself, then the others by path, so that the order in
-/// which they are named means nothing.
-fn gather(loader: &dyn Loader, plan: &str, sources: &mut Sources, findings: &mut Vec<Diagnostic>) -> Vec<SourceId> {
-    let mut known = BTreeMap::from([(plan.to_owned(), PLAN)]);
-    let mut open = vec![PLAN];
-    let mut bytes = sources.get(PLAN).text.len();
-    while let Some(id) = open.pop() {
-        for (name, at) in wanted(id, sources) {
-            let found = |rule, what: String, label: String| Diagnostic::deny(rule, what, at, label);
-            let path = beside(&sources.get(id).name, &name);
-            let Some(path) = path.filter(|p| loader.inside(plan, p)) else {
-                let label = "only files of the plan's own Git work tree are read".to_owned();
-                let found = found("include-outside", format!("`{name}` lies outside"), label);
-                findings.push(found.help("move the file into the work tree, and name it relative to this one"));
-                continue;
-            };
-            if known.contains_key(&path) {
-                continue;
-            }
-            match loader.plan(&path) {
-                Ok(text) if known.len() < FILES && bytes + text.len() <= syntax::MAX_BYTES => {
-                    bytes += text.len();
-                    if let Some(id) = add(sources, &path, text, findings) {
-                        known.insert(path, id);
-                        open.push(id);
-                    }
-                }
-                Ok(_) => {
-                    let label = "this one is too much".to_owned();
-                    let found = found("too-large", format!("a plan is at most {FILES} files and 64 MiB"), label);
-                    findings.push(found.help("cut the plan into several"));
-                    open.clear();
-                    break;
-                }
-                Err(why) => {
-                    let found = found("include-missing", format!("cannot read `{name}`"), why);
-                    findings.push(found.help(format!("write a path relative to this file; `{path}` was looked for")));
-                }
-            }
-        }
-    }
-    known.remove(plan);
-    std::iter::once(PLAN).chain(known.into_values()).collect()
-}
-
-/// Adds a text; none if it is not UTF-8, which is said.
-fn add(sources: &mut Sources, path: &str, bytes: Vec<u8>, findings: &mut Vec<Diagnostic>) -> Option<SourceId> {
-    let decoded = syntax::decode(bytes);
-    let id = sources.add(path, decoded.text);
-    findings.extend(decoded.broken_at.map(|at| syntax::not_utf8(id, at)));
-    decoded.broken_at.is_none().then_some(id)
-}
-
-/// What a text includes. A text without the word is not read for it.
-fn wanted(id: SourceId, sources: &Sources) -> Vec<(String, Span)> {
-    let text = sources.get(id).text.as_str();
-    if !text.contains("include") {
-        return Vec::new();
-    }
-    let arena = syntax::Arena::default();
-    // What is wrong with the text is said when it is read for good.
-    let tree = syntax::read(&arena, id, text, &mut Vec::new());
-    let named = tree.iter().flat_map(joined::includes).map(|(name, at)| (name.to_owned(), at));
-    named.collect()
-}
-
-/// A path relative to the directory of another; none if it is absolute.
-fn beside(file: &str, name: &str) -> Option<String> {
-    let mut path: Vec<&str> = file.split('/').collect();
-    path.pop();
-    if name.starts_with('/') {
-        return None;
-    }
-    for word in name.split('/') {
-        match word {
-            "" | "." => {}
-            ".." if path.last().is_some_and(|last| !matches!(*last, "" | ".." | ".")) => drop(path.pop()),
-            word => path.push(word),
-        }
-    }
-    Some(path.join("/"))
 }
 
 /// A mistake in a template is one mistake, however long its list is.
@@ -423,17 +368,22 @@ impl CommandLine {
     }
 }
 
-/// Whether a name stands for a step: its own, or that of the template that it was made of.
-fn names(name: &str, step: &str) -> bool {
-    name == step || each::address(step).0 == name
+/// What became of the steps of a scenario that call others.
+type Callers = BTreeMap<Id, std::collections::BTreeSet<Id>>;
+
+/// Whether a name stands for a step: its own, that of the template that it was made of, or that of the call by which it came.
+fn names(name: &str, step: &str, callers: Option<&Callers>) -> bool {
+    let base = each::address(step).0;
+    let by_call = || callers.and_then(|c| c.get(name)).is_some_and(|all| all.contains(step) || all.contains(base));
+    name == step || base == name || by_call()
 }
 
-fn left_out(scenario: &Scenario, input: &Input, drill: Option<&Drill>) -> Vec<Id> {
+fn left_out(scenario: &Scenario, input: &Input, drill: Option<&Drill>, callers: Option<&Callers>) -> Vec<Id> {
     let mut out = drill.map_or_else(Vec::new, |d| analysis::rehearsal::left_out(d, scenario).into_iter().map(str::to_owned).collect());
     if input.scenario.is_none() && drill.is_none() {
         return out;
     }
-    let any = |said: &[Id], id: &Id| said.iter().any(|name| names(name, id));
+    let any = |said: &[Id], id: &Id| said.iter().any(|name| names(name, id, callers));
     let typed = |id: &Id| any(&input.skip, id) || !input.only.is_empty() && !any(&input.only, id);
     let said = scenario.steps.iter().map(|s| &s.id).filter(|id| typed(id)).cloned();
     let said: Vec<Id> = said.filter(|id| !out.contains(id)).collect();
@@ -450,7 +400,7 @@ fn unknown<'n>(what: &str, name: &str, at: Span, known: impl Iterator<Item = &'n
     }
 }
 
-/// Files of the plan's directory that commands start: `./x`.
+/// Files of the plan's directory that steps use.
 fn files(
     loader: &dyn Loader,
     plan: &str,
@@ -464,11 +414,8 @@ fn files(
             crate::model::Undo::Use(call) => Some(call),
             _ => None,
         };
-        for call in std::iter::once(&step.call).chain(&step.check).chain(undo).filter(|c| c.uses == "command") {
-            let program = call.with.get("argv").and_then(|a| a.get(0)).and_then(|p| p.as_str());
-            let Some(file) = program.and_then(|p| p.strip_prefix("./")).filter(|f| !marked(f) && !f.contains("..")) else {
-                continue;
-            };
+        let calls = std::iter::once(&step.call).chain(&step.check).chain(undo);
+        for (call, file) in calls.flat_map(|call| crate::model::changes::files_of(call).into_iter().map(move |file| (call, file))) {
             if all.contains_key(file) {
                 continue;
             }
@@ -480,9 +427,12 @@ fn files(
                 }
                 None => {
                     let at = places.steps[i].keys.value("with");
-                    let found =
-                        Diagnostic::warn("missing-file", format!("`./{file}` is not beside the plan"), at, "this command starts it");
-                    missing.push(found.help("put the file there, or give the path of an installed program"));
+                    let (why, help) = match call.uses.as_str() {
+                        "kubernetes.apply" | "kubernetes.job" => ("this step uses it", "put the file there"),
+                        _ => ("this step starts it", "put the file there, or give the path of an installed program"),
+                    };
+                    let found = Diagnostic::warn("missing-file", format!("`./{file}` is not beside the plan"), at, why);
+                    missing.push(found.help(help));
                 }
             }
         }

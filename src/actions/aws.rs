@@ -8,7 +8,8 @@ use crate::world::AwsSettings;
 /// Settings of a step: its fields over the target's connection.
 pub fn settings(ctx: &Ctx<'_>) -> AwsSettings {
     let of = |name: &str| from(ctx.with, name).or_else(|| ctx.target.and_then(|t| from(&t.connect, name)));
-    AwsSettings { endpoint: of("endpoint"), region: of("region"), profile: of("profile") }
+    let timeout_ms = ctx.timeout.map(|_| ctx.exchange_ms(u64::MAX));
+    AwsSettings { endpoint: of("endpoint"), region: of("region"), profile: of("profile"), timeout_ms }
 }
 
 /// `aws SERVICE COMMAND` with the same settings, each value one word of sh.

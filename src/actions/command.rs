@@ -7,13 +7,16 @@ use serde_json::{Map, Value, json};
 
 use super::matcher::{at, judge};
 use super::{
-    Action, Call, Change, Ctx, Earlier, Effect, Field, Manual, NO_UNDO, Output, Outputs, Probe, Type, UndoKind, given, shell, template,
-    units, words,
+    Action, Call, Change, Ctx, Dry, Earlier, Effect, Field, Manual, NO_UNDO, Output, Outputs, Probe, Type, UndoKind, given, shell,
+    template, units, words,
 };
 use crate::world::{Answer, Command, Exit, Fault, Found};
 
 /// How much of what a command said last stands in the reason of its failure, in characters.
 const LAST_WORDS: usize = 2_000;
+
+/// A program may be started 2 s after its intent, and takes 5 s to be ended; the rest is for a slow machine.
+pub(super) const SETTLES_MS: u64 = 10_000;
 
 /// How much of each output is read.
 const KEEP_BYTES: usize = 1 << 20;
@@ -29,18 +32,19 @@ pub(super) static ACTION: Action = Action {
         Field::default("exit", Type::Matcher, "0", "the exit code that is wanted"),
     ],
     outputs: &[Output::new("exit", Type::Int, "its exit code")],
+    outputs_by_plan: true,
     effect: Effect::Once,
     effect_by_plan: true,
-    // It may be started 2 s after its intent, and takes 5 s to be ended; the rest is for a slow machine.
-    settles_ms: 10_000,
+    dry: |_| Dry::IfTrusted,
+    settles_ms: SETTLES_MS,
     undo: UndoKind::ByPlan,
     sentence: |call| format!("Run {}", words::code(&shown(call))),
-    seen: |call| format!("it ends and its exit code {}", words::matcher(&exit_wanted(call.with))),
-    commands,
+    seen: |call| seen(call.with),
+    commands: |call| vec![by_hand(call.with)],
     check,
     probe: |ctx, _| Box::pin(probe(ctx)),
     preview: |ctx, _| Box::pin(preview(ctx)),
-    apply: |ctx, _| Box::pin(apply(ctx)),
+    apply: |ctx, _| Box::pin(async { started(ctx, &command(ctx)).await }),
     earlier: Some(|ctx, _| Box::pin(earlier(ctx))),
     undo_apply: NO_UNDO,
     ..Action::READ
@@ -68,6 +72,11 @@ pub fn outcome(ctx: &Ctx<'_>, exit: &Exit) -> Answer<Outputs> {
     Ok(out)
 }
 
+/// What must be seen of a program that ended.
+pub(super) fn seen(with: &Map<String, Value>) -> String {
+    format!("it ends and its exit code {}", words::matcher(&exit_wanted(with)))
+}
+
 fn shown(call: &Call<'_>) -> String {
     given::list(call.with, "argv").iter().map(shell::word).collect::<Vec<_>>().join(" ")
 }
@@ -76,32 +85,28 @@ fn exit_wanted(with: &Map<String, Value>) -> Value {
     with.get("exit").filter(|v| !v.is_null()).cloned().unwrap_or(json!(0))
 }
 
-fn commands(call: &Call<'_>) -> Vec<Manual> {
+/// The fields of a command as a person types them.
+pub(super) fn by_hand(with: &Map<String, Value>) -> Manual {
     let mut line = String::new();
-    for (name, value) in given::record(call.with, "env").into_iter().flatten() {
+    for (name, value) in given::record(with, "env").into_iter().flatten() {
         line.push_str(&format!("{}={} ", name, shell::word(value)));
     }
-    let argv = given::list(call.with, "argv");
+    let argv = given::list(with, "argv");
     line.push_str(&argv.first().map(shell::program).unwrap_or_default());
     for value in argv.iter().skip(1) {
         line.push_str(&format!(" {}", shell::word(value)));
     }
-    if let Some(text) = call.with.get("stdin").filter(|v| !v.is_null()) {
+    if let Some(text) = with.get("stdin").filter(|v| !v.is_null()) {
         line = format!("printf '%s' {} | {line}", shell::word(text));
     }
-    if let Some(dir) = call.with.get("cwd").filter(|v| !v.is_null()) {
+    if let Some(dir) = with.get("cwd").filter(|v| !v.is_null()) {
         line = format!("(cd -- {} && {line})", shell::word(dir));
     }
-    let wanted = exit_wanted(call.with);
+    let wanted = exit_wanted(with);
     if wanted.is_i64() && wanted != json!(0) {
         line.push_str(&format!("; [ \"$?\" -eq {wanted} ]"));
     }
-    vec![Manual {
-        what: "Run the command".to_owned(),
-        script: line,
-        changes: true,
-        expect: format!("it ends and its exit code {} (`echo $?`)", words::matcher(&wanted)),
-    }]
+    Manual { what: "Run the command".to_owned(), script: line, changes: true, expect: format!("{} (`echo $?`)", seen(with)) }
 }
 
 fn check(call: &Call<'_>) -> Vec<(&'static str, String, String)> {
@@ -114,6 +119,13 @@ fn check(call: &Call<'_>) -> Vec<(&'static str, String, String)> {
         let words: Vec<String> = template::plain(&argv[0]).split_whitespace().map(str::to_owned).collect();
         out.push(("argv", "this is one word with spaces in it: no shell will cut it".to_owned(), format!("argv: [{}]", words.join(", "))));
     }
+    out.extend(check_env(call));
+    out
+}
+
+/// What is wrong with the names of variables.
+pub(super) fn check_env(call: &Call<'_>) -> Vec<(&'static str, String, String)> {
+    let mut out = Vec::new();
     for name in given::record(call.with, "env").into_iter().flatten().map(|(name, _)| name) {
         let good = name.bytes().enumerate().all(|(i, b)| b == b'_' || b.is_ascii_alphabetic() || i > 0 && b.is_ascii_digit());
         if name.is_empty() || !good {
@@ -130,6 +142,11 @@ fn command(ctx: &Ctx<'_>) -> Command {
     if let Some(program) = argv.first_mut().filter(|p| p.contains('/')) {
         *program = given::path(&cwd, program);
     }
+    of(ctx, argv, cwd)
+}
+
+/// A program with the environment and the standard input of the fields.
+pub(super) fn of(ctx: &Ctx<'_>, argv: Vec<String>, cwd: String) -> Command {
     let env = given::record(ctx.with, "env").into_iter().flatten();
     Command {
         ticket: ctx.ticket.to_owned(),
@@ -144,12 +161,14 @@ fn command(ctx: &Ctx<'_>) -> Command {
     }
 }
 
-async fn apply(ctx: &Ctx<'_>) -> Answer<Outputs> {
-    let exit = ctx.world.process.run(&command(ctx)).await?;
+/// Starts it, and says what its end means.
+pub(super) async fn started(ctx: &Ctx<'_>, command: &Command) -> Answer<Outputs> {
+    let exit = ctx.world.process.run(command).await?;
     outcome(ctx, &exit)
 }
 
-async fn earlier(ctx: &Ctx<'_>) -> Answer<Earlier> {
+/// What became of an attempt of an earlier driver.
+pub(super) async fn earlier(ctx: &Ctx<'_>) -> Answer<Earlier> {
     Ok(match ctx.world.process.find(ctx.ticket).await? {
         Found::NeverStarted => Earlier::NeverStarted,
         Found::Running => Earlier::Running,
@@ -159,7 +178,7 @@ async fn earlier(ctx: &Ctx<'_>) -> Answer<Earlier> {
 }
 
 /// Only how it ended can be told, and only of this attempt.
-async fn probe(ctx: &Ctx<'_>) -> Answer<Probe> {
+pub(super) async fn probe(ctx: &Ctx<'_>) -> Answer<Probe> {
     Ok(match earlier(ctx).await? {
         Earlier::NeverStarted => Probe::NotThere,
         Earlier::Running => Probe::CannotTell("the command still runs".to_owned()),
@@ -182,7 +201,7 @@ async fn preview(ctx: &Ctx<'_>) -> Answer<Vec<Change>> {
 }
 
 /// The end of what it said; nothing of it if it was given a secret.
-fn last_words(ctx: &Ctx<'_>, exit: &Exit) -> String {
+pub(super) fn last_words(ctx: &Ctx<'_>, exit: &Exit) -> String {
     if !ctx.secrets.is_empty() {
         return "; what it said is not kept, because it was given a secret".to_owned();
     }

@@ -54,8 +54,11 @@ const SQLITE: &[Field] = &[Field::required("path", Type::Text, "the database fil
 
 const HTTP: &[Field] = &[Field::optional("url", Type::Url, "the address that is asked")];
 
-const KUBERNETES: &[Field] =
-    &[Field::optional("context", Type::Text, "context of the kubeconfig"), Field::optional("namespace", Type::Text, "namespace")];
+const KUBERNETES: &[Field] = &[
+    Field::optional("context", Type::Text, "context of the kubeconfig; else its current one"),
+    Field::optional("namespace", Type::Text, "namespace; else that of the context"),
+    Field::optional("kubeconfig", Type::Text, "the kubeconfig, a relative path stands in the plan's directory; else where `kubectl` looks"),
+];
 
 const HOST: &[Field] = &[Field::optional("host", Type::Text, "host name or address")];
 
@@ -69,15 +72,22 @@ const CLICKHOUSE: &[Field] = &[
 const REDIS: &[Field] = &[
     Field::optional("host", Type::Text, "host name or address"),
     Field::default("port", Type::Int, "6379", "port"),
+    Field::default("database", Type::Int, "0", "number of the database in which single keys are looked up"),
+    Field::optional("user", Type::Text, "user; else the server's default user"),
     Field::optional("password", Type::Secret, "password, as `${secrets.NAME}`"),
+    Field::default("tls", Type::Bool, "false", "whether the connection must be encrypted, and the server shown to be the right one"),
+    Field::optional("tls_ca", Type::Text, "file with the certificate authority that the server must show; else the system's store"),
 ];
 
 const DNS: &[Field] = &[
-    Field::optional("server", Type::Text, "the name server that is asked and updated"),
+    Field::optional("server", Type::Text, "the name server that holds the zone, as host or host:port"),
     Field::optional("zone", Type::Text, "name of the zone"),
     Field::optional("record", Type::Text, "name of the record, fully qualified"),
     Field::default("type", RECORD_TYPES, "CNAME", "type of the record"),
     Field::default("ttl", Type::Duration, "60s", "how long resolvers may keep an answer; whole seconds"),
+    Field::optional("tsig_name", Type::Text, "name of the key with which updates are signed"),
+    Field::default("tsig_algorithm", Type::Word(&["hmac-sha256", "hmac-sha384", "hmac-sha512"]), "hmac-sha256", "its algorithm"),
+    Field::optional("tsig_secret", Type::Secret, "the key in base64, as `${secrets.NAME}`; without it updates are not signed"),
 ];
 
 const KAFKA: &[Field] = &[Field::optional("bootstrap", Type::Text, "`host:port` of brokers, separated by commas")];

@@ -2,40 +2,93 @@
 //! graph, the journal or other steps.
 
 pub mod matcher;
+pub mod notify;
 pub mod reach;
 pub mod shell;
 pub mod template;
 pub mod units;
 
 mod aws;
+mod backups;
+mod clickhouse;
 mod connect;
 mod deed;
+pub mod described;
+mod field;
+mod dns;
+mod dns_check;
+mod dns_update;
 mod given;
+mod inside;
+mod keep;
+mod phase;
+pub mod protocol;
+mod http;
 mod postgres;
+mod postgres_cluster;
+mod postgres_programs;
+mod redis;
 mod rows;
 mod sqlite;
 mod words;
 
 mod approval;
+mod clickhouse_backup;
+mod clickhouse_check;
+mod clickhouse_restore;
 pub mod command;
+mod executable;
+mod http_call;
 mod http_check;
+mod kubernetes;
+mod kubernetes_apply;
+mod kubernetes_check;
+mod kubernetes_edit;
+mod kubernetes_job;
+mod kubernetes_patch;
+mod kubernetes_ready;
+mod kubernetes_rollout;
+mod kubernetes_scale;
 mod manual;
+mod notify_email;
+mod notify_webhook;
+mod plan;
 mod postgres_check;
+mod postgres_dump;
 mod postgres_fence;
+mod postgres_follow;
+mod postgres_follow_typed;
 mod postgres_lag;
+mod postgres_pitr;
+mod postgres_pitr_base;
+mod postgres_pitr_typed;
 mod postgres_promote;
 mod postgres_query;
+mod postgres_restore;
+mod postgres_swap;
+mod redis_check;
+mod redis_promote;
+mod redis_replicate;
+mod redis_save;
 mod route53;
 mod route53_check;
+mod route53_health_check;
 mod route53_upsert;
+mod route53_weight;
+mod s3;
 mod s3_check;
+mod s3_copy;
+mod s3_retain;
 mod sqlite_backup;
 mod sqlite_check;
 mod sqlite_restore;
+mod script;
 mod wait;
 
 pub use connect::connect_fields;
 pub use deed::Deed;
+pub use field::{Field, Output, Type};
+pub use phase::Phase;
 
 use std::time::Duration;
 
@@ -68,20 +121,6 @@ pub enum AssetKind {
     Other,
 }
 
-/// Where a step stands in a recovery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::Display, strum::IntoStaticStr)]
-#[serde(rename_all = "lowercase")]
-#[strum(serialize_all = "lowercase")]
-#[expect(missing_docs, reason = "the words of the language")]
-pub enum Phase {
-    Assess,
-    Contain,
-    Prepare,
-    Recover,
-    Verify,
-    Close,
-}
-
 /// What a repetition would mean, and who can tell whether it happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -96,120 +135,6 @@ pub enum Effect {
     Once,
     /// A person does it.
     Manual,
-}
-
-/// What a field of `with`, a key of `connect`, or any other key of a plan may hold: the one vocabulary of shapes, for
-/// the validator, the JSON Schema and the manual.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Type {
-    /// A text; may hold `${…}`.
-    Text,
-    /// A text in which a `${secrets.…}` may stand.
-    Secret,
-    /// A whole number.
-    Int,
-    /// A truth value.
-    Bool,
-    /// `30s`.
-    Duration,
-    /// `10GiB`.
-    Size,
-    /// RFC 3339, or a `${…}`.
-    Time,
-    /// A day: `2027-03-01`.
-    Day,
-    /// A text with a scheme; may hold `${…}`.
-    Url,
-    /// One of these words.
-    Word(&'static [&'static str]),
-    /// A matcher, see [`matcher`].
-    Matcher,
-    /// Dotted paths to matchers.
-    Matchers,
-    /// Values of this type.
-    List(&'static Type),
-    /// Names to values of this type.
-    Map(&'static Type),
-    /// Exactly these fields.
-    Record(&'static [Field]),
-    /// A reading action: `{uses, with}`.
-    Call,
-    /// Any value.
-    Any,
-    /// Any single value: a text, a number, a truth value.
-    One,
-    /// The name of an asset, site, step, …: `[a-z][a-z0-9-]*`.
-    Id,
-    /// An id that may also hold `_`: of a parameter, a secret, an output.
-    Name,
-    /// A number with or without a fraction.
-    Number,
-    /// For how long something is kept: a duration with `mo` and `y` too, or `{last: 7}`, `{daily: 30d, weekly: 12w}`.
-    Keep,
-    /// One part of such a rule: a duration with `mo` and `y` too.
-    Kept,
-    /// A regular expression.
-    Pattern,
-    /// Ids to values of this type.
-    ById(&'static Type),
-    /// Names to values of this type.
-    ByName(&'static Type),
-    /// The first of these that goes with a scalar, a list or a map, whichever stands there.
-    Either(&'static [Type]),
-    /// The fields of the action that `uses` beside it names.
-    With,
-    /// The keys by which an asset of its kind is reached.
-    Connect,
-}
-
-/// One field of an action.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Field {
-    /// Its key.
-    pub name: &'static str,
-    /// What it may hold.
-    pub kind: Type,
-    /// It must be given.
-    pub required: bool,
-    /// The default as it would be typed, if there is one.
-    pub default: Option<&'static str>,
-    /// Meaning and unit, one sentence.
-    pub doc: &'static str,
-}
-
-impl Field {
-    /// A field that must be given.
-    pub const fn required(name: &'static str, kind: Type, doc: &'static str) -> Field {
-        Field { name, kind, required: true, default: None, doc }
-    }
-
-    /// A field that may be left out.
-    pub const fn optional(name: &'static str, kind: Type, doc: &'static str) -> Field {
-        Field { name, kind, required: false, default: None, doc }
-    }
-
-    /// A field with a value of its own, as it would be typed.
-    pub const fn default(name: &'static str, kind: Type, default: &'static str, doc: &'static str) -> Field {
-        Field { name, kind, required: false, default: Some(default), doc }
-    }
-}
-
-impl Output {
-    /// An output.
-    pub const fn new(name: &'static str, kind: Type, doc: &'static str) -> Output {
-        Output { name, kind, doc }
-    }
-}
-
-/// One output of an action.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Output {
-    /// Its name.
-    pub name: &'static str,
-    /// `Text`, `Int`, `Bool`, `Time`, `Duration` or `Any`.
-    pub kind: Type,
-    /// Meaning and unit, one sentence.
-    pub doc: &'static str,
 }
 
 /// An asset at a site, as an action sees it.
@@ -229,7 +154,7 @@ pub struct Target {
 }
 
 /// A backup, as a restoring action sees it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Source {
     /// Its name within the asset.
     pub id: String,
@@ -237,6 +162,12 @@ pub struct Source {
     pub method: String,
     /// Where it lies, as the plan says it: its own place first, then its copies.
     pub places: Vec<String>,
+    /// The full backup that it builds on, if it is a log.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub base: Option<Box<Source>>,
+    /// The asset's logs, if it is none.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub logs: Vec<Source>,
 }
 
 /// A step as a document sees it: its fields, with `${…}` still in their texts where only a run can tell.
@@ -354,7 +285,7 @@ pub struct Change {
 /// How an action is taken back by itself (`undo: auto`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UndoKind {
-    /// It changes nothing.
+    /// There is nothing to take back.
     Unneeded,
     /// `undo: auto` puts back what was.
     Auto,
@@ -362,6 +293,17 @@ pub enum UndoKind {
     ByPlan,
     /// Nothing can: the plan must say `{none: reason}`.
     Impossible,
+}
+
+/// What a dry run does with a step that reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dry {
+    /// It looks.
+    Looks,
+    /// That it reads is the plan's word alone: it is begun only with `--trust-declared`.
+    IfTrusted,
+    /// It is not done: whoever is asked may take it for a change.
+    Never,
 }
 
 /// The state before, read once before the first attempt and kept in the journal. `Null` where none is needed.
@@ -380,20 +322,34 @@ pub struct Action {
     pub fields: &'static [Field],
     /// What it finds out.
     pub outputs: &'static [Output],
+    /// True if the plan may declare more of them.
+    pub outputs_by_plan: bool,
     /// Its effect; for `command` and the like the default, which the plan may replace.
     pub effect: Effect,
     /// True if the plan may say `effect`.
     pub effect_by_plan: bool,
+    /// The effect that its fields decide, where they do.
+    pub effect_of: fn(&Call<'_>) -> Option<Effect>,
+    /// What a dry run does with a step of it that reads.
+    pub dry: fn(&Map<String, Value>) -> Dry,
     /// Kinds of assets that it acts on; empty: it acts on none and any may be named.
     pub kinds: &'static [AssetKind],
     /// The phase unless the plan says otherwise.
     pub phase: Phase,
     /// What it does to a copy.
     pub deed: Deed,
+    /// Whether, with these fields, it stops something.
+    pub stops: fn(&Call<'_>) -> bool,
     /// How it is taken back.
     pub undo: UndoKind,
     /// The expected time where the plan may leave it out.
     pub takes_ms: Option<u64>,
+    /// The limit of an attempt where the plan gives none; none: it follows from `takes`.
+    pub timeout_ms: Option<u64>,
+    /// True if the run goes on where it fails, unless the plan says otherwise.
+    pub goes_on: bool,
+    /// The expected time where the fields themselves say it, in milliseconds.
+    pub takes_by: fn(&Call<'_>) -> Option<u64>,
     /// How long after its time limit something of it may still land: a request that was sent, a process that is being ended.
     pub settles_ms: u64,
     /// The Cargo feature that holds its service.
@@ -431,13 +387,20 @@ impl Action {
         page: "",
         fields: &[],
         outputs: &[],
+        outputs_by_plan: false,
         effect: Effect::Read,
         effect_by_plan: false,
+        effect_of: |_| None,
+        dry: |_| Dry::Looks,
         kinds: &[],
         phase: Phase::Recover,
         deed: Deed::Nothing,
+        stops: |_| false,
         undo: UndoKind::Unneeded,
         takes_ms: None,
+        takes_by: |_| None,
+        timeout_ms: None,
+        goes_on: false,
         settles_ms: 0,
         feature: None,
         sentence: |_| String::new(),
@@ -454,11 +417,20 @@ impl Action {
     };
 }
 
+impl std::fmt::Debug for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Action").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 /// The undo of an action that has none of its own; the plan says what takes it back, or why nothing does.
 const NO_UNDO: Run<Probe> = |_, _| Box::pin(async { Ok(Probe::CannotTell("it has no undo of its own".to_owned())) });
 
 /// The action of a name.
 pub fn find(name: &str) -> Option<&'static Action> {
+    if name.starts_with(described::KEY) {
+        return Some(&executable::ACTION);
+    }
     TABLE.binary_search_by_key(&name, |a| a.name).ok().map(|i| TABLE[i])
 }
 
@@ -469,18 +441,46 @@ pub fn all() -> &'static [&'static Action] {
 
 /// Sorted by name.
 static TABLE: &[&Action] = &[
+    &executable::ACTION,
     &approval::ACTION,
+    &clickhouse_backup::ACTION,
+    &clickhouse_check::ACTION,
+    &clickhouse_restore::ACTION,
     &command::ACTION,
+    &dns_check::ACTION,
+    &dns_update::ACTION,
+    &http_call::ACTION,
     &http_check::ACTION,
+    &kubernetes_apply::ACTION,
+    &kubernetes_check::ACTION,
+    &kubernetes_job::ACTION,
+    &kubernetes_patch::ACTION,
+    &kubernetes_rollout::ACTION,
+    &kubernetes_scale::ACTION,
     &manual::ACTION,
+    &notify_email::ACTION,
+    &notify_webhook::ACTION,
+    &plan::ACTION,
     &postgres_check::ACTION,
+    &postgres_dump::ACTION,
     &postgres_fence::ACTION,
+    &postgres_follow::ACTION,
     &postgres_lag::ACTION,
     &postgres_promote::ACTION,
     &postgres_query::ACTION,
+    &postgres_restore::ACTION,
+    &redis_check::ACTION,
+    &redis_promote::ACTION,
+    &redis_replicate::ACTION,
+    &redis_save::ACTION,
     &route53_check::ACTION,
+    &route53_health_check::ACTION,
     &route53_upsert::ACTION,
+    &route53_weight::ACTION,
     &s3_check::ACTION,
+    &s3_copy::ACTION,
+    &s3_retain::ACTION,
+    &script::ACTION,
     &sqlite_backup::ACTION,
     &sqlite_check::ACTION,
     &sqlite_restore::ACTION,

@@ -132,9 +132,9 @@ pub async fn standing(ctx: &Ctx<'_>) -> Answer<Standing> {
     })
 }
 
-/// `psql` for the step's server. Everything that says where and as whom goes by the environment: no value can be taken
+/// Variables, a blank behind each, that say where and as whom a program of PostgreSQL connects: no value can be taken
 /// for an option or a connection string, and no password is seen in a list of processes.
-pub fn psql(call: &Call<'_>, database: &str, options: &str) -> String {
+pub fn environment(call: &Call<'_>, database: &str) -> String {
     let mut line = String::new();
     let name = if database == "maintenance" && call.field("maintenance").is_none() {
         Value::String("postgres".to_owned())
@@ -151,7 +151,12 @@ pub fn psql(call: &Call<'_>, database: &str, options: &str) -> String {
             set(variable, value);
         }
     }
-    format!("{line}\\\n  PGCONNECT_TIMEOUT=10 psql -X -v ON_ERROR_STOP=1{options}")
+    line
+}
+
+/// `psql` for the step's server.
+pub fn psql(call: &Call<'_>, database: &str, options: &str) -> String {
+    format!("{}\\\n  PGCONNECT_TIMEOUT=10 psql -X -v ON_ERROR_STOP=1{options}", environment(call, database))
 }
 
 /// Statements for [`psql`] on standard input. They are ours alone: values of a plan come in as `-v` and stand in them as

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::postgres_swap::accept_named;
 use super::{
     Action, AssetKind, Before, Call, Change, Ctx, Deed, Effect, Manual, Output, Outputs, Phase, Probe, Type, UndoKind, given, postgres,
     words,
@@ -38,7 +39,8 @@ pub(super) static ACTION: Action = Action {
     seen: |call| format!("{} accepts no connections and has no session", database(call)),
     commands: |call| {
         let sql = "\
-\\echo refusing new sessions\n\
+\\echo refusing new sessions; no standby is waited for, which may be gone\n\
+SET synchronous_commit = local;\n\
 SELECT format('ALTER DATABASE %I WITH ALLOW_CONNECTIONS false', :'db') \\gexec\n\
 \\echo ending open sessions, twice: one may have been let in just before\n\
 SELECT pid, usename, pg_terminate_backend(pid, 5000) AS ended FROM pg_stat_activity\n \
@@ -56,7 +58,7 @@ FROM pg_database WHERE datname = :'db';";
         }]
     },
     undo_commands: |call| {
-        let sql = "SELECT format('ALTER DATABASE %I WITH ALLOW_CONNECTIONS true', :'db') \\gexec";
+        let sql = "SET synchronous_commit = local;\nSELECT format('ALTER DATABASE %I WITH ALLOW_CONNECTIONS true', :'db') \\gexec";
         vec![Manual {
             what: format!("Let sessions into {} again, if it let them in before", database(call)),
             script: postgres::statements(&postgres::psql(call, "maintenance", ""), &[("db", call.shown("database"))], sql),
@@ -158,11 +160,6 @@ async fn preview(ctx: &Ctx<'_>) -> Answer<Vec<Change>> {
     }])
 }
 
-async fn alter(ctx: &Ctx<'_>, to: &PgTarget, allow: bool) -> Answer<()> {
-    let sql = format!("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {allow}", postgres::identifier(&name(ctx)?)?);
-    ctx.world.postgres.query(to, &sql, &[], false, ctx.exchange_ms(postgres::LOOK_MS)).await.map(drop)
-}
-
 async fn apply(ctx: &Ctx<'_>) -> Answer<Outputs> {
     let to = postgres::maintenance(ctx)?;
     let found = seen(ctx, &to).await?;
@@ -172,12 +169,19 @@ async fn apply(ctx: &Ctx<'_>) -> Answer<Outputs> {
             postgres::place(&to)
         )));
     }
-    if found.accepts {
-        alter(ctx, &to, false).await?;
+    if !found.accepts {
+        return emptied(ctx, &to).await;
     }
+    accept_named(ctx, &name(ctx)?, false).await?;
+    // From here on something was done, whatever is answered.
+    emptied(ctx, &to).await.map_err(|fault| Fault::lost(format!("new sessions were refused, but {fault}")))
+}
+
+/// Ends sessions until none is left.
+async fn emptied(ctx: &Ctx<'_>, to: &PgTarget) -> Answer<Outputs> {
     let (mut ended, mut empty) = (0, 0);
     for _ in 0..ROUNDS {
-        let now = seen(ctx, &to).await?;
+        let now = seen(ctx, to).await?;
         if now.accepts {
             return Err(Fault::refused("somebody lets sessions in again while this step ends them"));
         }
@@ -187,20 +191,20 @@ async fn apply(ctx: &Ctx<'_>) -> Answer<Outputs> {
         }
         if now.sessions > 0 {
             let params = [Value::String(name(ctx)?)];
-            let rows = ctx.world.postgres.query(&to, TERMINATE, &params, false, ctx.exchange_ms(postgres::LOOK_MS)).await?;
+            let rows = ctx.world.postgres.query(to, TERMINATE, &params, false, ctx.exchange_ms(postgres::LOOK_MS)).await?;
             ended += rows.first().and_then(|row| row.get("ended")).and_then(Value::as_i64).unwrap_or(0);
         }
         ctx.world.clock.sleep(PAUSE).await;
     }
-    let left = seen(ctx, &to).await?.sessions;
-    Err(Fault::refused(format!("it refuses new sessions, but {left} do not end; `select * from pg_stat_activity` shows them")))
+    let left = seen(ctx, to).await?.sessions;
+    Err(Fault::refused(format!("{left} sessions do not end; `select * from pg_stat_activity` shows them")))
 }
 
 async fn undo_apply(ctx: &Ctx<'_>, before: &Before) -> Answer<Probe> {
     if accepted(before) {
         let to = postgres::maintenance(ctx)?;
         if !seen(ctx, &to).await?.accepts {
-            alter(ctx, &to, true).await?;
+            accept_named(ctx, &name(ctx)?, true).await?;
         }
     }
     Ok(Probe::NotThere)

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::postgres::{self, Standing, maintenance, place, psql, standing, statements};
+use super::postgres::{Standing, maintenance, place, psql, standing, statements};
 use super::postgres_lag::{measure, patience, within};
+use super::postgres_swap::accept_named;
 use super::{
     Action, AssetKind, Before, Call, Change, Ctx, Deed, Effect, Field, Manual, NO_UNDO, Output, Outputs, Probe, Type, UndoKind, given,
     units, words,
@@ -62,7 +63,8 @@ SELECT pg_is_in_recovery() AS in_recovery, pg_last_wal_receive_lsn() AS received
 pg_last_xact_replay_timestamp() AS last_commit;";
     let act = "\
 SELECT pg_promote(true, 120) AS promoted WHERE pg_is_in_recovery();\n\
-\\echo letting sessions in, if a fence came by replication\n\
+\\echo letting sessions in, if a fence came by replication; no standby is waited for\n\
+SET synchronous_commit = local;\n\
 SELECT format('ALTER DATABASE %I WITH ALLOW_CONNECTIONS true', datname) FROM pg_database WHERE datname = :'db' AND NOT datallowconn \\gexec\n\
 SELECT pg_is_in_recovery() AS in_recovery, (SELECT datallowconn FROM pg_database WHERE datname = :'db') AS accepts;";
     let psql = psql(call, "maintenance", "");
@@ -157,9 +159,8 @@ async fn apply(ctx: &Ctx<'_>, before: &Before) -> Answer<Outputs> {
         after = landed(standing(ctx).await)?;
     }
     if after.accepts == Some(false) {
-        let name = postgres::identifier(&given::need(&ctx.asset()?.connect, "database")?)?;
-        let sql = format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true");
-        ctx.world.postgres.query(&to, &sql, &[], false, ctx.exchange_ms(postgres::LOOK_MS)).await?;
+        let let_in = accept_named(ctx, &given::need(&ctx.asset()?.connect, "database")?, true).await;
+        let_in.map_err(|fault| Fault::lost(format!("it is promoted, but its database still refuses connections: {fault}")))?;
     }
     Ok(outputs(ctx, &after, clean, fresh))
 }

@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use super::{AssetKind, Ctx, aws, given, postgres, route53, sqlite, template};
-use crate::world::{Answer, Fault, Request};
+use super::{AssetKind, Ctx, aws, clickhouse, dns, given, kubernetes, postgres, redis, route53, sqlite, template};
+use crate::world::{Answer, Fault, Request, World};
 
 /// Longest time of one look.
 pub const LOOK_MS: u64 = 10_000;
@@ -53,6 +53,29 @@ pub async fn reach(ctx: &Ctx<'_>) -> Answer<Option<Reached>> {
             ctx.world.sqlite.looks_like_one(&path).await?;
             said(format!("{path} is a database and can be read"))
         }
+        AssetKind::Clickhouse => match given::text(&target.connect, "url") {
+            Some(_) => {
+                let rows = clickhouse::look(ctx, "select version() as version", &[]).await?;
+                let version = rows.first().and_then(|row| row.get("version")).map(template::plain).unwrap_or_default();
+                said(format!("ClickHouse {version} answers"))
+            }
+            None => Ok(None),
+        },
+        AssetKind::Redis => {
+            let (to, s) = (redis::target(ctx)?, redis::standing(ctx).await?);
+            said(format!("{} answers: Redis, a {} with {} keys", redis::place(&to), s.role(), s.keys))
+        }
+        AssetKind::Kubernetes => {
+            let version = kubernetes::look_json(ctx, &["version", "--output=json"], None).await?;
+            let version = version.pointer("/serverVersion/gitVersion").map(template::plain).unwrap_or_default();
+            said(format!("the cluster answers: Kubernetes {version}"))
+        }
+        AssetKind::Dns if target.connect.contains_key("server") && target.connect.contains_key("record") => {
+            let server = dns::server(ctx)?;
+            let found = dns::ask(ctx, &server).await?;
+            let what = if found.values.is_empty() { "there is no such record".to_owned() } else { found.values.join(", ") };
+            said(format!("{} answers: {what}", server.at))
+        }
         AssetKind::Http => match given::text(&target.connect, "url") {
             Some(url) => Ok(Some(page(ctx, &url).await?)),
             None => Ok(None),
@@ -70,7 +93,18 @@ pub async fn page(ctx: &Ctx<'_>, url: &str) -> Answer<Reached> {
     Ok(Reached { said: format!("it answers, with status {}", answer.status), clock })
 }
 
-/// The address that a step asks, if it asks one.
-pub fn url(with: &serde_json::Map<String, Value>) -> Option<&str> {
-    with.get("url").and_then(Value::as_str)
+/// The address that a step asks, if it asks one; and whether asking for its page does nothing: where things are posted, a
+/// request may be taken for one of them, so that only its host is asked.
+pub fn url<'a>(uses: &str, with: &'a serde_json::Map<String, Value>) -> Option<(&'a str, bool)> {
+    Some((with.get("url")?.as_str()?, !matches!(uses, "http.call" | "notify.webhook")))
+}
+
+/// Asks the host of an address whether it is there, and nothing else.
+pub async fn host(world: &World, url: &str) -> Answer<Reached> {
+    let (scheme, rest) = url.split_once("://").ok_or_else(|| Fault::refused("this is no address"))?;
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = host.rsplit('@').next().unwrap_or_default();
+    let request = Request { method: "HEAD".to_owned(), url: format!("{scheme}://{host}/"), timeout_ms: LOOK_MS, ..Request::default() };
+    world.http.send(&request).await?;
+    Ok(Reached { said: "its host answers; nothing was sent".to_owned(), clock: None })
 }

@@ -1,9 +1,17 @@
 //! What the actions on Route 53 share: the record that an asset names, and how the `aws` command line reads it.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::{Call, Ctx, aws, given, shell, template, words};
-use crate::world::{Answer, Fault, RecordSet};
+use crate::world::{Answer, DnsChange, Fault, RecordSet};
+
+/// Pause between two looks whether a change is in sync.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// So many looks in a row may fail before that is said.
+const MISSES: u32 = 10;
 
 /// Zone, name and type of the step's record.
 pub struct Place {
@@ -32,6 +40,28 @@ pub async fn read(ctx: &Ctx<'_>) -> Answer<Option<RecordSet>> {
 pub fn ttl_s(ctx: &Ctx<'_>) -> Answer<u64> {
     let ms = given::duration_ms(&ctx.asset()?.connect, "ttl")?.unwrap_or(60_000);
     if ms % 1000 != 0 { Err(Fault::refused("`ttl` must be whole seconds")) } else { Ok(ms / 1000) }
+}
+
+/// Sends a batch; gives the id to ask for.
+pub async fn send(ctx: &Ctx<'_>, changes: &[DnsChange]) -> Answer<String> {
+    let zone = place(ctx)?.zone;
+    ctx.world.dns.change(&aws::settings(ctx), &zone, changes, &format!("drplan {}", ctx.key)).await
+}
+
+/// Waits until every server of the zone answers with the change. The attempt's own limit ends it.
+pub async fn in_sync(ctx: &Ctx<'_>, change: &str) -> Answer<()> {
+    let mut misses = 0;
+    loop {
+        match ctx.world.dns.in_sync(&aws::settings(ctx), change).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => misses = 0,
+            Err(fault) if misses + 1 >= MISSES => {
+                return Err(Fault::lost(format!("change {change} was taken, but whether it is in sync cannot be told: {fault}")));
+            }
+            Err(_) => misses += 1,
+        }
+        ctx.world.clock.sleep(PAUSE).await;
+    }
 }
 
 /// Type and name for words: `` CNAME `shop.example.com` ``.

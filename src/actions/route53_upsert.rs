@@ -1,23 +1,14 @@
 //! `route53.upsert`: makes a record what the plan says, in one batch that fails if anybody changed it meanwhile. It does
 //! not know what resolvers still remember.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::template::Part;
 use super::{
     Action, AssetKind, Before, Call, Change, Ctx, Deed, Effect, Field, Manual, Output, Outputs, Probe, Type, UndoKind, aws, given, route53,
     shell, template, units, words,
 };
 use crate::world::{Answer, DnsChange, Fault, RecordSet};
-
-/// Pause between two looks whether a change is in sync.
-const PAUSE: Duration = Duration::from_secs(2);
-
-/// So many looks in a row may fail before that is said.
-const MISSES: u32 = 10;
 
 pub(super) static ACTION: Action = Action {
     name: "route53.upsert",
@@ -88,21 +79,6 @@ fn kept(call: &Call<'_>) -> String {
     format!("{}.before.json", call.step)
 }
 
-/// A text as a word of sh that is the inside of a JSON string, whatever it or its variables hold.
-fn json_inside(value: &Value) -> String {
-    let text = template::plain(value);
-    let escaped = |t: &str| {
-        let quoted = Value::String(t.to_owned()).to_string();
-        shell::literal(&quoted[1..quoted.len() - 1])
-    };
-    let parts = template::parts(&text).into_iter().map(|(_, part)| match part {
-        Part::Text(t) => escaped(&t),
-        Part::Unclosed(t) => escaped(t),
-        Part::Ref(path) => format!("\"$(printf '%s' \"${}\" | sed 's/[\\\\\"]/\\\\&/g')\"", shell::variable(path)),
-    });
-    parts.collect()
-}
-
 fn ttl_word(call: &Call<'_>) -> String {
     let ttl = call.field("ttl").cloned().unwrap_or(json!("60s"));
     match units::duration_ms(&template::plain(&ttl)) {
@@ -116,7 +92,8 @@ fn ttl_word(call: &Call<'_>) -> String {
 }
 
 fn new_json(call: &Call<'_>) -> String {
-    let values: Vec<String> = values(call.with).iter().map(|v| format!("'{{\"Value\":\"'{}'\"}}'", json_inside(v))).collect();
+    let values: Vec<String> =
+        values(call.with).iter().map(|v| format!("'{{\"Value\":\"'{}'\"}}'", shell::inside_json(&template::plain(v)))).collect();
     format!(
         "'{{\"Name\":\"'\"$RECORD\"'\",\"Type\":\"'\"$TYPE\"'\",\"TTL\":'{}',\"ResourceRecords\":['{}']}}'",
         ttl_word(call),
@@ -247,32 +224,11 @@ async fn apply(ctx: &Ctx<'_>, before: &Before) -> Answer<Outputs> {
     }
     // The record as it was read just now: if anybody changes it in between, the whole batch is refused.
     let changes: Vec<DnsChange> = now.map(DnsChange::Delete).into_iter().chain([DnsChange::Create(new.clone())]).collect();
-    let change = send(ctx, &changes).await?;
+    let change = route53::send(ctx, &changes).await?;
     if given::text(ctx.with, "wait").as_deref() != Some("none") {
-        in_sync(ctx, &change).await?;
+        route53::in_sync(ctx, &change).await?;
     }
     Ok(outputs(old.as_ref(), &new, Some(change)))
-}
-
-async fn send(ctx: &Ctx<'_>, changes: &[DnsChange]) -> Answer<String> {
-    let zone = route53::place(ctx)?.zone;
-    ctx.world.dns.change(&aws::settings(ctx), &zone, changes, &format!("drplan {}", ctx.key)).await
-}
-
-/// Waits until every server of the zone answers with the change. The attempt's own limit ends it.
-async fn in_sync(ctx: &Ctx<'_>, change: &str) -> Answer<()> {
-    let mut misses = 0;
-    loop {
-        match ctx.world.dns.in_sync(&aws::settings(ctx), change).await {
-            Ok(true) => return Ok(()),
-            Ok(false) => misses = 0,
-            Err(fault) if misses + 1 >= MISSES => {
-                return Err(Fault::lost(format!("change {change} was taken, but whether it is in sync cannot be told: {fault}")));
-            }
-            Err(_) => misses += 1,
-        }
-        ctx.world.clock.sleep(PAUSE).await;
-    }
 }
 
 async fn undo_apply(ctx: &Ctx<'_>, before: &Before) -> Answer<Probe> {
@@ -284,7 +240,7 @@ async fn undo_apply(ctx: &Ctx<'_>, before: &Before) -> Answer<Probe> {
         return Ok(Probe::Other(foreign(now.as_ref(), old.as_ref())));
     };
     let changes: Vec<DnsChange> = [DnsChange::Delete(ours)].into_iter().chain(old.map(DnsChange::Create)).collect();
-    let change = send(ctx, &changes).await?;
-    in_sync(ctx, &change).await?;
+    let change = route53::send(ctx, &changes).await?;
+    route53::in_sync(ctx, &change).await?;
     Ok(Probe::NotThere)
 }

@@ -61,6 +61,86 @@ pub fn test(variable: &str, matcher: &Value) -> Option<String> {
     }
 }
 
+/// A text as a word of sh that is the inside of a JSON string, whatever it or its variables hold.
+pub fn inside_json(text: &str) -> String {
+    let mut pieces = Vec::new();
+    json_text(text, &mut pieces);
+    joined(pieces)
+}
+
+/// A value as one word of sh that is its JSON; what a variable holds becomes a text in it.
+pub fn json(value: &Value) -> String {
+    let mut pieces = Vec::new();
+    json_pieces(value, &mut pieces);
+    joined(pieces)
+}
+
+/// A piece of a word: as it stands, or already sh.
+enum Piece {
+    Literal(String),
+    Sh(String),
+}
+
+/// What stands side by side shares its quotes.
+fn joined(pieces: Vec<Piece>) -> String {
+    let (mut out, mut open) = (String::new(), String::new());
+    let close = |open: &mut String, out: &mut String| {
+        if !open.is_empty() {
+            out.push_str(&literal(&std::mem::take(open)));
+        }
+    };
+    for piece in pieces {
+        match piece {
+            Piece::Literal(text) => open.push_str(&text),
+            Piece::Sh(text) => {
+                close(&mut open, &mut out);
+                out.push_str(&text);
+            }
+        }
+    }
+    close(&mut open, &mut out);
+    out
+}
+
+fn json_text(text: &str, out: &mut Vec<Piece>) {
+    let escaped = |t: &str| {
+        let quoted = Value::String(t.to_owned()).to_string();
+        Piece::Literal(quoted[1..quoted.len() - 1].to_owned())
+    };
+    out.extend(parts(text).into_iter().map(|(_, part)| match part {
+        Part::Text(t) => escaped(&t),
+        Part::Unclosed(t) => escaped(t),
+        Part::Ref(path) => Piece::Sh(format!("\"$(printf '%s' \"${}\" | sed 's/[\\\\\"]/\\\\&/g')\"", variable(path))),
+    }));
+}
+
+fn json_pieces(value: &Value, out: &mut Vec<Piece>) {
+    let plain = |text: &str| Piece::Literal(text.to_owned());
+    match value {
+        Value::String(text) => {
+            out.push(plain("\""));
+            json_text(text, out);
+            out.push(plain("\""));
+        }
+        Value::Array(items) => {
+            for (i, item) in items.iter().enumerate() {
+                out.push(plain(if i == 0 { "[" } else { "," }));
+                json_pieces(item, out);
+            }
+            out.push(plain(if items.is_empty() { "[]" } else { "]" }));
+        }
+        Value::Object(map) => {
+            for (i, (key, item)) in map.iter().enumerate() {
+                out.push(plain(if i == 0 { "{" } else { "," }));
+                out.push(Piece::Literal(format!("{}:", Value::String(key.clone()))));
+                json_pieces(item, out);
+            }
+            out.push(plain(if map.is_empty() { "{}" } else { "}" }));
+        }
+        other => out.push(Piece::Literal(other.to_string())),
+    }
+}
+
 /// The name of the variable that stands for a reference: `secrets.pg_admin` is `SECRET_PG_ADMIN`, `params.zone`
 /// `PARAM_ZONE`, `steps.newest.key` `NEWEST_KEY`.
 pub fn variable(path: &str) -> String {

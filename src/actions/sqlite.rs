@@ -29,8 +29,27 @@ pub fn file_word(path: &Value) -> String {
     shell::word(&Value::String(if text.starts_with('-') { format!("./{text}") } else { text }))
 }
 
-/// Whether a file can be read and is whole; the error says what is wrong with it.
+/// Says `ok` of a database that is intact and holds something, for a person who types: the same as [`whole`].
+pub const WHOLE: &str = "\"select case when exists (select * from sqlite_schema) then group_concat(integrity_check) else 'empty' end from pragma_integrity_check\"";
+
+/// Whether a file can be read, is intact and holds something: a backup of nothing is none. The error says what is wrong.
 pub async fn whole(ctx: &Ctx<'_>, path: &str) -> Answer<()> {
+    intact(ctx, path).await?;
+    holds(ctx, path).await
+}
+
+/// Whether a database holds anything.
+pub async fn holds(ctx: &Ctx<'_>, path: &str) -> Answer<()> {
+    let holds = "select exists (select * from sqlite_schema) as holds";
+    let rows = ctx.world.sqlite.query(path, holds, &[], true, ctx.exchange_ms(STATEMENT_MS)).await?;
+    match rows.first().and_then(first) {
+        Some(Value::Number(n)) if n.as_i64() == Some(1) => Ok(()),
+        _ => Err(Fault::refused("it is empty: there is not one table in it")),
+    }
+}
+
+/// Whether a file can be read and is intact; the error says what is wrong with it.
+pub async fn intact(ctx: &Ctx<'_>, path: &str) -> Answer<()> {
     let rows = ctx.world.sqlite.query(path, "PRAGMA integrity_check", &[], true, ctx.exchange_ms(STATEMENT_MS)).await?;
     let said: Vec<String> = rows.iter().filter_map(first).map(|v| super::template::plain(&v)).collect();
     match said.as_slice() {

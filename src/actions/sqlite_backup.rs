@@ -1,8 +1,8 @@
 //! `sqlite.backup`: a whole copy of a database that is in use.
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
+use super::keep::{self, own_file};
 use super::{
     Action, AssetKind, Before, Call, Change, Ctx, Effect, Field, Manual, Output, Outputs, Probe, Type, UndoKind, given, shell, sqlite,
     template, words,
@@ -38,9 +38,10 @@ pub(super) static ACTION: Action = Action {
         vec![Manual {
             what: "Copy the database, then give the copy its name".to_owned(),
             script: format!(
-                "sqlite3 -batch {} {} &&\n[ \"$(sqlite3 -batch -readonly {copy} 'PRAGMA integrity_check')\" = ok ] &&\nmv -n -- {copy} {to} && [ ! -e {copy} ]",
+                "sqlite3 -batch {} {} &&\n[ \"$(sqlite3 -batch -readonly {copy} {})\" = ok ] &&\nmv -n -- {copy} {to} && [ ! -e {copy} ]",
                 sqlite::word(call),
                 shell::literal(&format!(".backup {copy}")),
+                sqlite::WHOLE,
             ),
             changes: true,
             expect: "no error; the copy is there".to_owned(),
@@ -54,7 +55,7 @@ pub(super) static ACTION: Action = Action {
             expect: "no error".to_owned(),
         }]
     },
-    before: |ctx| Box::pin(before(ctx)),
+    before: |ctx| Box::pin(async { keep::new_file(ctx, &given::need(ctx.with, "to")?, "db").await }),
     probe: |ctx, before| Box::pin(probe(ctx, before)),
     preview: |ctx, before| Box::pin(preview(ctx, before)),
     apply: |ctx, before| Box::pin(apply(ctx, before)),
@@ -68,28 +69,6 @@ fn target_word(call: &Call<'_>) -> String {
     sqlite::file_word(&Value::String(to))
 }
 
-/// The name is settled once, before the first attempt, so that each attempt writes the same file.
-async fn before(ctx: &Ctx<'_>) -> Answer<Before> {
-    let to = given::path(ctx.dir, &given::need(ctx.with, "to")?);
-    let to = if to.ends_with('/') {
-        let digest: String = Sha256::digest(ctx.key.as_bytes()).iter().take(4).map(|b| format!("{b:02x}")).collect();
-        let time = ctx.world.clock.now().strftime("%Y%m%dT%H%M%SZ").to_string();
-        format!("{to}{}-{time}-{digest}.db", ctx.asset()?.asset)
-    } else {
-        to
-    };
-    let exists = ctx.world.files.facts(&to).await?.is_some();
-    Ok(json!({ "to": to, "exists": exists }))
-}
-
-fn target(before: &Before) -> Answer<String> {
-    let to = before.get("to").and_then(Value::as_str).ok_or_else(|| Fault::refused("the state before names no file"))?;
-    if before.get("exists") == Some(&Value::Bool(true)) {
-        return Err(Fault::refused(format!("{} was there before this step: it is not written over", words::code(to))));
-    }
-    Ok(to.to_owned())
-}
-
 async fn outputs(ctx: &Ctx<'_>, to: &str) -> Answer<Option<Outputs>> {
     let Some(facts) = ctx.world.files.facts(to).await? else { return Ok(None) };
     sqlite::whole(ctx, to).await?;
@@ -99,31 +78,33 @@ async fn outputs(ctx: &Ctx<'_>, to: &str) -> Answer<Option<Outputs>> {
 }
 
 async fn probe(ctx: &Ctx<'_>, before: &Before) -> Answer<Probe> {
-    Ok(match target(before) {
-        Ok(to) => outputs(ctx, &to).await?.map_or(Probe::NotThere, Probe::There),
+    Ok(match own_file(before) {
+        Ok(to) => outputs(ctx, to).await?.map_or(Probe::NotThere, Probe::There),
         Err(_) => Probe::NotThere,
     })
 }
 
 async fn preview(ctx: &Ctx<'_>, before: &Before) -> Answer<Vec<Change>> {
-    let to = target(before)?;
+    let to = own_file(before)?;
     let size = ctx.world.files.facts(&sqlite::path(ctx)?).await?.map(|f| f.size);
     let size = size.ok_or_else(|| Fault::unreachable("the database is not there"))?;
-    Ok(vec![Change { what: format!("file {}", words::code(&to)), old: "none".to_owned(), new: format!("a copy of about {size} bytes") }])
+    Ok(vec![Change { what: format!("file {}", words::code(to)), old: "none".to_owned(), new: format!("a copy of about {size} bytes") }])
 }
 
 async fn apply(ctx: &Ctx<'_>, before: &Before) -> Answer<Outputs> {
-    let to = target(before)?;
-    if let Some(done) = outputs(ctx, &to).await? {
+    let to = own_file(before)?;
+    if let Some(done) = outputs(ctx, to).await? {
         return Ok(done);
     }
-    ctx.world.sqlite.backup(&sqlite::path(ctx)?, &to).await?;
-    outputs(ctx, &to).await?.ok_or_else(|| Fault::lost(format!("{} was written, but is not there", words::code(&to))))
+    let path = sqlite::path(ctx)?;
+    sqlite::holds(ctx, &path).await?;
+    ctx.world.sqlite.backup(&path, to).await?;
+    outputs(ctx, to).await?.ok_or_else(|| Fault::lost(format!("{} was written, but is not there", words::code(to))))
 }
 
 async fn undo_apply(ctx: &Ctx<'_>, before: &Before) -> Answer<Probe> {
-    if let Ok(to) = target(before) {
-        ctx.world.files.remove(&to).await?;
+    if let Ok(to) = own_file(before) {
+        ctx.world.files.remove(to).await?;
     }
     Ok(Probe::NotThere)
 }

@@ -69,7 +69,7 @@ async fn apply(ctx: &Ctx<'_>) -> Answer<Outputs> {
     let path = sqlite::path(ctx)?;
     let mut out = Outputs::new();
     if given::bool(ctx.with, "integrity", true) {
-        sqlite::whole(ctx, &path).await?;
+        sqlite::intact(ctx, &path).await?;
         out.insert("integrity".to_owned(), json!(true));
     }
     // Without a query too, the file must be one that can be read.

@@ -4,11 +4,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
+use super::backups::{self, Kind};
 use super::{
-    Action, AssetKind, Before, Call, Change, Ctx, Deed, Effect, Field, Manual, Output, Outputs, Probe, Type, UndoKind, given, shell,
-    sqlite, template, units, words,
+    Action, AssetKind, Before, Call, Change, Ctx, Deed, Effect, Field, Manual, Output, Outputs, Probe, Type, UndoKind, given, keep, sqlite,
+    template, words,
 };
 use crate::world::{Answer, Fault};
 
@@ -34,7 +34,7 @@ pub(super) static ACTION: Action = Action {
     kinds: &[AssetKind::Sqlite],
     deed: Deed::PutsData,
     undo: UndoKind::Auto,
-    sentence: |call| format!("Put {} in the place of {}", which(call), words::value(&call.shown("path"))),
+    sentence: |call| format!("Put {} in the place of {}", backups::which(call), words::value(&call.shown("path"))),
     seen: |call| format!("{} is the backup, whole, and the file that stood there is kept beside it", words::value(&call.shown("path"))),
     commands,
     undo_commands,
@@ -46,6 +46,9 @@ pub(super) static ACTION: Action = Action {
     undo_apply: |ctx, before| Box::pin(undo_apply(ctx, before)),
     ..Action::READ
 };
+
+const KIND: Kind =
+    Kind { passes: |name| !sqlite::COMPANIONS.iter().any(|c| name.ends_with(c)), whole: |ctx, path| Box::pin(sqlite::whole(ctx, path)) };
 
 /// The state before, and with it what will be done: settled once, so that each attempt does the same.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -66,57 +69,19 @@ struct Choice {
     time: Timestamp,
 }
 
-fn which(call: &Call<'_>) -> String {
-    match (call.with.get("backup").map(template::plain), call.with.get("until")) {
-        (Some(text), _) if text == "latest" => match call.target.and_then(|t| t.source.as_ref()) {
-            Some(source) => format!("the newest whole backup {}", words::code(&source.id)),
-            None => "the newest whole backup".to_owned(),
-        },
-        (Some(text), _) => format!("backup {}", words::code(&text)),
-        (None, Some(until)) => format!("the newest whole backup not later than {}", words::value(until)),
-        (None, None) => "a backup".to_owned(),
-    }
-}
-
-/// Directories of the source's places that are directories of this machine.
-fn directories(target: Option<&super::Target>) -> Vec<String> {
-    let places = target.and_then(|t| t.source.as_ref()).map_or(&[][..], |s| s.places.as_slice());
-    places.iter().filter_map(|place| place.strip_prefix("file:")).map(|dir| dir.strip_prefix("//").unwrap_or(dir).to_owned()).collect()
-}
-
 fn commands(call: &Call<'_>) -> Vec<Manual> {
     let path = sqlite::word(call);
     let (kept, new) = (kept_word(call), new_word(call));
-    let wanted = given::text(call.with, "backup").unwrap_or_default();
-    let dirs = directories(call.target);
-    let mut script = String::new();
-    if wanted.is_empty() || wanted == "latest" {
-        let dir: Vec<String> = dirs.iter().map(|d| sqlite::file_word(&Value::String(format!("{}/", d.trim_end_matches('/'))))).collect();
-        let dir = if dir.is_empty() { vec!["./".to_owned()] } else { dir };
-        let limit = call.with.get("until").map(shell::word).filter(|_| wanted.is_empty());
-        let limit = limit.map(|t| format!(" ! -newermt {t}")).unwrap_or_default();
-        script.push_str(&format!(
-            "# The newest that is whole, by the time at which it was written.\n\
-             BACKUP=$(find {} -maxdepth 1 -type f ! -name '.*' ! -name '*-wal' ! -name '*-shm' ! -name '*-journal'{limit} -printf '%T@ %p\\n' |\n\
-             sort -rn | cut -d ' ' -f 2- | while IFS= read -r f; do\n\
-             if [ \"$(sqlite3 -batch -readonly \"$f\" 'PRAGMA integrity_check' 2>&1)\" = ok ]; then printf '%s\\n' \"$f\"; break; fi; done)\n",
-            dir.join(" ")
-        ));
-    } else {
-        let bare = !wanted.contains('/') && !template::marked(&wanted);
-        let file = match dirs.first().filter(|_| bare) {
-            Some(dir) => format!("{}/{wanted}", dir.trim_end_matches('/')),
-            None => wanted,
-        };
-        script.push_str(&format!("BACKUP={}\n", sqlite::file_word(&Value::String(file))));
-    }
+    let test = format!("[ \"$(sqlite3 -batch -readonly \"$f\" {} 2>&1)\" = ok ]", sqlite::WHOLE);
+    let mut script = backups::script(call, "! -name '*-wal' ! -name '*-shm' ! -name '*-journal'", &test);
     script.push_str(&format!(
         "printf 'restoring %s\\n' \"$BACKUP\" &&\n\
          [ ! -e {kept} ] && cp -p -- \"$BACKUP\" {new} &&\n\
-         [ \"$(sqlite3 -batch -readonly {new} 'PRAGMA integrity_check')\" = ok ] &&\n\
+         [ \"$(sqlite3 -batch -readonly {new} {})\" = ok ] &&\n\
          {{ [ ! -e {path} ] || cp -p -- {path} {kept}; }} &&\n\
          for s in -wal -shm -journal; do if [ -e {path}$s ]; then mv -- {path}$s {kept}$s; fi; rm -f -- {new}$s; done &&\n\
-         mv -- {new} {path}"
+         mv -- {new} {path}",
+        sqlite::WHOLE,
     ));
     vec![Manual {
         what: "Put the backup in the place of the database; whoever writes to it must have stopped".to_owned(),
@@ -159,9 +124,7 @@ fn check(call: &Call<'_>) -> Vec<(&'static str, String, String)> {
         (Some(_), true) => out.push(("until", "`backup` and `until` both say which backup".to_owned(), "leave out one of them".to_owned())),
         _ => {}
     }
-    let searches = backup.as_deref().is_none_or(|b| b == "latest");
-    let source = call.target.and_then(|t| t.source.as_ref());
-    if searches && source.is_some() && directories(call.target).is_empty() {
+    if backups::nowhere(call) {
         let field = if backup.is_some() { "backup" } else { "until" };
         out.push((field, "no copy of that backup lies in a directory".to_owned(), "to: \"file:backups/\" at the backup".to_owned()));
     }
@@ -173,8 +136,7 @@ async fn before(ctx: &Ctx<'_>) -> Answer<Before> {
     if let Some(link) = ctx.world.files.facts(&path).await?.and_then(|f| f.link) {
         return Err(Fault::refused(format!("{} is a link to {}: give the file itself as `path`", words::code(&path), words::code(&link))));
     }
-    let backup = choose(ctx).await?;
-    let digest: String = Sha256::digest(ctx.key.as_bytes()).iter().take(4).map(|b| format!("{b:02x}")).collect();
+    let backup = backups::choose(ctx, &KIND).await?;
     let mut companions = Vec::new();
     for name in sqlite::COMPANIONS {
         if sqlite::filled(ctx, &format!("{path}{name}")).await? {
@@ -187,58 +149,8 @@ async fn before(ctx: &Ctx<'_>) -> Answer<Before> {
         _ => return Err(Fault::refused(format!("{} is not there any more", words::code(&backup)))),
     };
     let old = ctx.world.files.sha256(&path).await?;
-    let choice = Choice { kept: format!("{path}.before-{digest}"), old, companions, backup, new, time, path };
-    serde_json::to_value(choice).map_err(|e| Fault::refused(e.to_string()))
-}
-
-/// The backup that is meant: read, and whole.
-async fn choose(ctx: &Ctx<'_>) -> Answer<String> {
-    let wanted = given::text(ctx.with, "backup").unwrap_or_default();
-    let dirs: Vec<String> = directories(ctx.target).iter().map(|dir| given::path(ctx.dir, dir)).collect();
-    if !wanted.is_empty() && wanted != "latest" {
-        let beside = dirs.iter().filter(|_| !wanted.contains('/')).map(|dir| given::path(dir, &wanted));
-        for path in beside.chain([given::path(ctx.dir, &wanted)]) {
-            if ctx.world.files.facts(&path).await?.is_some() {
-                let whole = sqlite::whole(ctx, &path).await;
-                return whole
-                    .map(|()| path.clone())
-                    .map_err(|f| Fault { cause: format!("backup {}: {}", words::code(&path), f.cause), ..f });
-            }
-        }
-        return Err(Fault::refused(format!("backup {} is not there", words::code(&wanted))));
-    }
-    let until = match given::text(ctx.with, "until").filter(|t| wanted.is_empty() && t != "latest") {
-        Some(text) => Some(units::time(&text).map_err(|p| Fault::refused(format!("`until`: {}", p.what)))?),
-        None => None,
-    };
-    let mut found: Vec<(Timestamp, String)> = Vec::new();
-    let mut unread = None;
-    for dir in &dirs {
-        let names = match ctx.world.files.list(dir).await {
-            Ok(names) => names,
-            // A place that is gone is no reason to leave its copies elsewhere.
-            Err(fault) => {
-                unread = Some(format!("{}: {fault}", words::code(dir)));
-                continue;
-            }
-        };
-        for name in names.iter().filter(|n| !n.starts_with('.') && !sqlite::COMPANIONS.iter().any(|c| n.ends_with(c))) {
-            let path = given::path(dir, name);
-            let facts = ctx.world.files.facts(&path).await?.filter(|f| !f.directory && f.link.is_none());
-            found.extend(facts.filter(|f| until.is_none_or(|t| f.modified <= t)).map(|f| (f.modified, path)));
-        }
-    }
-    found.sort();
-    let mut passed_over = Vec::new();
-    for (_, path) in found.into_iter().rev() {
-        match sqlite::whole(ctx, &path).await {
-            Ok(()) => return Ok(path),
-            Err(fault) => passed_over.push(format!("{}: {fault}", words::code(&path))),
-        }
-    }
-    passed_over.extend(unread);
-    let why = if passed_over.is_empty() { "there is none".to_owned() } else { passed_over.join("; ") };
-    Err(Fault::refused(format!("no backup that can be read and is whole: {why}")))
+    let choice = Choice { kept: format!("{path}.before-{}", keep::mark(ctx.key)), old, companions, backup, new, time, path };
+    keep::state(&choice)
 }
 
 fn choice(before: &Before) -> Answer<Choice> {

@@ -61,7 +61,7 @@ pub fn parts(text: &str) -> Vec<(usize, Part<'_>)> {
 pub fn references(value: &Value) -> Vec<String> {
     let mut out = Vec::new();
     walk(value, &mut |text| {
-        for (_, part) in parts(text) {
+        for (_, part) in Some(text).filter(|text| marked(text)).into_iter().flat_map(parts) {
             if let Part::Ref(path) = part {
                 out.push(path.to_owned());
             }

@@ -24,6 +24,11 @@ impl Chance {
         self.number() % n.max(1)
     }
 
+    /// A place in a list of so many.
+    pub fn index(&mut self, len: usize) -> usize {
+        self.below(len as u64) as usize
+    }
+
     /// A number from 0 to 1, without 1.
     pub fn share(&mut self) -> f64 {
         // As many bits as a double holds exactly.

@@ -8,6 +8,8 @@ use foldhash::{HashMap, HashMapExt, HashSet};
 use super::gaps::{Gaps, Samples};
 use super::loss::{Damage, Reason};
 use super::predict::predictions;
+use super::returns::{Back, Returns};
+use super::stands::{Stands, Told};
 use super::states::{Explored, Wanted, explore};
 use crate::graph::Graph;
 use crate::graph::schedule::{Schedule, durations, schedule};
@@ -69,6 +71,8 @@ pub struct Facts<'a> {
     pub ends: Option<&'a BTreeMap<Id, Id>>,
     wanted: Wanted<'a>,
     explored: OnceCell<Option<Explored>>,
+    stands: OnceCell<Stands<'a>>,
+    returns: Returns<'a>,
 }
 
 /// What [`Facts::waits_for`] has seen.
@@ -82,16 +86,9 @@ struct Search {
 
 impl<'a> Facts<'a> {
     /// The facts of a scenario; `index` is its place in the plan.
-    pub fn new(
-        compiled: &'a Compiled,
-        plan: &'a Plan,
-        places: &'a Places,
-        index: usize,
-        graph: &'a Graph,
-        wanted: Wanted<'a>,
-    ) -> Facts<'a> {
+    pub fn new(compiled: &'a Compiled, places: &'a Places, index: usize, graph: &'a Graph, wanted: Wanted<'a>) -> Facts<'a> {
         let takes = durations(compiled);
-        let scenario = &compiled.scenario;
+        let (plan, scenario) = (&*compiled.plan, &compiled.scenario);
         let mut by_asset: HashMap<&str, Vec<usize>> = HashMap::new();
         for (i, step) in scenario.steps.iter().enumerate() {
             step.assets.iter().for_each(|a| by_asset.entry(a).or_default().push(i));
@@ -100,11 +97,12 @@ impl<'a> Facts<'a> {
         let that = |wanted: &dyn Fn(&Step) -> bool| (0..scenario.steps.len()).filter(|&i| wanted(&scenario.steps[i])).collect();
         let mut facts = Facts {
             lost: plan.assets.keys().map(String::as_str).filter(|id| lost_assets.contains(*id)).collect(),
+            returns: Returns::new(compiled, &lost_assets),
             promotions: that(&promotes),
             fences: that(&|s| fences(plan, s)),
             approvals: that(&approves),
             by_asset,
-            runs: scenario.steps.iter().map(|s| s.modes.contains(&compiled.mode) && !compiled.left_out.contains(&s.id)).collect(),
+            runs: scenario.steps.iter().map(|s| compiled.runs(s)).collect(),
             gaps: Gaps::default(),
             samples: Samples::default(),
             search: RefCell::default(),
@@ -112,6 +110,7 @@ impl<'a> Facts<'a> {
             ends: scenario.undoes.as_ref().and_then(|id| wanted.ends.get(id)),
             wanted,
             explored: OnceCell::new(),
+            stands: OnceCell::new(),
             compiled,
             plan,
             scenario,
@@ -137,9 +136,30 @@ impl<'a> Facts<'a> {
         self.explored.get_or_init(|| whole.then(|| explore(self, self.wanted.states))).as_ref()
     }
 
+    /// [`Facts::explored`], for whoever looks last.
+    pub fn take_explored(&mut self) -> Option<Explored> {
+        self.explored();
+        self.explored.take().flatten()
+    }
+
     /// How much of it is wanted.
     pub fn wanted(&self) -> Wanted<'a> {
         self.wanted
+    }
+
+    /// Where everything of the plan stands.
+    pub fn stands(&self) -> &Stands<'a> {
+        self.stands.get_or_init(|| Stands::new(self.plan))
+    }
+
+    /// What says by which chain something stands on another.
+    pub fn told(&self) -> Told<'a> {
+        Told { plan: self.plan, places: self.places }
+    }
+
+    /// The step by which an asset is back, or what it stands on; none if it does not come back.
+    pub fn back(&self, id: &str) -> Option<Back> {
+        self.returns.back(id, &self.schedule.end_ms)
     }
 
     /// Whether an asset is lost or damaged.

@@ -148,7 +148,6 @@ pub fn judge_drill(drill: &Rehearsal<'_>, findings: &mut Vec<Diagnostic>) {
 /// is refused comes back as it is; and what was explored of it.
 pub fn analyse(
     mut compiled: Compiled,
-    plan: &Plan,
     places: &Places,
     index: usize,
     levels: &Levels<'_>,
@@ -156,7 +155,7 @@ pub fn analyse(
     findings: &mut Vec<Diagnostic>,
 ) -> (Result<Checked, Compiled>, Option<Explored>) {
     let Some(graph) = Graph::of(&compiled) else { return (Err(compiled), None) };
-    let facts = Facts::new(&compiled, plan, places, index, &graph, wanted);
+    let mut facts = Facts::new(&compiled, places, index, &graph, wanted);
     let before = findings.len();
     for rule in rules::TABLE {
         if let Looks::Scenario(run) = rule.looks {
@@ -164,7 +163,7 @@ pub fn analyse(
         }
     }
     levels.apply(&mut findings[before..]);
-    let explored = facts.explored().cloned();
+    let explored = facts.take_explored();
     let (point, total) = (predict::point_of_no_return(&facts), facts.schedule.total_ms);
     compiled.predictions = facts.predictions;
     compiled.point_of_no_return = point;

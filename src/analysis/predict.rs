@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::Facts;
 use super::loss::{Reason, holds_data, loss};
-use super::returns::Returns;
-use crate::model::{Id, Phase, Prediction, Undo};
+use crate::model::{Id, Prediction, Undo};
 
 /// What was predicted.
 #[derive(Debug, Default)]
@@ -21,11 +20,10 @@ pub struct Predictions {
 
 /// The predictions of every asset that a scenario touches.
 pub fn predictions(facts: &Facts<'_>) -> Predictions {
-    let returns = Returns::new(facts.plan, facts.scenario, &|i| facts.runs(i), &|id| facts.loses(id));
     let mut found = Predictions::default();
     for (id, asset) in &facts.plan.assets {
         let touched = facts.loses(id) || facts.steps_of(id).next().is_some();
-        let recovery_ms = returns.back(id, &facts.schedule.end_ms).map(|back| back.ms);
+        let recovery_ms = facts.back(id).map(|back| back.ms);
         if !touched && recovery_ms.is_none() {
             continue;
         }
@@ -54,12 +52,6 @@ pub fn predictions(facts: &Facts<'_>) -> Predictions {
         found.by_asset.insert(id.clone(), prediction);
     }
     found
-}
-
-/// The step by which an asset is back: its last `recover` or `verify` step.
-pub fn back_with(facts: &Facts<'_>, id: &str) -> Option<usize> {
-    let back = facts.steps_of(id).filter(|(_, s)| matches!(s.phase, Phase::Recover | Phase::Verify));
-    back.map(|(i, _)| i).max_by_key(|&i| (facts.schedule.end_ms[i], i))
 }
 
 /// The first step, as they would start, that nothing can take back.

@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::{HashMap, HashMapExt};
-use serde_json::Value;
 
-use crate::actions::units;
-use crate::model::{Asset, AssetKind, Compiled, Id, Phase, Plan, Scenario, lost_assets};
+use crate::model::{Asset, Compiled, Id, Plan, lost_assets};
 
 /// How every asset that comes back does so.
 #[derive(Debug, Clone)]
@@ -15,7 +13,7 @@ pub struct Returns<'a> {
     pub before_ms: u64,
     own: HashMap<&'a str, Own>,
     /// Assets without steps that are not lost, with those that they are back with.
-    through: BTreeMap<&'a Id, Vec<&'a str>>,
+    through: BTreeMap<&'a str, Vec<&'a str>>,
 }
 
 /// An asset that steps bring back.
@@ -38,35 +36,30 @@ pub struct Back {
 }
 
 impl<'a> Returns<'a> {
-    /// Of a scenario; `runs` says whether a step runs, `loses` whether an asset is lost.
-    pub fn new(plan: &'a Plan, scenario: &'a Scenario, runs: &dyn Fn(usize) -> bool, loses: &dyn Fn(&str) -> bool) -> Returns<'a> {
+    /// Of a compiled plan, which loses these assets.
+    pub fn new(compiled: &'a Compiled, lost: &BTreeSet<Id>) -> Returns<'a> {
+        let (plan, scenario) = (&*compiled.plan, &compiled.scenario);
         let mut own: HashMap<&str, Own> = HashMap::new();
         for (i, step) in scenario.steps.iter().enumerate() {
-            if matches!(step.phase, Phase::Recover | Phase::Verify) && runs(i) {
+            if step.phase.ends_recovery() && compiled.runs(step) {
                 for id in &step.assets {
-                    let ttl_ms = || plan.assets.get(id).map_or(0, ttl_ms);
+                    let ttl_ms = || plan.assets.get(id).map_or(0, Asset::ttl_ms);
                     own.entry(id).or_insert_with(|| Own { steps: Vec::new(), ttl_ms: ttl_ms() }).steps.push(i);
                 }
             }
         }
-        let rest = plan.assets.keys().filter(|id| !own.contains_key(id.as_str()) && !loses(id));
-        let through = rest.map(|id| (id, bases(plan, id, &own))).filter(|(_, on)| !on.is_empty()).collect();
+        let rest = plan.assets.keys().filter(|id| !own.contains_key(id.as_str()) && !lost.contains(*id));
+        let through = rest.map(|id| (id.as_str(), bases(plan, id, &own))).filter(|(_, on)| !on.is_empty()).collect();
         Returns { before_ms: scenario.detect_ms + scenario.decide_ms, own, through }
     }
 
     /// Of a compiled plan.
     pub fn of(compiled: &'a Compiled) -> Returns<'a> {
-        let scenario = &compiled.scenario;
-        let lost = lost_assets(&compiled.plan, scenario);
-        let runs = |i: usize| {
-            let step = &scenario.steps[i];
-            step.modes.contains(&compiled.mode) && !compiled.left_out.contains(&step.id)
-        };
-        Returns::new(&compiled.plan, scenario, &runs, &|id| lost.contains(id))
+        Returns::new(compiled, &lost_assets(&compiled.plan, &compiled.scenario))
     }
 
     /// What an asset is back with if steps end so many milliseconds after the run's start; none if it does not come back.
-    pub fn back(&self, id: &Id, end_ms: &[u64]) -> Option<Back> {
+    pub fn back(&self, id: &str, end_ms: &[u64]) -> Option<Back> {
         let own = |id: &str| {
             let own = self.own.get(id)?;
             let step = *own.steps.iter().max_by_key(|&&i| (end_ms[i], i))?;
@@ -79,8 +72,8 @@ impl<'a> Returns<'a> {
     }
 
     /// Every step that an asset may be back with, each with how long after its end it is.
-    pub fn steps(&self, id: &Id) -> impl Iterator<Item = (usize, u64)> {
-        let own = self.own.get(id.as_str()).into_iter();
+    pub fn steps(&self, id: &str) -> impl Iterator<Item = (usize, u64)> {
+        let own = self.own.get(id).into_iter();
         let through = self.through.get(id).into_iter().flatten().filter_map(|id| self.own.get(id));
         own.chain(through).flat_map(|own| own.steps.iter().map(|&i| (i, own.ttl_ms)))
     }
@@ -92,17 +85,10 @@ fn bases<'a>(plan: &'a Plan, id: &'a Id, own: &HashMap<&'a str, Own>) -> Vec<&'a
     let mut seen = BTreeSet::from([id]);
     let mut open = vec![id];
     while let Some(at) = open.pop() {
-        let strong = plan.assets.get(at).into_iter().flat_map(|a| a.depends_on.iter().filter(|d| !d.weak));
-        for base in strong.map(|d| &d.asset).filter(|b| seen.insert(*b)) {
+        let strong = plan.assets.get(at).into_iter().flat_map(Asset::strong);
+        for base in strong.filter(|b| seen.insert(*b)) {
             if own.contains_key(base.as_str()) { found.push(base.as_str()) } else { open.push(base) }
         }
     }
     found
-}
-
-fn ttl_ms(asset: &Asset) -> u64 {
-    match (asset.kind, asset.connect.get("ttl").and_then(Value::as_str)) {
-        (AssetKind::Route53 | AssetKind::Dns, Some(ttl)) => units::duration_ms(ttl).unwrap_or(0),
-        _ => 0,
-    }
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::facts::approves;
 use super::loss::{builds_on_another, lying};
+use crate::actions::matcher;
 use crate::actions::template::{marked, references};
 use crate::model::{
     ActionUse, Asset, Backup, Contact, Effect, Id, OnFailure, Places, Plan, SecretSource, Step, WhenUnreachable, connect_at,
@@ -127,7 +128,8 @@ impl<'a> Stands<'a> {
     /// undone, nor the copy that it acts on itself beyond its site.
     pub fn of_step(&self, step: &'a Step) -> Vec<Footing<'a>> {
         let mut all = Vec::new();
-        if let Some(site) = step.at.as_deref() {
+        // Who wants no answer there does not stand on it.
+        if let Some(site) = step.at.as_deref().filter(|_| !wants_silence(&step.call)) {
             all.push(Footing { part: Part::Target, chain: Vec::new(), spots: vec![Spot::Site(site)] });
         }
         let calls = || std::iter::once(&step.call).chain(&step.check);
@@ -197,9 +199,7 @@ impl<'a> Stands<'a> {
     }
 
     fn secrets(&self, value: &'a Value, part: Part, all: &mut Vec<Footing<'a>>) {
-        if holds_reference(value) {
-            references(value).iter().for_each(|path| self.secret(path, part, all));
-        }
+        references(value).iter().for_each(|path| self.secret(path, part, all));
     }
 
     fn secret(&self, path: &str, part: Part, all: &mut Vec<Footing<'a>>) {
@@ -381,12 +381,13 @@ fn patient(step: &Step) -> bool {
 }
 
 /// Whether a call looks whether something answers, and takes silence for an answer.
-fn wants_silence(call: &ActionUse) -> bool {
+pub(super) fn wants_silence(call: &ActionUse) -> bool {
+    let silence = |expect: &Value| expect.get("reachable").is_some_and(|wanted| matcher::fits(wanted, Some(&Value::Bool(false))));
     let exits = || call.with.get("exit");
     let succeeds = |exit: &Value| exit.as_i64() == Some(0) || exit.as_array().is_some_and(|all| all.iter().any(|e| e.as_i64() == Some(0)));
     match call.uses.as_str() {
-        "http.check" => call.with.get("expect").is_none_or(|e| e.get("reachable") == Some(&Value::Bool(false))),
-        "command" => exits().is_some_and(|exit| !succeeds(exit)),
+        "http.check" | "postgres.check" => call.with.get("expect").is_some_and(silence),
+        "command" | "script" => exits().is_some_and(|exit| !succeeds(exit)),
         _ => false,
     }
 }
@@ -394,15 +395,6 @@ fn wants_silence(call: &ActionUse) -> bool {
 /// Whether the words of a call are for people.
 fn spoken(call: &ActionUse) -> bool {
     matches!(call.uses.as_str(), "manual" | "approval")
-}
-
-fn holds_reference(value: &Value) -> bool {
-    match value {
-        Value::String(text) => marked(text),
-        Value::Array(items) => items.iter().any(holds_reference),
-        Value::Object(map) => map.values().any(holds_reference),
-        _ => false,
-    }
 }
 
 /// The host of a URL, also behind the `=` of an option.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::gaps::{Gaps, Samples};
 use super::loss::{Damage, Loss as Source, holds_data, lying};
-use super::stands::{Footing, Part, Spot, Stands};
-use crate::model::{Asset, Cause, Id, Phase, Places, Plan, Scenario, Step, WhenUnreachable, lost_assets, lost_sites, sites_with};
+use super::stands::{Footing, Link, Part, Spot, Stands, Told};
+use crate::model::{Asset, Cause, Id, Places, Plan, Scenario, Step, WhenUnreachable, lost_assets, lost_sites, sites_with};
 
 /// Something that is lost, as it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,7 +156,7 @@ struct Way<'a> {
 impl Way<'_> {
     /// Whether a step of it brings an asset back.
     fn brings(&self, asset: &str) -> bool {
-        self.by_asset.get(asset).is_some_and(|steps| steps.iter().any(|&i| brings_back(&self.scenario.steps[i])))
+        self.by_asset.get(asset).is_some_and(|steps| steps.iter().any(|&i| self.scenario.steps[i].phase.of_recovery()))
     }
 }
 
@@ -170,7 +170,7 @@ impl<'a> WhatIf<'a> {
             answers: Answers::new(plan, scenarios.iter().copied()),
             scenarios: Vec::new(),
             stands: Stands::new(plan),
-            above: BTreeMap::new(),
+            above: plan.above(),
             at: BTreeMap::new(),
             on: BTreeMap::new(),
             footings: Vec::new(),
@@ -179,8 +179,6 @@ impl<'a> WhatIf<'a> {
         };
         for (id, asset) in &plan.assets {
             asset.sites.iter().for_each(|s| asked.at.entry(s).or_default().push(id));
-            let below = asset.depends_on.iter().filter(|d| !d.weak).map(|d| d.asset.as_str());
-            below.for_each(|base| asked.above.entry(base).or_default().push(id));
         }
         for (s, scenario) in scenarios.into_iter().enumerate() {
             let mut by_asset: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -379,11 +377,7 @@ impl<'a> WhatIf<'a> {
 
     /// What lies between a step and what is lost, in words.
     fn words(&self, footing: &Footing<'a>) -> Vec<String> {
-        use super::stands::Link;
-        let backup = |id: &str, n: usize| {
-            let name = self.plan.assets.get(id).and_then(|a| a.backups.get(n)).map_or("", |b| b.id.as_str());
-            format!("{id}.{name}")
-        };
+        let told = Told { plan: self.plan, places: self.places };
         let mut words: Vec<String> = footing
             .chain
             .iter()
@@ -392,7 +386,7 @@ impl<'a> WhatIf<'a> {
                 Link::Contact(id, key) => format!("{key} of {id}"),
                 Link::Journal => "the journal".to_owned(),
                 Link::Asset(id) => (*id).to_owned(),
-                Link::Backup(id, n) => format!("backup {}", backup(id, *n)),
+                Link::Backup(id, n) => format!("backup {}", told.backup(id, *n)),
                 Link::Key(..) => "its key".to_owned(),
             })
             .collect();
@@ -408,8 +402,4 @@ impl<'a> WhatIf<'a> {
 /// Whether a step cannot do without a footing.
 fn needed(step: &Step, footing: &Footing<'_>) -> bool {
     footing.part != Part::Target || step.when_unreachable == WhenUnreachable::Fail
-}
-
-fn brings_back(step: &Step) -> bool {
-    matches!(step.phase, Phase::Prepare | Phase::Recover | Phase::Verify)
 }

@@ -6,7 +6,6 @@ use foldhash::HashMap;
 use super::gaps::Samples;
 use crate::model::places::{BackupPlaces, Keys};
 use crate::model::{Asset, Backup, Drill, Id, Places, Plan, Replica, Scenario, Tier};
-use crate::source::Span;
 
 /// What rules about a whole plan may look at.
 pub struct Whole<'a> {
@@ -44,11 +43,6 @@ impl<'a> Whole<'a> {
     /// Every asset that has a tier, with it.
     pub fn tiered(&self) -> impl Iterator<Item = (&'a Id, &'a Asset, &'a Id, &'a Tier)> {
         self.plan.assets.iter().filter_map(|(id, asset)| self.tier(asset).map(|(tier_id, tier)| (id, asset, tier_id, tier)))
-    }
-
-    /// Where a tier says what it wants.
-    pub fn wanted_at(&self, tier: &str, key: &str) -> Span {
-        self.places.tiers.get(tier).map(|k| k.key(key)).unwrap_or_default()
     }
 
     /// The backup on which one builds.

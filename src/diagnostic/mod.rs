@@ -111,6 +111,13 @@ impl Diagnostic {
         self
     }
 
+    /// Adds other places, in their order.
+    #[must_use]
+    pub fn also_all(mut self, places: impl IntoIterator<Item = (Span, String)>) -> Self {
+        self.labels.extend(places.into_iter().map(|(span, text)| Label { span, text }));
+        self
+    }
+
     /// Says what to type instead; the last call counts.
     #[must_use]
     pub fn help(mut self, text: impl Into<String>) -> Self {

@@ -17,7 +17,7 @@ use super::secret;
 use super::state::State;
 use crate::actions::{self, Action, Ctx, Earlier, Effect, Probe, Target, template};
 use crate::journal::{Answer, Doing};
-use crate::model::changes::file_of;
+use crate::model::changes::files_of;
 use crate::model::{ActionUse, Step, Undo, target_of};
 use crate::world::strike::Striker;
 use crate::world::{Fault, Landed, World};
@@ -164,13 +164,15 @@ async fn resolve(world: &World, on: &Errand, call: &ActionUse) -> Result<Prepare
 
 /// Refuses a file of the plan's directory that is not the one that was compiled, which is the one that was reviewed.
 async fn as_compiled(world: &World, on: &Errand, call: &ActionUse) -> Result<(), Fault> {
-    let found = file_of(call).and_then(|path| on.plan().files.iter().find(|f| f.path == path));
-    let Some(file) = found.filter(|_| !call.with.contains_key("cwd")) else { return Ok(()) };
-    match world.files.sha256(&format!("{}/{}", on.dir, file.path)).await? {
-        Some(sha) if sha == file.sha256 => Ok(()),
-        Some(_) => Err(Fault::refused(format!("`./{}` is not as it was when the plan was compiled, so it was not started", file.path))),
-        None => Err(Fault::refused(format!("`./{}` is not in {}", file.path, on.dir))),
+    for file in on.plan().files.iter().filter(|f| !call.with.contains_key("cwd") && files_of(call).contains(&f.path.as_str())) {
+        let why = match world.files.sha256(&format!("{}/{}", on.dir, file.path)).await? {
+            Some(sha) if sha == file.sha256 => continue,
+            Some(_) => "is not as it was when the plan was compiled, so it was not started".to_owned(),
+            None => format!("is not in {}", on.dir),
+        };
+        return Err(Fault::refused(format!("`./{}` {why}", file.path)));
     }
+    Ok(())
 }
 
 /// The state before, as undo and probe will need it. Reads only.

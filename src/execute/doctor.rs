@@ -15,7 +15,7 @@ use crate::actions::units::duration_text;
 use crate::actions::{Ctx, Target, template};
 use crate::model::{ActionUse, SecretSource, Step, Undo, target_of};
 use crate::world::strike::Striker;
-use crate::world::{Fault, Request, World};
+use crate::world::{Fault, World};
 
 /// From this difference on a server's clock is not this machine's.
 const APART_MS: u64 = 5_000;
@@ -104,7 +104,8 @@ fn programs(world: &World, state: &State) -> Vec<Line> {
     for step in &state.plan().scenario.steps {
         for call in calls(step) {
             let until = call.with.get("until").and_then(|until| until.get("with")).and_then(Value::as_object);
-            let argv = std::iter::once(&call.with).chain(until).filter_map(|with| with.get("argv")?.get(0));
+            let argv =
+                std::iter::once(&call.with).chain(until).filter_map(|with| with.get("argv").or_else(|| with.get("interpreter"))?.get(0));
             used_by(&mut used, argv.map(template::plain), &step.id, call.with.get("cwd"));
         }
     }
@@ -167,8 +168,10 @@ async fn targets(world: &World, state: &State) -> Vec<Line> {
                     out.extend(told(world, &name, asked(world, state, Some(&target), None).await));
                 }
             }
-            if let Some(url) = reach::url(&call.with).filter(|url| seen.insert((String::new(), (*url).to_owned()))) {
-                out.extend(told(world, &format!("page of {}", step.id), asked(world, state, None, Some(url)).await));
+            if let Some((url, page)) = reach::url(&call.uses, &call.with).filter(|(url, _)| seen.insert((String::new(), (*url).to_owned())))
+            {
+                let what = if page { "page" } else { "host" };
+                out.extend(told(world, &format!("{what} of {}", step.id), asked(world, state, None, Some((url, page))).await));
             }
         }
     }
@@ -177,8 +180,13 @@ async fn targets(world: &World, state: &State) -> Vec<Line> {
 
 /// What a target says: none where this version has nothing to ask it.
 /// The inner error is a reference that only a run can fill.
-async fn asked(world: &World, state: &State, target: Option<&Target>, url: Option<&str>) -> Result<Result<Option<Reached>, String>, Fault> {
-    let raw = json!({ "connect": target.map(|t| &t.connect), "url": url });
+async fn asked(
+    world: &World,
+    state: &State,
+    target: Option<&Target>,
+    page: Option<(&str, bool)>,
+) -> Result<Result<Option<Reached>, String>, Fault> {
+    let raw = json!({ "connect": target.map(|t| &t.connect), "url": page.map(|(url, _)| url) });
     if let Some(path) = template::references(&raw).into_iter().find(|path| !path.starts_with("secrets.")) {
         return Ok(Err(path));
     }
@@ -202,6 +210,7 @@ async fn asked(world: &World, state: &State, target: Option<&Target>, url: Optio
     };
     let strike = |fault: Fault| Fault { cause: Striker::new(&secrets).strike(&fault.cause), ..fault };
     match full["url"].as_str() {
+        Some(url) if page.is_some_and(|(_, look)| !look) => reach::host(world, url).await.map(|r| Ok(Some(r))).map_err(strike),
         Some(url) => reach::page(&ctx, url).await.map(|r| Ok(Some(r))).map_err(strike),
         None => reach::reach(&ctx).await.map(Ok).map_err(strike),
     }
@@ -247,10 +256,20 @@ async fn people(world: &World, state: &State) -> Vec<Line> {
     let plan = &state.plan().plan;
     let mut out = Vec::new();
     let mut mail = None;
+    if let Some(step) = state.plan().scenario.steps.iter().find(|s| s.call.uses == "notify.email") {
+        let answer = world.mail.reach().await;
+        out.push(match &answer {
+            Ok(()) => Line::ok("contact", &step.id, "the mail server answers; nothing was sent"),
+            Err(fault) => Line::bad("contact", &step.id, Level::Fail, &fault.cause, "mend it, or nobody hears what the step tells"),
+        });
+        mail = Some(answer);
+    }
     for (id, contact) in &plan.contacts {
         if let Some(webhook) = &contact.webhook {
             let answer = match secret::filled(world, plan, &json!(webhook)).await {
-                Ok((url, secrets)) => root(world, &template::plain(&url)).await.map_err(|f| Striker::new(&secrets).strike(&f.cause)),
+                Ok((url, secrets)) => {
+                    reach::host(world, &template::plain(&url)).await.map(drop).map_err(|f| Striker::new(&secrets).strike(&f.cause))
+                }
                 Err(fault) => Err(fault.cause),
             };
             out.push(match answer {
@@ -270,13 +289,4 @@ async fn people(world: &World, state: &State) -> Vec<Line> {
         }
     }
     out
-}
-
-/// Whether the host of an address answers. Its path is left out: there a request may be taken for a message.
-async fn root(world: &World, url: &str) -> Result<(), Fault> {
-    let (scheme, rest) = url.split_once("://").ok_or_else(|| Fault::refused("the webhook is no address"))?;
-    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = host.rsplit('@').next().unwrap_or_default();
-    let request = Request { method: "HEAD".to_owned(), url: format!("{scheme}://{host}/"), timeout_ms: LOOK_MS, ..Request::default() };
-    world.http.send(&request).await.map(drop)
 }

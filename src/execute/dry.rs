@@ -7,12 +7,14 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::attempt;
-use super::errand::Errand;
+use super::condition::{self, Condition};
+use super::errand::{Errand, asked};
 use super::secret;
 use super::state::{Life, State};
-use crate::actions::{Change, Effect};
+use crate::actions::template::references;
+use crate::actions::{self, Change, Dry, Effect, UndoKind};
 use crate::journal::Doing;
-use crate::model::{Step, WhenUnreachable};
+use crate::model::{Phase, SecretSource, Step, WhenUnreachable, target_of};
 use crate::world::{Fault, World};
 
 /// Limit of one look.
@@ -49,6 +51,10 @@ pub enum Said {
     Waits,
     /// Not started: the plan merely declares that it reads.
     NotTrusted,
+    /// Not looked at: a command gives this secret, and a dry run starts it only if it is told to.
+    SecretNotAsked(String),
+    /// Not sent: the plan declares that it reads, and whoever is asked may take it for a change.
+    NotSent,
     /// It would not run.
     Skipped(String),
 }
@@ -71,6 +77,9 @@ pub async fn look(world: &World, state: &mut State, trust: bool) -> Vec<(usize, 
             state.steps[i].outputs = outputs.clone();
             state.steps[i].life = Life::Done;
         }
+        if let Said::Skipped(reason) = &said {
+            state.steps[i].life = Life::Skipped { reason: reason.clone(), flaw: false };
+        }
         out.push((i, said));
     }
     out
@@ -81,28 +90,44 @@ async fn step(world: &World, state: &State, i: usize, trust: bool) -> Said {
     if let Some(reason) = state.left_out(i) {
         return Said::Skipped(reason);
     }
+    match condition::of(state, step) {
+        Condition::Holds => {}
+        Condition::HoldsNot(reason) => return Said::Skipped(reason),
+        Condition::CannotTell { of, .. } => return Said::Unknowable { until: of },
+    }
     match step.call.uses.as_str() {
-        "approval" => return Said::Asks(text(step, "ask")),
-        "manual" => return Said::Asks(text(step, "do")),
+        "approval" => return Said::Asks(asked(state, step, &["ask"])),
+        "manual" => return Said::Asks(asked(state, step, &["do"])),
         "wait" => return Said::Waits,
         _ => {}
     }
     let change = change_before(state, i);
+    if let Some(until) = change.clone().filter(|_| step.effect == Effect::Read) {
+        return Said::Unknowable { until };
+    }
+    if let Some(name) = given_by_command(state, step).filter(|_| !trust) {
+        return Said::SecretNotAsked(name);
+    }
     if step.effect == Effect::Read {
-        if let Some(until) = change {
-            return Said::Unknowable { until };
-        }
-        let declared = crate::actions::find(&step.call.uses).is_some_and(|a| a.effect_by_plan && a.name == "command");
-        if declared && !trust {
-            return Said::NotTrusted;
-        }
-        return read(world, state, i).await;
+        return match actions::find(&step.call.uses).map(|a| (a.dry)(&step.call.with)) {
+            Some(Dry::IfTrusted) if !trust => Said::NotTrusted,
+            Some(Dry::Never) => Said::NotSent,
+            _ => read(world, state, i).await,
+        };
     }
     changes(world, state, i, change).await
 }
 
-fn text(step: &Step, key: &str) -> String {
-    step.call.with.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+/// A secret that the step needs and that a command gives.
+fn given_by_command(state: &State, step: &Step) -> Option<String> {
+    let plan = &state.plan().plan;
+    let target = target_of(plan, step, &step.call).map(|t| Value::Object(t.connect));
+    let needed = [Some(Value::Object(step.call.with.clone())), target];
+    let mut needed = needed.iter().flatten().flat_map(references);
+    needed.find_map(|path| {
+        let name = path.strip_prefix("secrets.")?;
+        matches!(plan.secrets.get(name)?.source, SecretSource::Command(_)).then(|| name.to_owned())
+    })
 }
 
 /// A step that changes something and on which this one stands.
@@ -119,7 +144,9 @@ fn change_before(state: &State, i: usize) -> Option<String> {
             }
             if next < state.steps.len() {
                 let step = state.step(next);
-                if !matches!(step.effect, Effect::Read | Effect::Manual) {
+                // Telling people changes nothing that a look could find, nor does what is passed over.
+                let runs = !matches!(state.steps[next].life, Life::Skipped { .. });
+                if runs && !matches!(step.effect, Effect::Read | Effect::Manual) && leaves(step) {
                     nearest = nearest.max(Some(next));
                     continue;
                 }
@@ -128,6 +155,11 @@ fn change_before(state: &State, i: usize) -> Option<String> {
         }
     }
     nearest.map(|n: usize| state.step(n).id.clone())
+}
+
+/// True if it leaves something that would have to be taken back.
+fn leaves(step: &Step) -> bool {
+    actions::find(&step.call.uses).is_none_or(|a| a.undo != UndoKind::Unneeded)
 }
 
 async fn read(world: &World, state: &State, i: usize) -> Said {
@@ -146,13 +178,22 @@ async fn read(world: &World, state: &State, i: usize) -> Said {
 
 /// Something that it needs has no value: from a step that was not done here, that is no failure.
 fn unresolved(state: &State, i: usize, fault: Fault) -> Said {
-    let needed = crate::actions::template::references(&Value::Object(state.step(i).call.with.clone()));
-    let open = needed
-        .iter()
-        .filter_map(|path| path.strip_prefix("steps.")?.split('.').next())
-        .find(|id| state.find(id).is_some_and(|x| state.steps[x].life != Life::Done));
-    match open {
-        Some(id) => Said::Unknowable { until: id.to_owned() },
+    let needed = references(&Value::Object(state.step(i).call.with.clone()));
+    let open = |n: &usize| state.steps[*n].life != Life::Done;
+    let waited_for = needed.iter().find_map(|path| {
+        let mut parts = path.splitn(3, '.');
+        match (parts.next()?, parts.next()?) {
+            ("steps", id) => state.find(id).filter(open),
+            // An asset is back with the last of its steps.
+            ("assets", id) => {
+                let brings = |n: &usize| state.step(*n).phase.brings() || state.step(*n).phase == Phase::Verify;
+                (0..state.steps.len()).rev().filter(|n| state.step(*n).assets.iter().any(|a| a == id)).filter(brings).find(open)
+            }
+            _ => None,
+        }
+    });
+    match waited_for {
+        Some(n) => Said::Unknowable { until: state.step(n).id.clone() },
         None => Said::DoesNotPass(fault.cause),
     }
 }

@@ -139,3 +139,11 @@ pub fn value_of(state: &State, path: &str) -> Option<Value> {
         _ => None,
     }
 }
+
+/// What a person is asked, by the first of these fields that is a text, with every value that is known by then. A text that is
+/// filled reads `$${` as `${`.
+pub fn asked(state: &State, step: &Step, fields: &[&str]) -> String {
+    let known = |path: &str| value_of(state, path).map(|value| Value::String(template::plain(&value)));
+    let text = fields.iter().find_map(|field| step.call.with.get(*field)).filter(|text| text.is_string());
+    text.map(|text| template::plain(&template::fill(text, &known))).unwrap_or_default()
+}

@@ -15,15 +15,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use super::condition::{self, Condition};
+use super::errand::asked;
 use super::lists::Place;
 use super::planted::planted;
 use super::state::{Life, State, StepState};
 use super::{adopt, measure, rollback, waiting};
+use crate::actions::Effect;
 use crate::actions::units::duration_text;
-use crate::actions::{Effect, matcher, template};
 use crate::graph::schedule::{collide, urgency};
 use crate::journal::{About, Answer, Doing, End, Event, Word};
-use crate::model::{OnFailure, Step, Undo, WhenUnreachable, fences};
+use crate::model::{Mode, OnFailure, Step, Undo, WhenUnreachable, fences};
 
 /// One thing to be done.
 #[derive(Debug, Clone, PartialEq)]
@@ -456,13 +458,15 @@ impl Turn<'_> {
         let step = self.state.step(i);
         let life = &self.state.steps[i];
         if let Some(reason) = self.state.left_out(i) {
-            let flaw = self.state.plan().left_out.contains(&step.id);
+            // What a drill leaves out, its plan says, and who reviewed that agreed.
+            let plan = self.state.plan();
+            let flaw = plan.left_out.contains(&step.id) && plan.mode != Mode::Drill;
             return self.note(Event::Skipped { step: step.id.clone(), reason, flaw });
         }
-        match if life.forced || planted("ignore-when") { Condition::Holds } else { self.condition(step) } {
+        match if life.forced || planted("ignore-when") { Condition::Holds } else { condition::of(self.state, step) } {
             Condition::Holds => {}
             Condition::HoldsNot(reason) => return self.note(Event::Skipped { step: step.id.clone(), reason, flaw: false }),
-            Condition::CannotTell(why) => {
+            Condition::CannotTell { why, .. } => {
                 let question = format!("`{}` runs only under a condition that cannot be told: {why}. Run it, or skip it?", step.id);
                 return self.ask(i, About::When, question);
             }
@@ -474,7 +478,7 @@ impl Turn<'_> {
             "approval" => self.approval(i, step, life),
             "manual" if self.unlocked(i) => {
                 self.by_hand.insert(i);
-                self.ask(i, About::Manual, text(&step.call.with, &["text", "do", "ask"]));
+                self.ask(i, About::Manual, asked(self.state, step, &["text", "do", "ask"]));
             }
             "manual" => {}
             _ if life.again && step.effect == Effect::Verifiable && life.surveyed != Some(Answer::NotThere) => self.again(i, life),
@@ -525,35 +529,12 @@ impl Turn<'_> {
         if life.ready_at.is_none() {
             self.note(Event::Ready { step: step.id.clone() });
         }
-        let mut question = text(&step.call.with, &["ask"]);
+        let mut question = asked(self.state, step, &["ask"]);
         if let Some(pause) = life.lapsed {
             let pause = duration_text(pause / 1000 * 1000);
             question.push_str(&format!(" (Asked again: the run stood still for {pause} after it was answered.)"));
         }
         self.ask(i, About::Approval, question);
-    }
-
-    fn condition(&self, step: &Step) -> Condition {
-        let mut open = None;
-        for when in &step.when {
-            let Some(x) = self.state.find(&when.step) else { continue };
-            let given = &self.state.steps[x];
-            if given.life != Life::Done {
-                open = Some(format!("`{}` gave no `{}`", when.step, when.output));
-                continue;
-            }
-            let found = given.outputs.get(&when.output).filter(|v| !v.is_null());
-            if !matcher::fits(&when.matcher, found) {
-                let seen = found.map_or_else(|| "nothing".to_owned(), Value::to_string);
-                return Condition::HoldsNot(format!(
-                    "`{}` of `{}` {} does not hold: it found {seen}",
-                    when.output,
-                    when.step,
-                    matcher::words(&when.matcher)
-                ));
-            }
-        }
-        open.map_or(Condition::Holds, Condition::CannotTell)
     }
 
     fn finish(&mut self) {
@@ -577,18 +558,6 @@ enum After {
     Later(Timestamp),
     Pause,
     Nothing,
-}
-
-enum Condition {
-    Holds,
-    HoldsNot(String),
-    CannotTell(String),
-}
-
-fn text(with: &Map<String, Value>, keys: &[&str]) -> String {
-    // As it is read: `$${` stands for `${`.
-    let read = keys.iter().find_map(|k| with.get(*k)).filter(|text| text.is_string()).map(|text| template::fill(text, &|_| None));
-    read.map(|text| template::plain(&text)).unwrap_or_default()
 }
 
 fn idle(state: &State) -> Idle {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::offline::{self, Rehearsed};
 use super::state::{Life, State};
 use super::words::{self, Choice, Saying};
-use super::{measure, rollback, waiting};
+use super::{rollback, waiting};
 use crate::actions::template;
 use crate::actions::units::duration_text;
 use crate::journal::{Doing, Entry, Event, Word};
@@ -102,7 +102,7 @@ fn said(state: &State, saying: &Saying, step: Option<usize>, now: Timestamp) -> 
 
 fn recovery(state: &State, before: &Rehearsed, after: &Rehearsed) -> Vec<Change> {
     let assets =
-        state.plan().predictions.iter().filter(|(id, _)| state.index.steps(id).iter().any(|&i| measure::brings_back(state.step(i))));
+        state.plan().predictions.iter().filter(|(id, _)| state.index.steps(id).iter().any(|&i| state.step(i).phase.ends_recovery()));
     let mut all: Vec<Change> = assets
         .map(|(id, p)| Change { asset: id.clone(), before: when(id, before), after: when(id, after), rto_ms: p.rto_ms })
         .filter(|change| change.before != change.after || !state.recovered.contains_key(&change.asset))

@@ -13,16 +13,11 @@ use super::planted::planted;
 use super::state::{Life, State};
 use crate::actions::units;
 use crate::journal::Event;
-use crate::model::{Asset, AssetKind, Phase, Step};
+use crate::model::{Asset, Phase};
 
 /// Events for the assets that are back and of which no event says so yet.
 pub fn objectives(state: &State) -> Vec<Event> {
     state.lists.due.iter().filter_map(|id| objective(state, id)).collect()
-}
-
-/// True if an asset of the step is not back before the step has ended.
-pub fn brings_back(step: &Step) -> bool {
-    matches!(step.phase, Phase::Recover | Phase::Verify)
 }
 
 /// Steps and assets by each other.
@@ -47,19 +42,19 @@ pub fn index(state: &State) -> Index {
 /// For each asset that is brought back, how many steps do so.
 pub fn open(state: &State) -> BTreeMap<String, usize> {
     let steps = &state.plan().scenario.steps;
-    let count = |own: &[usize]| own.iter().filter(|&&i| brings_back(&steps[i])).count();
+    let count = |own: &[usize]| own.iter().filter(|&&i| steps[i].phase.ends_recovery()).count();
     state.index.steps_of.iter().map(|(id, own)| (id.clone(), count(own))).filter(|(_, n)| *n > 0).collect()
 }
 
 /// The event for an asset that is back; none if it is not, or not yet.
 pub fn objective(state: &State, id: &str) -> Option<Event> {
     let asset = state.plan().plan.assets.get(id)?;
-    let own: Vec<usize> = steps_of(state, id, &[Phase::Recover, Phase::Verify]);
+    let own: Vec<usize> = steps_of(state, id, Phase::ends_recovery);
     if own.is_empty() || !own.iter().all(|&i| state.steps[i].settled()) {
         return None;
     }
     let mut at = own.iter().filter_map(|&i| state.steps[i].done_at).max()?;
-    let mut recovery_ms = since(state.incident_start, at) + ttl_ms(asset);
+    let mut recovery_ms = since(state.incident_start, at) + asset.ttl_ms();
     for base in stands_on(state, &state.index, asset) {
         let under = state.recovered.get(base)?;
         at = at.max(under.at);
@@ -75,8 +70,7 @@ fn stands_on<'a>(state: &'a State, index: &Index, asset: &'a Asset) -> BTreeSet<
     let mut seen = BTreeSet::new();
     let mut open = vec![asset];
     while let Some(at) = open.pop() {
-        let strong = at.depends_on.iter().filter(|d| !d.weak).map(|d| d.asset.as_str());
-        for base in strong.filter(|base| seen.insert(*base)).collect::<Vec<_>>() {
+        for base in at.strong().map(String::as_str).filter(|base| seen.insert(*base)).collect::<Vec<_>>() {
             open.extend(assets.get(base).filter(|_| !has_steps(state, index, base)));
         }
     }
@@ -84,7 +78,7 @@ fn stands_on<'a>(state: &'a State, index: &Index, asset: &'a Asset) -> BTreeSet<
 }
 
 fn has_steps(state: &State, index: &Index, asset: &str) -> bool {
-    index.steps(asset).iter().any(|&i| brings_back(state.step(i)))
+    index.steps(asset).iter().any(|&i| state.step(i).phase.ends_recovery())
 }
 
 /// Why the recovery of an asset is not shown, if it is not.
@@ -111,10 +105,8 @@ fn not_shown(state: &State, own: &[usize]) -> Option<String> {
 /// start; to the run's start where the incident's start is only assumed, or where the data reach past it, so that what is
 /// reported is never less than what was lost.
 pub fn loss_ms(state: &State, asset: &str) -> Option<u64> {
-    let outputs = steps_of(state, asset, &[Phase::Prepare, Phase::Recover])
-        .into_iter()
-        .filter(|&i| state.steps[i].life == Life::Done)
-        .map(|i| &state.steps[i].outputs);
+    let outputs =
+        steps_of(state, asset, Phase::brings).into_iter().filter(|&i| state.steps[i].life == Life::Done).map(|i| &state.steps[i].outputs);
     outputs.filter_map(|found| told(found).or_else(|| counted(state, found))).max()
 }
 
@@ -129,16 +121,8 @@ fn counted(state: &State, found: &Map<String, Value>) -> Option<u64> {
 }
 
 /// Steps of an asset in some phases.
-pub fn steps_of(state: &State, asset: &str, phases: &[Phase]) -> Vec<usize> {
-    state.index.steps(asset).iter().copied().filter(|&i| phases.contains(&state.step(i).phase)).collect()
-}
-
-/// How long resolvers may go on answering with the old record.
-fn ttl_ms(asset: &Asset) -> u64 {
-    match (asset.kind, asset.connect.get("ttl").and_then(Value::as_str)) {
-        (AssetKind::Route53 | AssetKind::Dns, Some(ttl)) => units::duration_ms(ttl).unwrap_or(0),
-        _ => 0,
-    }
+fn steps_of(state: &State, asset: &str, phases: fn(Phase) -> bool) -> Vec<usize> {
+    state.index.steps(asset).iter().copied().filter(|&i| phases(state.step(i).phase)).collect()
 }
 
 fn since(from: Timestamp, to: Timestamp) -> u64 {

@@ -3,6 +3,7 @@
 
 pub mod adopt;
 pub mod attempt;
+mod condition;
 pub mod driver;
 pub mod errand;
 pub mod doctor;

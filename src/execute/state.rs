@@ -36,7 +36,7 @@ use super::{measure, rollback};
 use crate::analysis::Checked;
 use crate::graph::schedule::urgency;
 use crate::journal::{About, Answer, Carried, Doing, End, Entry, Event, Stands};
-use crate::model::{Compiled, Node, Step};
+use crate::model::{Compiled, Mode, Node, Step};
 
 /// Where a step stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -348,7 +348,8 @@ impl State {
         let step = self.step(i);
         let mode = self.plan().mode;
         if self.plan().left_out.contains(&step.id) {
-            return Some("left out when the run was started".to_owned());
+            let by = if mode == Mode::Drill { "left out of the drill" } else { "left out when the run was started" };
+            return Some(by.to_owned());
         }
         (!step.modes.contains(&mode)).then(|| format!("it does not run in mode {mode}"))
     }
@@ -440,7 +441,7 @@ impl State {
         let place = urgency(checked.graph(), i);
         let settled = self.steps[i].settled();
         self.lists.sort(place, step, &self.steps[i], self.missing[i] == 0, was_settled);
-        if was_settled == settled || !measure::brings_back(step) {
+        if was_settled == settled || !step.phase.ends_recovery() {
             return;
         }
         for asset in &step.assets {

@@ -11,11 +11,12 @@ use super::secret;
 use super::state::State;
 use super::waiting::{Waiting, people};
 use super::words;
+use crate::actions::notify::{self, Post};
 use crate::actions::template;
 use crate::actions::units::duration_text;
 use crate::model::{Contact, Id, Plan};
 use crate::world::strike::Striker;
-use crate::world::{Fault, Letter, Request, World};
+use crate::world::{Fault, Letter, World};
 
 /// How long one channel may take.
 const LIMIT_MS: u64 = 10_000;
@@ -200,24 +201,14 @@ impl Note {
 
     async fn post(&self, world: &World, plan: &Plan, address: &str) -> Result<(), Fault> {
         let (url, secrets) = resolved(world, plan, address).await?;
-        let request = Request {
-            method: "POST".to_owned(),
-            url,
-            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-            body: Some(self.body.to_string()),
-            timeout_ms: LIMIT_MS,
-        };
-        let answer = world.http.send(&request).await.map_err(|fault| struck(&secrets, fault))?;
-        match answer.status {
-            200..300 => Ok(()),
-            status => Err(Fault::refused(format!("it answered with status {status}"))),
-        }
+        let post = Post { url, headers: Vec::new(), body: self.body.to_string(), timeout_ms: LIMIT_MS };
+        notify::post(world, post).await.map(drop).map_err(|fault| struck(&secrets, fault))
     }
 
     async fn write(&self, world: &World, plan: &Plan, address: &str) -> Result<(), Fault> {
         let (to, secrets) = resolved(world, plan, address).await?;
         let letter = Letter { to, subject: self.subject.clone(), text: self.text.clone(), timeout_ms: LIMIT_MS };
-        world.mail.send(&letter).await.map_err(|fault| struck(&secrets, fault))
+        notify::mail(world, letter).await.map_err(|fault| struck(&secrets, fault))
     }
 }
 

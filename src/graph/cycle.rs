@@ -143,9 +143,6 @@ fn finding(scenario: &Scenario, order: &Order, path: &[usize], step_at: &dyn Fn(
     let mut labels = path.iter().enumerate().map(|(i, &n)| edge(n, path[(i + 1) % path.len()]));
     let first_step = path.iter().copied().find(|&n| n < steps).unwrap_or(0);
     let (span, text) = labels.next().unwrap_or((step_at(first_step), String::new()));
-    let mut found = Diagnostic::deny("cycle", headline, span, text);
-    for (span, text) in labels {
-        found = found.also(span, text);
-    }
+    let found = Diagnostic::deny("cycle", headline, span, text).also_all(labels);
     found.help("say with `needs` which of them starts first, or take one of these reasons away")
 }

@@ -173,8 +173,10 @@ impl<'a> Build<'a> {
     fn outputs(&mut self) {
         let own = self.own;
         for (i, step) in own.steps.iter().enumerate() {
-            for found in &step.refs {
-                let Some(&on) = self.by_name.get(found.step.as_str()) else { continue };
+            let mut refs: Vec<_> = step.refs.iter().filter_map(|r| Some((*self.by_name.get(r.step.as_str())?, r))).collect();
+            // By what they are and not by where they stand: the order of a step's fields means nothing.
+            refs.sort_by(|(a, x), (b, y)| (a, &x.output).cmp(&(b, &y.output)));
+            for (on, found) in refs {
                 self.wait(i, Node::Step(on), format!("it uses `{}` of `{}`", found.output, found.step), found.at);
             }
         }
@@ -227,11 +229,10 @@ impl<'a> Build<'a> {
                 steps.push(i);
             }
         }
-        let of = |asset: &str, phases: &[Phase]| -> Vec<usize> {
+        let of = |asset: &str, phases: fn(Phase) -> bool| -> Vec<usize> {
             let steps = steps_of.get(asset).into_iter().flatten().copied();
-            steps.filter(|&i| phases.contains(&scenario.steps[i].phase)).collect()
+            steps.filter(|&i| phases(scenario.steps[i].phase)).collect()
         };
-        const BACK: &[Phase] = &[Phase::Prepare, Phase::Recover, Phase::Verify];
         let (mut back, mut stopped) = (HashMap::new(), HashMap::new());
         for &asset in &names {
             let done = |b: &mut Self, steps: &[usize], what: &str, why: &str| match steps {
@@ -243,13 +244,13 @@ impl<'a> Build<'a> {
                     b.gather(&format!("`{asset}` is {what}"), reasons)
                 }
             };
-            if let Some(node) = done(self, &of(asset, &[Phase::Contain]), "stopped", &format!("stops `{asset}`")) {
+            if let Some(node) = done(self, &of(asset, |p| p == Phase::Contain), "stopped", &format!("stops `{asset}`")) {
                 stopped.insert(asset, node);
-                for i in of(asset, &[Phase::Recover]) {
+                for i in of(asset, |p| p == Phase::Recover) {
                     self.wait(i, node, format!("`{asset}` must be stopped first"), self.at(i));
                 }
             }
-            if let Some(node) = done(self, &of(asset, BACK), "back", &format!("brings `{asset}` back")) {
+            if let Some(node) = done(self, &of(asset, Phase::of_recovery), "back", &format!("brings `{asset}` back")) {
                 back.insert(asset, node);
             }
         }
@@ -258,12 +259,12 @@ impl<'a> Build<'a> {
             let bases = self.stands_on(asset, &steps_of);
             bases.iter().for_each(|b| above.entry(b).or_default().push(asset));
             if !bases.is_empty() {
-                self.between(asset, &bases, &back, of(asset, &[Phase::Recover, Phase::Verify]), true);
+                self.between(asset, &bases, &back, of(asset, Phase::ends_recovery), true);
             }
         }
         for base in &names {
             if let Some(tops) = above.get(base) {
-                self.between(base, tops, &stopped, of(base, &[Phase::Contain, Phase::Recover]), false);
+                self.between(base, tops, &stopped, of(base, |p| matches!(p, Phase::Contain | Phase::Recover)), false);
             }
         }
     }

@@ -61,8 +61,7 @@ pub fn by_people(step: &Step) -> bool {
 
 fn lengths(compiled: &Compiled, own: impl Fn(&Step) -> u64) -> Vec<u64> {
     let steps = &compiled.scenario.steps;
-    let runs = |s: &Step| s.modes.contains(&compiled.mode) && !compiled.left_out.contains(&s.id);
-    let mut out: Vec<u64> = steps.iter().map(|s| if runs(s) { own(s) } else { 0 }).collect();
+    let mut out: Vec<u64> = steps.iter().map(|s| if compiled.runs(s) { own(s) } else { 0 }).collect();
     // Conditions on one value with different plain matchers exclude each other.
     let mut branches: BTreeMap<(&str, &str), BTreeMap<String, Vec<usize>>> = BTreeMap::new();
     for (i, step) in steps.iter().enumerate() {

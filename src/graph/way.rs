@@ -64,7 +64,7 @@ pub fn way(scheduler: &Scheduler<'_>, graph: &Graph, schedule: &Schedule, takes:
 }
 
 /// Of what a node waits for the one that was done last; of several the one written first.
-fn latest(graph: &Graph, schedule: &Schedule, node: usize) -> Option<usize> {
+pub fn latest(graph: &Graph, schedule: &Schedule, node: usize) -> Option<usize> {
     graph.before[node].iter().map(|&n| n as usize).max_by_key(|&n| (schedule.end_ms[n], Reverse(n)))
 }
 

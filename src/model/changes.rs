@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::{ActionUse, Compiled, Node, Step, Undo, target_of};
+use crate::actions::template::marked;
 use crate::actions::units;
 use crate::source::obeyed;
 
@@ -130,20 +131,32 @@ pub fn acts(compiled: &Compiled, step: &Step) -> BTreeMap<String, String> {
     let mut out: BTreeMap<String, String> = step_facts(step).into_iter().filter(|(what, _)| weight(what) == Weight::Acts).collect();
     for (name, call) in calls(step) {
         if let Some(target) = target_of(&compiled.plan, step, call) {
-            let source = target.source.as_ref().map(|s| json!({ "id": s.id, "places": s.places }));
+            let source = target.source.as_ref().map(|s| {
+                let with = s.base.as_deref().into_iter().chain(&s.logs).map(|s| json!({ "id": s.id, "places": s.places }));
+                json!({ "id": s.id, "places": s.places, "with": with.collect::<Vec<_>>() })
+            });
             let stands = json!({ "asset": target.asset, "site": target.site, "connect": target.connect, "source": source });
             out.insert(format!("{name} acts on"), shown(&stands));
         }
-        if let Some(file) = file_of(call).and_then(|path| compiled.files.iter().find(|f| f.path == path)) {
+        for file in files_of(call).into_iter().filter_map(|path| compiled.files.iter().find(|f| f.path == path)) {
             out.insert(format!("file `{}`", file.path), file.sha256.clone());
         }
     }
     out
 }
 
-/// The file of the plan's directory that a call starts.
-pub fn file_of(call: &ActionUse) -> Option<&str> {
-    call.with.get("argv").filter(|_| call.uses == "command")?.get(0)?.as_str()?.strip_prefix("./")
+/// The files of the plan's directory that a call uses: the program of a `command`, by `./`, a script, manifests.
+pub fn files_of(call: &ActionUse) -> Vec<&str> {
+    let beside = |path: &&str| !path.starts_with('/') && !path.split('/').any(|part| part == "..") && !marked(path);
+    let found: Vec<&Value> = match call.uses.as_str() {
+        "command" => {
+            call.with.get("argv").and_then(|a| a.get(0)).filter(|p| p.as_str().is_some_and(|p| p.starts_with("./"))).into_iter().collect()
+        }
+        "kubernetes.apply" => call.with.get("files").and_then(Value::as_array).into_iter().flatten().collect(),
+        "script" | "kubernetes.job" => call.with.get("file").into_iter().collect(),
+        uses => return uses.strip_prefix("./").into_iter().filter(beside).collect(),
+    };
+    found.into_iter().filter_map(Value::as_str).map(|path| path.strip_prefix("./").unwrap_or(path)).filter(beside).collect()
 }
 
 /// Every action that a step may call, each by a name.

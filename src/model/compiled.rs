@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Id, Mode, Plan, Scenario};
+use super::plan::{Id, Mode, Plan, Scenario, Step};
 
 /// The compiled plan of one scenario.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,13 @@ pub struct Compiled {
     /// The first step after which rollback cannot restore what was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub point_of_no_return: Option<Id>,
+}
+
+impl Compiled {
+    /// Whether a step runs in this mode, and is not left out.
+    pub fn runs(&self, step: &Step) -> bool {
+        step.modes.contains(&self.mode) && !self.left_out.contains(&step.id)
+    }
 }
 
 /// A node of the graph: a step or a join, by index.

@@ -13,7 +13,8 @@ use crate::source::Span;
 use crate::syntax::Node;
 
 /// Fields of actions that are paths.
-const PATHS: [(&str, &str); 3] = [("sqlite.backup", "to"), ("sqlite.restore", "backup"), ("command", "cwd")];
+const PATHS: [(&str, &str); 5] =
+    [("sqlite.backup", "to"), ("sqlite.restore", "backup"), ("postgres.dump", "to"), ("postgres.restore", "backup"), ("command", "cwd")];
 
 /// Looks at the fields of an action.
 pub fn look(shapes: &mut Shapes<'_, '_>, action: &Action, with: &Node<'_>) {

@@ -12,19 +12,42 @@ pub fn includes<'n, 'a>(root: &'n Node<'a>) -> Vec<(&'n str, Span)> {
     items.iter().filter_map(|item| Some((item.scalar()?.text, item.span))).collect()
 }
 
-/// One plan of several files: sections are unions, and the steps of a scenario stand one file after the other. The first
-/// file is the plan's own.
-pub fn join<'a>(arena: &'a Arena<'a>, files: &[Node<'a>], findings: &mut Vec<Diagnostic>) -> Option<Node<'a>> {
-    let (root, parts) = files.split_first()?;
+/// Why a file is joined in, and so which of its sections are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The plan includes it.
+    Included,
+    /// A step calls a scenario of it: it may be a plan by itself, with what only a plan says.
+    Called,
+    /// What a called file includes.
+    CalledPart,
+}
+
+/// Of a called plan these stay its own.
+const NOT_TAKEN: &[&str] = &["scenarios", "drills", "policy", "journal"];
+
+/// One plan of several files: sections are unions, and the steps of a scenario stand one file after the other.
+pub fn join<'a>(arena: &'a Arena<'a>, root: &Node<'a>, parts: &[(Role, Node<'a>)], findings: &mut Vec<Diagnostic>) -> Node<'a> {
     if parts.is_empty() || root.map().is_none() {
-        return Some(*root);
+        return *root;
     }
     let mut join = Join { arena, findings };
     let mut sections: Vec<Entry<'a>> = root.map().unwrap_or(&[]).to_vec();
-    for part in parts {
-        join.part(&mut sections, part);
+    for (role, part) in parts {
+        join.part(&mut sections, *role, part);
     }
-    Some(arena.map(root.span, sections))
+    arena.map(root.span, sections)
+}
+
+/// The scenarios of several files, as if they were one plan.
+pub fn scenarios<'a>(arena: &'a Arena<'a>, files: &[Node<'a>], findings: &mut Vec<Diagnostic>) -> Option<Node<'a>> {
+    let mut join = Join { arena, findings };
+    let mut all = files.iter().filter_map(|file| file.entry("scenarios"));
+    let mut first = *all.next()?;
+    for more in all {
+        first.value = join.section(&first, more);
+    }
+    Some(first.value)
 }
 
 struct Join<'a, 'f> {
@@ -33,7 +56,7 @@ struct Join<'a, 'f> {
 }
 
 impl<'a> Join<'a, '_> {
-    fn part(&mut self, sections: &mut Vec<Entry<'a>>, part: &Node<'a>) {
+    fn part(&mut self, sections: &mut Vec<Entry<'a>>, role: Role, part: &Node<'a>) {
         let Some(entries) = part.map() else {
             let found = Diagnostic::deny("wrong-type", "a plan is a map of keys", part.head(), format!("this is {}", part.kind()));
             self.findings.push(found.help("begin with `drplan: v1`"));
@@ -42,12 +65,14 @@ impl<'a> Join<'a, '_> {
         let version = part.get("drplan");
         if version.is_none_or(|v| v.scalar().is_none_or(|s| s.text != "v1")) {
             let (at, label) = version.map_or((part.head(), "this file does not begin with it"), |v| (v.span, "no version of the language"));
-            let found = Diagnostic::deny("missing-key", "an included file says `drplan: v1` too", at, label);
-            self.findings.push(found.help("write `drplan: v1`"));
+            let what = if role == Role::Called { "a called file says `drplan: v1` too" } else { "an included file says `drplan: v1` too" };
+            self.findings.push(Diagnostic::deny("missing-key", what, at, label).help("write `drplan: v1`"));
         }
         for entry in entries {
             match entry.key {
                 "drplan" | "include" => {}
+                "name" | "title" | "owner" if role == Role::Called => {}
+                key if role != Role::Included && NOT_TAKEN.contains(&key) => {}
                 "name" | "title" | "owner" => {
                     let first = sections.iter().find(|e| e.key == entry.key).or(sections.first());
                     let found = Diagnostic::deny(

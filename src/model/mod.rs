@@ -13,6 +13,7 @@ mod keys;
 pub mod leaks;
 pub mod losses;
 pub mod lower;
+pub mod nested;
 pub mod places;
 pub mod raw;
 pub mod plan;

@@ -68,6 +68,13 @@ pub struct BackupPlaces {
     pub copies: Vec<Keys>,
 }
 
+impl Places {
+    /// Where a tier says what it wants.
+    pub fn wanted_at(&self, tier: &str, key: &str) -> Span {
+        self.tiers.get(tier).map(|k| k.key(key)).unwrap_or_default()
+    }
+}
+
 /// Places of one scenario.
 #[derive(Debug, Clone, Default)]
 pub struct ScenarioPlaces {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::actions::units;
 pub use crate::actions::{AssetKind, Effect, Phase};
 
 /// The name of an asset, site, step, …: `[a-z][a-z0-9-]*`.
@@ -45,6 +46,17 @@ pub struct Plan {
     /// What the plan allows those who run it.
     #[serde(default, skip_serializing_if = "Policy::is_default")]
     pub policy: Policy,
+}
+
+impl Plan {
+    /// By asset: those that cannot do without it.
+    pub fn above(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut above: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (id, asset) in &self.assets {
+            asset.strong().for_each(|base| above.entry(base).or_default().push(id));
+        }
+        above
+    }
 }
 
 /// What a plan allows those who run it.
@@ -331,6 +343,21 @@ pub struct Asset {
     pub keep_ms: Option<u64>,
 }
 
+impl Asset {
+    /// What it cannot do without.
+    pub fn strong(&self) -> impl Iterator<Item = &Id> {
+        self.depends_on.iter().filter(|d| !d.weak).map(|d| &d.asset)
+    }
+
+    /// How long resolvers may go on answering with its old record, in milliseconds.
+    pub fn ttl_ms(&self) -> u64 {
+        match (self.kind, self.connect.get("ttl").and_then(Value::as_str)) {
+            (AssetKind::Route53 | AssetKind::Dns, Some(ttl)) => units::duration_ms(ttl).unwrap_or(0),
+            _ => 0,
+        }
+    }
+}
+
 /// An edge between assets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dependency {
@@ -590,6 +617,13 @@ pub enum OnFailure {
     Pause,
     Continue,
     Rollback,
+}
+
+impl OnFailure {
+    /// What it means where the plan does not say.
+    pub fn of(action: Option<&crate::actions::Action>) -> OnFailure {
+        if action.is_some_and(|a| a.goes_on) { OnFailure::Continue } else { OnFailure::Pause }
+    }
 }
 
 /// What an unreachable target means.

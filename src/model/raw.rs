@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use foldhash::{HashMap, HashMapExt};
 use regex::Regex;
 
+use super::joined::Role;
 use super::leaks::{self, Leak};
 use crate::actions::template::marked;
 use crate::diagnostic::Diagnostic;
@@ -37,15 +38,15 @@ enum What {
     Template(String),
 }
 
-/// Looks through the texts of a plan.
-pub fn find(root: &Node<'_>, files: &[SourceId], sources: &Sources, findings: &mut Vec<Diagnostic>) {
-    let mut hits: Vec<Hit> = files.iter().flat_map(|id| hits(*id, &sources.get(*id).text)).collect();
+/// Looks through the texts of a plan, all of them, whichever of their parts count.
+pub fn find(trees: &[(Role, Node<'_>)], files: &[(Role, SourceId)], sources: &Sources, findings: &mut Vec<Diagnostic>) {
+    let mut hits: Vec<Hit> = files.iter().flat_map(|(_, id)| hits(*id, &sources.get(*id).text)).collect();
     hits.sort_by_key(|h| h.at);
     // What the reader of the text could not read as it stands was said by it.
     let said = |at: Span| findings.iter().any(|f| f.rule == "other-template" && f.span().start == at.start && f.span().source == at.source);
     hits.iter_mut().filter(|h| matches!(h.what, What::Template(_))).for_each(|h| h.said = said(h.at));
     let mut look = Look { hits, findings, left: MOST, keys: HashMap::new() };
-    look.node(root, &mut Vec::new());
+    trees.iter().for_each(|(_, tree)| look.node(tree, &mut Vec::new()));
     look.comments(sources);
 }
 

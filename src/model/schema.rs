@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::vocabulary::{KEEP, KINDS, PLAN};
-use crate::actions::{self, AssetKind, Effect, Field, Type};
+use crate::actions::units::duration_text;
+use crate::actions::{self, AssetKind, Effect, Field, Type, described};
 
 /// The schema of a plan (draft 2020-12).
 pub fn schema() -> Value {
@@ -12,6 +13,7 @@ pub fn schema() -> Value {
     top["title"] = json!("drplan plan, version 1");
     let with = actions::all()
         .iter()
+        .filter(|a| !a.name.starts_with(described::KEY))
         .map(|a| (format!("with-{}", a.name), titled(record(a.fields, Place::With), &format!("Fields of `{}`", a.name))));
     let mut defs: Map<String, Value> = with.collect();
     for kind in KINDS {
@@ -65,11 +67,16 @@ fn record(fields: &[Field], place: Place) -> Value {
     let has = |kind: &Type| fields.iter().any(|f| f.kind == *kind);
     if has(&Type::With) {
         let names: Vec<&str> = actions::all().iter().map(|a| a.name).collect();
-        out["properties"]["uses"]["enum"] = json!(names);
-        out["allOf"] = actions::all()
-            .iter()
-            .map(|a| when("uses", a.name, json!({ "with": { "$ref": format!("#/$defs/with-{}", a.name) } })))
-            .collect();
+        out["properties"]["uses"]["anyOf"] = uses(&names);
+        let own = |a: &actions::Action| {
+            let mut then = json!({ "with": { "$ref": format!("#/$defs/with-{}", a.name) } });
+            if fields.iter().any(|f| f.name == "on_failure") {
+                a.goes_on.then(|| then["on_failure"] = json!({ "default": "continue" }));
+                a.timeout_ms.into_iter().for_each(|ms| then["timeout"] = json!({ "default": duration_text(ms) }));
+            }
+            when("uses", a.name, then)
+        };
+        out["allOf"] = actions::all().iter().filter(|a| !a.name.starts_with(described::KEY)).map(|a| own(a)).collect();
     }
     if has(&Type::Connect) && fields.iter().any(|f| f.name == "kind") {
         let of = |kind: &&str| {
@@ -107,19 +114,27 @@ fn when(key: &str, value: &str, then: Value) -> Value {
 
 /// An action that may stand where only one that reads may: the others must be vouched for.
 fn reading() -> Value {
-    let all = || actions::all().iter().filter(|a| a.effect == Effect::Read || a.effect_by_plan);
+    let all = || actions::all().iter().filter(|a| a.effect == Effect::Read || a.effect_by_plan || a.name.starts_with(described::KEY));
     let names: Vec<&str> = all().map(|a| a.name).collect();
-    let fields: Vec<Value> =
-        all().map(|a| when("uses", a.name, json!({ "with": { "$ref": format!("#/$defs/with-{}", a.name) } }))).collect();
+    let fields: Vec<Value> = all()
+        .filter(|a| !a.name.starts_with(described::KEY))
+        .map(|a| when("uses", a.name, json!({ "with": { "$ref": format!("#/$defs/with-{}", a.name) } })))
+        .collect();
     let effect = json!({ "const": "read", "description": "What its author vouches for." });
     json!({
         "type": "object",
         "title": "An action that only looks",
         "required": ["uses"],
         "additionalProperties": false,
-        "properties": { "uses": { "enum": names }, "with": { "type": "object" }, "effect": effect },
+        "properties": { "uses": { "anyOf": uses(&names) }, "with": { "type": "object" }, "effect": effect },
         "allOf": fields,
     })
+}
+
+/// The name of an action, or an executable of the plan's repository.
+fn uses(names: &[&str]) -> Value {
+    let named: Vec<&&str> = names.iter().filter(|n| !n.starts_with(described::KEY)).collect();
+    json!([{ "enum": named }, { "type": "string", "pattern": r"^\./" }])
 }
 
 fn connect(kind: &str) -> Option<Value> {
@@ -167,7 +182,7 @@ fn of(kind: &Type, place: Place, name: &str) -> Value {
         Type::Matchers | Type::With | Type::Connect => json!({ "type": "object" }),
         Type::Call => json!({ "$ref": "#/$defs/reading" }),
         Type::One => json!({ "type": ["string", "number", "boolean"] }),
-        Type::Matcher | Type::Any => json!({}),
+        Type::Matcher | Type::Any | Type::AnySecret => json!({}),
     }
 }
 

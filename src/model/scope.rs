@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use super::Param;
 use super::each::address;
-use crate::actions::Action;
+use crate::actions::described::Described;
 use crate::actions::template::{Part, marked, parts, plain, references};
+use crate::actions::{self, Action};
 use crate::diagnostic::{Diagnostic, Near, nearest};
 use crate::source::{Sources, Span};
 use crate::syntax::{Core, Entry, Node};
@@ -45,8 +46,23 @@ pub struct Scope<'t> {
     pub strangers: Cell<usize>,
     /// The scenario of each step, once it was asked for.
     pub elsewhere: OnceCell<HashMap<&'t str, &'t str>>,
+    /// Executables of the plan's repository that it uses, each with its description, or with what is wrong with that.
+    pub executables: Executables,
     /// Ids of all lists: what may stand between brackets.
     pub listed: BTreeSet<&'t str>,
+}
+
+/// Executables by how `uses` names them.
+pub type Executables = BTreeMap<String, Result<(Described, &'static Action), String>>;
+
+impl Scope<'_> {
+    /// The action of a name, as it is known here.
+    pub fn action(&self, name: &str) -> Option<&'static Action> {
+        match self.executables.get(name) {
+            Some(found) => found.as_ref().ok().map(|(_, action)| *action),
+            None => actions::find(name),
+        }
+    }
 }
 
 /// The steps of the scenario that is read, by name.

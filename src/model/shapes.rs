@@ -76,7 +76,8 @@ impl Shapes<'_, '_> {
             },
             Type::Matcher => self.matcher(key, node),
             Type::Keep if node.map().is_some() => self.record(key, node, super::vocabulary::KEEP, &[]),
-            Type::Any => self.any(node),
+            Type::Any => self.any(node, false),
+            Type::AnySecret => self.any(node, true),
             // Whoever knows the action or the kind checks these.
             Type::With | Type::Connect => {
                 if node.map().is_none() {
@@ -129,7 +130,9 @@ impl Shapes<'_, '_> {
         for entry in entries {
             match fields.iter().find(|f| f.name == entry.key) {
                 Some(field) if elsewhere.contains(&field.name) => {}
-                Some(field) if entry.value.is_null() && !matches!(field.kind, Type::Any | Type::Matcher) => self.empty(entry),
+                Some(field) if entry.value.is_null() && !matches!(field.kind, Type::Any | Type::AnySecret | Type::Matcher) => {
+                    self.empty(entry)
+                }
                 Some(field) => self.value(field.name, &entry.value, &field.kind),
                 None => self.unknown_key(key, entry, entries, fields),
             }
@@ -156,12 +159,6 @@ impl Shapes<'_, '_> {
         }
     }
 
-    /// Reports a word of the language that is not built.
-    pub fn not_yet(&mut self, key: &str, at: Span) {
-        let found = Diagnostic::deny("not-in-this-version", format!("`{key}` is not in this version"), at, "known, and not built yet");
-        self.findings.push(found.help(format!("leave `{key}` out")));
-    }
-
     /// Checks the key of an entry as an id.
     pub fn name(&mut self, entry: &Entry<'_>) {
         self.id(entry.key, entry.at, false, false);
@@ -171,7 +168,7 @@ impl Shapes<'_, '_> {
         if matches!(kind, Type::ById(_) | Type::ByName(_)) {
             self.id(entry.key, entry.at, matches!(kind, Type::ByName(_)), false);
         }
-        if entry.value.is_null() && !matches!(item, Type::Any | Type::Matcher) {
+        if entry.value.is_null() && !matches!(item, Type::Any | Type::AnySecret | Type::Matcher) {
             // `eu-west-1:` alone is a site without keys, unless some key is required.
             return match item {
                 Type::Record(fields) if fields.iter().all(|f| !f.required) => {}
@@ -229,7 +226,7 @@ impl Shapes<'_, '_> {
     }
 
     fn matcher(&mut self, key: &str, node: &Node<'_>) {
-        self.any(node);
+        self.any(node, false);
         let value = self.scope.json(node, self.spot);
         if let Some(problem) = matcher::problem(&value) {
             let found = Diagnostic::deny("bad-matcher", format!("`{key}` wants a value or a matcher"), node.head(), problem);
@@ -246,12 +243,12 @@ impl Shapes<'_, '_> {
     }
 
     /// Only the references in it.
-    fn any(&mut self, node: &Node<'_>) {
+    fn any(&mut self, node: &Node<'_>, secret_ok: bool) {
         match (node.list(), node.map(), node.scalar()) {
-            (Some(items), ..) => items.iter().for_each(|n| self.any(n)),
-            (_, Some(entries), _) => entries.iter().for_each(|e| self.any(&e.value)),
+            (Some(items), ..) => items.iter().for_each(|n| self.any(n, secret_ok)),
+            (_, Some(entries), _) => entries.iter().for_each(|e| self.any(&e.value, secret_ok)),
             (.., Some(scalar)) if marked(scalar.text) => {
-                self.references(node, scalar, false);
+                self.references(node, scalar, secret_ok);
             }
             _ => {}
         }
@@ -487,7 +484,7 @@ fn goes_with(kind: &Type, node: &Node<'_>) -> bool {
         Type::Map(_) | Type::ById(_) | Type::ByName(_) | Type::Record(_) | Type::Call | Type::Matchers | Type::With | Type::Connect => {
             node.map().is_some()
         }
-        Type::Any | Type::Matcher => true,
+        Type::Any | Type::AnySecret | Type::Matcher => true,
         Type::Either(kinds) => kinds.iter().any(|k| goes_with(k, node)),
         _ => node.scalar().is_some(),
     }

@@ -3,7 +3,7 @@
 
 use serde_json::Map;
 
-use super::plan::{ActionUse, Asset, Backup, Step};
+use super::plan::{ActionUse, Asset, Backup, BackupMethod, Step};
 use super::{Compiled, Plan};
 use crate::actions::{self, Call, Source, Target};
 
@@ -18,14 +18,22 @@ pub fn target_of(plan: &Plan, step: &Step, call: &ActionUse) -> Option<Target> {
     let known = || step.assets.iter().filter_map(|id| plan.assets.get(id).map(|asset| (id, asset)));
     let (id, asset) = known().find(|(_, a)| kinds.contains(&a.kind)).or_else(|| known().next())?;
     let connect = connect_at(asset, step.at.as_deref()).iter().map(|(k, v)| (k.clone(), v.clone())).collect::<Map<_, _>>();
-    let source = step.from.as_deref().and_then(|from| asset.backups.iter().find(|b| b.id == from)).map(source);
+    let source = step.from.as_deref().and_then(|from| asset.backups.iter().find(|b| b.id == from)).map(|b| source(asset, b));
     Some(Target { asset: id.clone(), kind: asset.kind, site: step.at.clone(), connect, source })
 }
 
-fn source(backup: &Backup) -> Source {
-    let method = backup.method.to_string();
-    let places = std::iter::once(&backup.to).chain(backup.copies.iter().map(|c| &c.to)).cloned().collect();
-    Source { id: backup.id.clone(), method, places }
+/// A backup with what it is restored together with: the log that goes on from it, or the full one under a log.
+fn source(asset: &Asset, backup: &Backup) -> Source {
+    let alone = |backup: &Backup| {
+        let places = std::iter::once(&backup.to).chain(backup.copies.iter().map(|c| &c.to)).cloned().collect();
+        Source { id: backup.id.clone(), method: backup.method.to_string(), places, base: None, logs: Vec::new() }
+    };
+    let named = |id: &str| asset.backups.iter().find(|b| b.id == id);
+    if backup.method == BackupMethod::Log {
+        return Source { base: backup.base.as_deref().and_then(named).map(|base| Box::new(alone(base))), ..alone(backup) };
+    }
+    let logs = asset.backups.iter().filter(|b| b.method == BackupMethod::Log && b.base.as_ref() == Some(&backup.id));
+    Source { logs: logs.map(alone).collect(), ..alone(backup) }
 }
 
 /// The connection of the copy that stands at a site: a replica's own there, else the asset's.

@@ -25,7 +25,7 @@ pub fn look(shapes: &mut Shapes<'_, '_>, action: &Action, with: &Node<'_>) {
             judge(shapes, key, node, &Known::Whole, None);
         }
     }
-    let status = with.get("expect").and_then(|e| e.get("status")).filter(|_| action.name == "http.check");
+    let status = with.get("expect").and_then(|e| e.get("status")).filter(|_| action.name.starts_with("http."));
     status.into_iter().for_each(|node| judge(shapes, "status", node, &Known::Whole, None));
 }
 

@@ -115,7 +115,7 @@ pub fn wanted(kind: &Type) -> (String, Option<String>) {
         Type::Call => ("an action", Some("{ uses: ACTION, with: { … } }")),
         Type::Map(_) | Type::ById(_) | Type::ByName(_) | Type::Record(_) | Type::With | Type::Connect => ("a map", Some("{ key: value }")),
         Type::One => ("one value", Some("7")),
-        Type::Any => ("a value", None),
+        Type::Any | Type::AnySecret => ("a value", None),
         Type::Word(words) => return (format!("one of {}", list(words)), None),
         Type::List(item) => {
             let (_, sample) = wanted(item);

@@ -349,29 +349,3 @@ pub const OUTPUT: &[Field] = &[
     may("json", Type::Text, "A dotted path into the JSON on standard output."),
     may("pattern", Type::Pattern, "A regular expression; its first group, or the whole match, is the value."),
 ];
-
-/// Actions of the language that this version does not carry out; a trailing `*` stands for the rest of a name.
-pub const LATER_ACTIONS: &[&str] = &[
-    "script",
-    "http.call",
-    "postgres.follow",
-    "postgres.dump",
-    "postgres.restore",
-    "clickhouse.*",
-    "redis.*",
-    "s3.copy",
-    "s3.retain",
-    "route53.weight",
-    "route53.health_check",
-    "dns.*",
-    "kubernetes.*",
-    "notify.*",
-    "plan",
-    "./*",
-];
-
-/// Whether an action is a word of the language that this version does not carry out.
-pub fn later_action(name: &str) -> bool {
-    let fits = |word: &str| word.strip_suffix('*').map_or(name == word, |start| name.starts_with(start));
-    crate::actions::find(name).is_none() && LATER_ACTIONS.iter().any(|word| fits(word))
-}

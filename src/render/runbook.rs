@@ -115,6 +115,7 @@ pub(super) struct StepView {
     conditions: Vec<String>,
     repeat: Option<&'static str>,
     unreachable: Option<&'static str>,
+    failed: Option<&'static str>,
     tries: Option<String>,
     blocks: Vec<Block>,
     seen: Option<String>,
@@ -218,6 +219,7 @@ pub(super) fn step_view(compiled: &Compiled, used: &Used, numbers: &[usize], ind
         conditions: view::conditions(compiled, numbers, step),
         repeat: view::repeat(step.effect),
         unreachable: view::unreachable(step),
+        failed: view::failed(step),
         tries: view::tries(&step.retry),
         notes: notes(used, step, &blocks),
         // Where each block says what it must show, the whole is said.

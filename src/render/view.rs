@@ -11,7 +11,9 @@ use crate::actions::units::duration_text;
 use crate::actions::{self, Action, Effect, Manual, matcher, shell};
 use crate::analysis::Checked;
 use crate::graph::schedule::{self, Schedule};
-use crate::model::{ActionUse, Cause, Compiled, Node, ParamKind, Retry, SecretSource, Step, Undo, Wait, WhenUnreachable, target_of};
+use crate::model::{
+    ActionUse, Cause, Compiled, Node, OnFailure, ParamKind, Retry, SecretSource, Step, Undo, Wait, WhenUnreachable, target_of,
+};
 
 /// The order in which a person works: as written, and where a step waits for one written later, after that one.
 pub fn order(checked: &Checked) -> Vec<usize> {
@@ -93,7 +95,8 @@ pub fn commands(compiled: &Compiled, step: &Step, call: &ActionUse) -> Vec<Manua
 pub fn undo_commands(compiled: &Compiled, step: &Step) -> Vec<Manual> {
     match &step.undo {
         Undo::Auto => manual(compiled, step, &step.call, |a| a.undo_commands),
-        Undo::Use(call) if by_hand(call).is_none() => commands(compiled, step, call),
+        // It has a name of its own: with the step's it would send the step's idempotency key again, and nothing would happen.
+        Undo::Use(call) if by_hand(call).is_none() => named(compiled, &format!("{}.undo", step.id), step, call, |a| a.commands),
         Undo::Use(_) | Undo::Unneeded | Undo::None(_) => Vec::new(),
     }
 }
@@ -187,7 +190,17 @@ pub fn unreachable(step: &Step) -> Option<&'static str> {
     match step.when_unreachable {
         WhenUnreachable::Fail => None,
         WhenUnreachable::Ask => Some("stop here and let the people named above decide whether to go on without it; write down who decided"),
+        WhenUnreachable::Skip if step.effect == Effect::Read => Some("go on without it"),
         WhenUnreachable::Skip => Some("go on without it, as was accepted with the approval"),
+    }
+}
+
+/// What a failure means, in words; none if people decide then.
+pub fn failed(step: &Step) -> Option<&'static str> {
+    match step.on_failure {
+        OnFailure::Pause => None,
+        OnFailure::Continue => Some("go on without it, and write down that it failed"),
+        OnFailure::Rollback => Some("go back: take back what was done, the last step first"),
     }
 }
 
@@ -341,8 +354,13 @@ fn said(compiled: &Compiled, step: &Step, call: &ActionUse, what: fn(&Action) ->
 type Typed = fn(&actions::Call<'_>) -> Vec<Manual>;
 
 fn manual(compiled: &Compiled, step: &Step, call: &ActionUse, what: fn(&Action) -> Typed) -> Vec<Manual> {
+    named(compiled, &step.id, step, call, what)
+}
+
+/// The same, with variables that are called after `name`.
+fn named(compiled: &Compiled, name: &str, step: &Step, call: &ActionUse, what: fn(&Action) -> Typed) -> Vec<Manual> {
     let target = target_of(&compiled.plan, step, call);
-    actions::find(&call.uses).map(|a| what(a)(&call.call(&step.id, target.as_ref()))).unwrap_or_default()
+    actions::find(&call.uses).map(|a| what(a)(&call.call(name, target.as_ref()))).unwrap_or_default()
 }
 
 /// A site with its title: ``Ireland (`eu-west-1`)``.

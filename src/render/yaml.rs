@@ -359,7 +359,7 @@ fn step(step: &Step) -> Rows {
         });
         rows.put("when", when);
     }
-    if step.on_failure != OnFailure::default() {
+    if step.on_failure != OnFailure::of(action) {
         rows.put("on_failure", word(&step.on_failure));
     }
     if step.when_unreachable != WhenUnreachable::default() {
@@ -382,8 +382,11 @@ fn step(step: &Step) -> Rows {
 
 fn call(rows: &mut Rows, call: &ActionUse) {
     rows.put("uses", &*call.uses);
-    if !call.with.is_empty() {
-        rows.put("with", fields(&call.with, actions::find(&call.uses).map_or(&[][..], |a| a.fields)));
+    // What an executable says about itself stands beside it.
+    let mut with = call.with.clone();
+    with.remove(actions::described::KEY);
+    if !with.is_empty() {
+        rows.put("with", fields(&with, actions::find(&call.uses).map_or(&[][..], |a| a.fields)));
     }
 }
 

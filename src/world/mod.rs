@@ -1,10 +1,15 @@
 //! The only door to the outside: small traits, with the real thing in `real/` and a seeded one in `sim`.
 //! It does not know plans, steps or runs. Every call tells, when it fails, whether it may have had an effect.
 
+mod names;
 pub mod readonly;
 pub mod real;
 pub mod sim;
 pub mod strike;
+mod zones;
+
+pub use names::{NameAnswer, NameKey, NameServer, Names};
+pub use zones::{Alias, Dns, DnsChange, HealthCheck, RecordSet, WeightedSet};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -78,8 +83,12 @@ pub struct World {
     pub objects: Arc<dyn Objects>,
     /// Hosted DNS zones.
     pub dns: Arc<dyn Dns>,
+    /// Name servers.
+    pub names: Arc<dyn Names>,
     /// PostgreSQL servers.
     pub postgres: Arc<dyn Postgres>,
+    /// Redis servers.
+    pub redis: Arc<dyn Redis>,
     /// SQLite files.
     pub sqlite: Arc<dyn Sqlite>,
     /// Files and links.
@@ -147,6 +156,12 @@ impl fmt::Debug for PgTarget {
     }
 }
 
+impl fmt::Debug for RedisTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisTarget").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
 /// How a command ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
@@ -187,11 +202,18 @@ pub enum Found {
 pub trait Process: Send + Sync {
     /// Runs a command to its end.
     async fn run(&self, command: &Command) -> Answer<Exit>;
+    /// Runs a program that only looks, to its end: its ticket means nothing, it leaves no trace, and it ends with whoever
+    /// asked. That it changes nothing is for the asker to know; a dry run asks too.
+    async fn ask(&self, command: &Command) -> Answer<Exit>;
     /// What became of a command of this run that an earlier driver on this machine started; of one on another machine
     /// it must not be asked. What it calls never started will never be: `run` refuses the ticket from then on.
     async fn find(&self, ticket: &str) -> Answer<Found>;
     /// Where a program of this name is found, for `dry-run` and `doctor`.
     fn which(&self, program: &str) -> Option<String>;
+    /// False where no program may be started whose effect somebody merely declares.
+    fn trusts(&self) -> bool {
+        true
+    }
     /// Variables of this program that no command inherits, from here on: they hold secrets.
     fn hide(&self, variables: &[String]) {
         let _ = variables;
@@ -242,6 +264,8 @@ pub struct AwsSettings {
     pub region: Option<String>,
     /// Profile.
     pub profile: Option<String>,
+    /// The longest that one call may take, its repetitions in it; absent: as long as is usual.
+    pub timeout_ms: Option<u64>,
 }
 
 /// One object of a store.
@@ -266,6 +290,46 @@ pub struct ObjectFacts {
     pub retention: Option<(String, Timestamp)>,
     /// A checksum, `algorithm:value`.
     pub checksum: Option<String>,
+    /// Bytes.
+    pub size: u64,
+    /// Its ETag, without quotes.
+    pub etag: String,
+    /// Its version, where the bucket keeps versions.
+    pub version: Option<String>,
+    /// The step that copied it, as it is marked in its metadata.
+    pub mark: Option<String>,
+}
+
+/// One object, as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectRef {
+    /// Its bucket.
+    pub bucket: String,
+    /// Its key.
+    pub key: String,
+    /// Its ETag, without quotes.
+    pub etag: String,
+    /// Its version, where the bucket keeps versions.
+    pub version: Option<String>,
+}
+
+/// A copy within a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectCopy {
+    /// What is copied: if it is not so any more, nothing is.
+    pub from: ObjectRef,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The bucket of the copy.
+    pub bucket: String,
+    /// The key of the copy.
+    pub key: String,
+    /// ETag of the object that it takes the place of; none: there must be none.
+    pub replaces: Option<String>,
+    /// The step, for the copy's metadata.
+    pub mark: String,
+    /// Above this size it is copied in parts of this size; at least 5 MiB.
+    pub part_bytes: u64,
 }
 
 /// Object stores.
@@ -275,41 +339,14 @@ pub trait Objects: Send + Sync {
     async fn list(&self, aws: &AwsSettings, bucket: &str, prefix: &str) -> Answer<Vec<Object>>;
     /// More about one; none if it is not there.
     async fn facts(&self, aws: &AwsSettings, bucket: &str, key: &str) -> Answer<Option<ObjectFacts>>;
-}
-
-/// A record set, its values in the order given.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordSet {
-    /// Fully qualified, without the last dot.
-    pub name: String,
-    /// `A`, `CNAME`, …
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Seconds.
-    pub ttl_s: u64,
-    /// Values.
-    pub values: Vec<String>,
-}
-
-/// A change of one batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DnsChange {
-    /// Fails unless exactly this is there.
-    Delete(RecordSet),
-    /// Fails if something is there.
-    Create(RecordSet),
-}
-
-/// Hosted DNS zones.
-#[async_trait]
-pub trait Dns: Send + Sync {
-    /// The record set of a name and type; none if there is none. A set that this shape cannot hold (an alias, a
-    /// routing policy) is a refusal that says so.
-    async fn record(&self, aws: &AwsSettings, zone: &str, name: &str, kind: &str) -> Answer<Option<RecordSet>>;
-    /// All changes or none; gives the id to ask for.
-    async fn change(&self, aws: &AwsSettings, zone: &str, changes: &[DnsChange], comment: &str) -> Answer<String>;
-    /// True once every server of the zone answers with the change.
-    async fn in_sync(&self, aws: &AwsSettings, change: &str) -> Answer<bool>;
+    /// Number of bytes and SHA-256 in hexadecimal of one, read to its end; refused if it is not so any more.
+    async fn sha256(&self, aws: &AwsSettings, object: &ObjectRef) -> Answer<(u64, String)>;
+    /// Copies one with what it says about itself. Conditions on the target are those that the store knows.
+    async fn copy(&self, aws: &AwsSettings, copy: &ObjectCopy) -> Answer<()>;
+    /// Removes one: this version of it, or where there are no versions the object, if it is still so as far as the store can tell.
+    async fn remove(&self, aws: &AwsSettings, object: &ObjectRef) -> Answer<()>;
+    /// Sets a retention lock: `GOVERNANCE` or `COMPLIANCE`, and until when. A store refuses to shorten one.
+    async fn retain(&self, aws: &AwsSettings, object: &ObjectRef, mode: &str, until: Timestamp) -> Answer<()>;
 }
 
 /// How to reach a PostgreSQL database.
@@ -341,6 +378,37 @@ pub trait Postgres: Send + Sync {
     /// A refused connection is `unreachable`, an error answer is `refused`, a connection lost after sending `lost`.
     async fn query(&self, to: &PgTarget, sql: &str, params: &[Value], read_only: bool, timeout_ms: u64) -> Answer<Rows>;
 }
+
+/// How to reach a Redis server.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct RedisTarget {
+    /// Host name or address.
+    pub host: String,
+    /// Port; 6379 if absent.
+    pub port: Option<u16>,
+    /// Number of the database; 0 if absent.
+    pub database: Option<u16>,
+    /// User; the server's default user if absent.
+    pub user: Option<String>,
+    /// Password.
+    pub password: Option<String>,
+    /// The connection is encrypted and the server's certificate checked.
+    pub tls: bool,
+    /// A certificate authority's file instead of the system's store.
+    pub tls_ca: Option<String>,
+}
+
+/// Redis servers.
+#[async_trait]
+pub trait Redis: Send + Sync {
+    /// One command with its arguments on a connection of its own; its reply as JSON: texts, whole numbers, null, lists.
+    /// A refused connection or login before the command is `unreachable` or `refused`, an error reply `refused`, a
+    /// connection lost after sending `lost`.
+    async fn command(&self, to: &RedisTarget, words: &[&str], timeout_ms: u64) -> Answer<Value>;
+}
+
+/// Commands of Redis that change nothing, by their first word, which are all that pass in a dry run.
+pub const REDIS_LOOKS: &[&str] = &["DBSIZE", "EXISTS", "GETRANGE", "INFO", "LASTSAVE", "PING", "ROLE", "TIME"];
 
 /// SQLite files.
 #[async_trait]

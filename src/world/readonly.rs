@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    Answer, AwsSettings, Command, Dns, DnsChange, Exit, Fault, FileFacts, Files, Found, Http, Letter, Mail, PgTarget, Postgres, Process,
-    RecordSet, Request, Response, Rows, Secrets, Sqlite, World,
+    Answer, AwsSettings, Command, Dns, DnsChange, Exit, Fault, FileFacts, Files, Found, HealthCheck, Http, Letter, Mail, NameAnswer,
+    NameServer, Names, Object, ObjectCopy, ObjectFacts, ObjectRef, Objects, PgTarget, Postgres, Process, REDIS_LOOKS, RecordSet, Redis,
+    RedisTarget, Request, Response, Rows, Secrets, Sqlite, WeightedSet, World,
 };
 
 /// The same world, through glass. With `trust_commands`, programs that a plan merely declares to read are run.
@@ -18,9 +20,11 @@ pub fn behind_glass(world: &World, trust_commands: bool) -> World {
         clock: Arc::clone(&world.clock),
         process: glass.clone(),
         http: glass.clone(),
-        objects: Arc::clone(&world.objects),
+        objects: glass.clone(),
         dns: glass.clone(),
+        names: glass.clone(),
         postgres: glass.clone(),
+        redis: glass.clone(),
         sqlite: glass.clone(),
         files: glass.clone(),
         secrets: glass.clone(),
@@ -45,6 +49,12 @@ impl Process for Glass {
         } else {
             refused("start commands (--trust-declared lets it start those that the plan declares to read)")
         }
+    }
+    async fn ask(&self, command: &Command) -> Answer<Exit> {
+        self.world.process.ask(command).await
+    }
+    fn trusts(&self) -> bool {
+        self.trust_commands
     }
     async fn find(&self, _ticket: &str) -> Answer<Found> {
         refused("look for commands of a run")
@@ -89,6 +99,47 @@ impl Dns for Glass {
     async fn in_sync(&self, aws: &AwsSettings, change: &str) -> Answer<bool> {
         self.world.dns.in_sync(aws, change).await
     }
+    async fn weighted(&self, aws: &AwsSettings, zone: &str, name: &str, kind: &str) -> Answer<Vec<WeightedSet>> {
+        self.world.dns.weighted(aws, zone, name, kind).await
+    }
+    async fn health_check(&self, aws: &AwsSettings, id: &str) -> Answer<Option<HealthCheck>> {
+        self.world.dns.health_check(aws, id).await
+    }
+    async fn set_health_check(&self, _aws: &AwsSettings, _id: &str, _check: &HealthCheck) -> Answer<()> {
+        refused("change health checks")
+    }
+}
+
+#[async_trait]
+impl Objects for Glass {
+    async fn list(&self, aws: &AwsSettings, bucket: &str, prefix: &str) -> Answer<Vec<Object>> {
+        self.world.objects.list(aws, bucket, prefix).await
+    }
+    async fn facts(&self, aws: &AwsSettings, bucket: &str, key: &str) -> Answer<Option<ObjectFacts>> {
+        self.world.objects.facts(aws, bucket, key).await
+    }
+    async fn sha256(&self, aws: &AwsSettings, object: &ObjectRef) -> Answer<(u64, String)> {
+        self.world.objects.sha256(aws, object).await
+    }
+    async fn copy(&self, _aws: &AwsSettings, _copy: &ObjectCopy) -> Answer<()> {
+        refused("copy objects")
+    }
+    async fn remove(&self, _aws: &AwsSettings, _object: &ObjectRef) -> Answer<()> {
+        refused("remove objects")
+    }
+    async fn retain(&self, _aws: &AwsSettings, _object: &ObjectRef, _mode: &str, _until: Timestamp) -> Answer<()> {
+        refused("lock objects")
+    }
+}
+
+#[async_trait]
+impl Names for Glass {
+    async fn ask(&self, server: &NameServer, name: &str, kind: &str, timeout_ms: u64) -> Answer<NameAnswer> {
+        self.world.names.ask(server, name, kind, timeout_ms).await
+    }
+    async fn update(&self, _: &NameServer, _: &str, _: Option<&RecordSet>, _: Option<&RecordSet>, _: u64) -> Answer<()> {
+        refused("change records")
+    }
 }
 
 #[async_trait]
@@ -98,6 +149,16 @@ impl Postgres for Glass {
             self.world.postgres.query(to, sql, params, true, timeout_ms).await
         } else {
             refused("send statements that may write")
+        }
+    }
+}
+
+#[async_trait]
+impl Redis for Glass {
+    async fn command(&self, to: &RedisTarget, words: &[&str], timeout_ms: u64) -> Answer<Value> {
+        match words.first() {
+            Some(first) if REDIS_LOOKS.contains(first) => self.world.redis.command(to, words, timeout_ms).await,
+            first => refused(&format!("send {}", first.unwrap_or(&"nothing"))),
         }
     }
 }
@@ -183,6 +244,7 @@ mod tests {
             keep_bytes: 100,
             secrets: vec![],
         };
+        let object = ObjectRef { bucket: "b".into(), key: "k".into(), etag: "e".into(), version: None };
         let all = async {
             let to = PgTarget::default();
             [
@@ -190,8 +252,11 @@ mod tests {
                 glass.http.send(&post).await.map(drop),
                 glass.process.run(&command).await.map(drop),
                 glass.postgres.query(&to, "delete from t", &[], false, 1).await.map(drop),
+                glass.redis.command(&RedisTarget::default(), &["FLUSHALL"], 1).await.map(drop),
                 glass.sqlite.query("x", "delete from t", &[], false, 1).await.map(drop),
                 glass.sqlite.backup("x", "y").await,
+                glass.objects.remove(&AwsSettings::default(), &object).await,
+                glass.objects.retain(&AwsSettings::default(), &object, "GOVERNANCE", Timestamp::UNIX_EPOCH).await,
                 glass.files.copy("x", "y").await,
                 glass.files.rename("x", "y").await,
                 glass.files.remove("x").await,

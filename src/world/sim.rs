@@ -17,8 +17,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    Answer, AwsSettings, Clock, Command, Dns, DnsChange, Exit, Fault, FileFacts, Files, Found, Http, Letter, Mail, Object, ObjectFacts,
-    Objects, PgTarget, Postgres, Process, RecordSet, Request, Response, Rows, Secrets, Sqlite, World,
+    Answer, AwsSettings, Clock, Command, Dns, DnsChange, Exit, Fault, FileFacts, Files, Found, HealthCheck, Http, Letter, Mail, NameAnswer,
+    NameServer, Names, Object, ObjectCopy, ObjectFacts, ObjectRef, Objects, PgTarget, Postgres, Process, RecordSet, Redis, RedisTarget,
+    Request, Response, Rows, Secrets, Sqlite, WeightedSet, World,
 };
 
 /// What goes wrong with one call.
@@ -149,7 +150,9 @@ impl Sim {
             http: sim.clone(),
             objects: sim.clone(),
             dns: sim.clone(),
+            names: sim.clone(),
             postgres: sim.clone(),
+            redis: sim.clone(),
             sqlite: sim.clone(),
             files: sim.clone(),
             secrets: sim.clone(),
@@ -442,6 +445,8 @@ impl Inner {
             let good = match change {
                 DnsChange::Delete(set) => next.remove(&format!("{} {}", set.kind, set.name)).as_ref() == Some(set),
                 DnsChange::Create(set) => next.insert(format!("{} {}", set.kind, set.name), set.clone()).is_none(),
+                // There are none here, and `weighted` says so.
+                DnsChange::DeleteWeighted(_) | DnsChange::CreateWeighted(_) => false,
             };
             if !good {
                 return false;
@@ -560,6 +565,14 @@ impl Process for Sim {
         inner.processes.get(&by).map(|p| p.exit.clone()).ok_or_else(|| Fault::lost("the command vanished"))
     }
 
+    async fn ask(&self, command: &Command) -> Answer<Exit> {
+        self.touch().await;
+        let (takes, argv) = self.lock().pace(&command.argv);
+        self.sleep(Duration::from_millis(takes)).await;
+        let out = self.lock().judge(&argv);
+        Ok(Exit { code: Some(i32::from(out.is_none())), stdout: out.unwrap_or_default(), ..Exit::default() })
+    }
+
     async fn find(&self, ticket: &str) -> Answer<Found> {
         self.touch().await;
         let inner = self.lock();
@@ -653,7 +666,7 @@ impl Dns for Sim {
         }
         let expected: Option<RecordSet> = changes.iter().rev().find_map(|c| match c {
             DnsChange::Create(set) => Some(set.clone()),
-            DnsChange::Delete(_) => None,
+            _ => None,
         });
         let there = expected.is_none_or(|set| self.lock().records.get(&format!("{} {}", set.kind, set.name)) == Some(&set));
         if there { Ok("/change/C1".to_owned()) } else { Err(Fault::refused("InvalidChangeBatch: the record is not what was said")) }
@@ -663,6 +676,18 @@ impl Dns for Sim {
         self.touch().await;
         self.latency().await;
         Ok(!self.lock().random().is_multiple_of(3))
+    }
+
+    async fn weighted(&self, _aws: &AwsSettings, _zone: &str, _name: &str, _kind: &str) -> Answer<Vec<WeightedSet>> {
+        absent("weighted record")
+    }
+
+    async fn health_check(&self, _aws: &AwsSettings, _id: &str) -> Answer<Option<HealthCheck>> {
+        absent("health check")
+    }
+
+    async fn set_health_check(&self, _aws: &AwsSettings, _id: &str, _check: &HealthCheck) -> Answer<()> {
+        absent("health check")
     }
 }
 
@@ -678,12 +703,48 @@ impl Objects for Sim {
     async fn facts(&self, _aws: &AwsSettings, _bucket: &str, _key: &str) -> Answer<Option<ObjectFacts>> {
         absent("object store")
     }
+    async fn sha256(&self, _aws: &AwsSettings, _object: &ObjectRef) -> Answer<(u64, String)> {
+        absent("object store")
+    }
+    async fn copy(&self, _aws: &AwsSettings, _copy: &ObjectCopy) -> Answer<()> {
+        absent("object store")
+    }
+    async fn remove(&self, _aws: &AwsSettings, _object: &ObjectRef) -> Answer<()> {
+        absent("object store")
+    }
+    async fn retain(&self, _aws: &AwsSettings, _object: &ObjectRef, _mode: &str, _until: Timestamp) -> Answer<()> {
+        absent("object store")
+    }
+}
+
+#[async_trait]
+impl Names for Sim {
+    async fn ask(&self, _server: &NameServer, _name: &str, _kind: &str, _timeout_ms: u64) -> Answer<NameAnswer> {
+        absent("name server")
+    }
+    async fn update(
+        &self,
+        _server: &NameServer,
+        _zone: &str,
+        _old: Option<&RecordSet>,
+        _new: Option<&RecordSet>,
+        _timeout_ms: u64,
+    ) -> Answer<()> {
+        absent("name server")
+    }
 }
 
 #[async_trait]
 impl Postgres for Sim {
     async fn query(&self, _to: &PgTarget, _sql: &str, _params: &[Value], _read_only: bool, _timeout_ms: u64) -> Answer<Rows> {
         absent("PostgreSQL server")
+    }
+}
+
+#[async_trait]
+impl Redis for Sim {
+    async fn command(&self, _to: &RedisTarget, _words: &[&str], _timeout_ms: u64) -> Answer<Value> {
+        absent("Redis server")
     }
 }
 

@@ -10,7 +10,7 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
         let label = "`assess` finds out, before anybody decides";
         let found = Diagnostic::warn("change-in-assess", headline, facts.step(i).keys.value("phase"), label);
         let help = match step.call.uses.as_str() {
-            "command" => {
+            "command" | "script" => {
                 "if it only looks, write `effect: read` and leave `undo` out; else `phase: contain` (it stops something) or `phase: prepare`"
             }
             _ => "write `phase: contain` if it stops something, else `phase: prepare`",

@@ -10,7 +10,7 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
         let label = "what proves that it is back should not be what brings it back";
         let found = Diagnostic::warn("change-in-verify", headline, facts.step(i).keys.value("phase"), label);
         let help = match step.call.uses.as_str() {
-            "command" => {
+            "command" | "script" => {
                 "if it only looks, write `effect: read` and leave `undo` out; else `phase: recover`, and look at it in a `verify` step of its own"
             }
             _ => "write `phase: recover`, and look at what it did in a `verify` step of its own",

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::analysis::facts::Facts;
-use crate::analysis::stands::{Footing, Link, Part, Spot, Stands, Told};
+use crate::analysis::stands::{Footing, Link, Part, Spot};
 use crate::diagnostic::Diagnostic;
 use crate::source::Span;
 
@@ -12,7 +12,7 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
     if !tells || facts.lost_sites.is_empty() {
         return;
     }
-    let stands = Stands::new(facts.plan);
+    let stands = facts.stands();
     let mut said = BTreeSet::new();
     for (i, step) in facts.scenario.steps.iter().enumerate() {
         let lost = |f: &Footing<'_>| f.part == Part::Contact && f.spots.iter().all(|s| facts.lost_sites.contains(s.site()));
@@ -30,7 +30,7 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
 }
 
 fn drawn(facts: &Facts<'_>, step: usize, id: &str, key: &str, footing: &Footing<'_>, spot: Spot<'_>) -> Diagnostic {
-    let told = Told { plan: facts.plan, places: facts.places };
+    let told = facts.told();
     let site = spot.site();
     let headline = format!("in scenario `{}` nobody can tell `{id}` that a run waits", facts.scenario.id);
     let keys = facts.places.contacts.get(id);
@@ -54,8 +54,7 @@ fn drawn(facts: &Facts<'_>, step: usize, id: &str, key: &str, footing: &Footing<
     };
     let at = keys.map(|k| k.value(key)).unwrap_or(facts.own.keys.at);
     let found = Diagnostic::warn("contact-lost", headline, at, label);
-    let found = labels.into_iter().fold(found, |found, (at, words)| found.also(at, words));
-    let found = found.also(facts.step(step).keys.at, format!("this waits for `{id}`"));
+    let found = found.also_all(labels).also(facts.step(step).keys.at, format!("this waits for `{id}`"));
     let found = found.also(facts.own.keys.value("loses"), "lost here");
     found.help(format!("give `{id}` a `webhook` or an `email` that survives, and its `site`"))
 }

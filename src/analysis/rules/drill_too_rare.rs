@@ -3,14 +3,13 @@
 use crate::actions::units::duration_text;
 use crate::analysis::whole::Whole;
 use crate::diagnostic::Diagnostic;
-use crate::model::{Cause, Phase};
+use crate::model::Cause;
 
 pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
     for (tier_id, tier) in &whole.plan.tiers {
         let Some(every) = tier.drill_every_ms else { continue };
         for (scenario, at) in whole.scenarios.iter().zip(&whole.places.scenarios).filter(|(s, _)| s.cause != Cause::Planned) {
-            let back = |s: &&crate::model::Step| matches!(s.phase, Phase::Prepare | Phase::Recover);
-            let mut assets = scenario.steps.iter().filter(back).flat_map(|s| &s.assets);
+            let mut assets = scenario.steps.iter().filter(|s| s.phase.brings()).flat_map(|s| &s.assets);
             let Some(asset) = assets.find(|a| whole.plan.assets.get(*a).is_some_and(|a| a.tier.as_ref() == Some(tier_id))) else {
                 continue;
             };
@@ -18,7 +17,7 @@ pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
             if most.is_some_and(|d| d.every_ms <= every) {
                 continue;
             }
-            let wanted = whole.places.tiers.get(tier_id).map(|k| k.key("drill_every")).unwrap_or_default();
+            let wanted = whole.places.wanted_at(tier_id, "drill_every");
             let headline = match most {
                 None => format!("scenario `{}` is never rehearsed", scenario.id),
                 Some(d) => format!(

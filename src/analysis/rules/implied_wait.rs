@@ -3,7 +3,6 @@
 use crate::actions::units::duration_text;
 use crate::analysis::estimate::{above, needs_of};
 use crate::analysis::facts::Facts;
-use crate::analysis::predict::back_with;
 use crate::diagnostic::Diagnostic;
 use crate::graph::Graph;
 use crate::graph::order::order;
@@ -29,7 +28,7 @@ pub(super) struct Culprit {
 
 /// The wait that alone makes an asset late; `tries` is how often it may still be looked for.
 pub(super) fn culprit(facts: &Facts<'_>, id: &str, rto_ms: u64, tries: &mut usize) -> Option<Culprit> {
-    let way = back_with(facts, id).map_or_else(Vec::new, |last| longest_way(facts, last));
+    let way = facts.back(id).map_or_else(Vec::new, |back| longest_way(facts, back.step));
     let mut pairs: Vec<(usize, usize)> =
         way.windows(2).map(|w| (w[0], w[1])).filter(|(step, on)| above(facts.scenario, *step) == Some(*on)).collect();
     pairs.sort_by_key(|(_, above)| std::cmp::Reverse(facts.takes[*above]));
@@ -92,6 +91,6 @@ fn without(facts: &Facts<'_>, id: &str, step: usize, needs: &[Id]) -> Option<u64
     let order = order(facts.plan, &scenario, facts.index, facts.places);
     let other = Compiled { scenario, waits: order.waits, joins: order.joins, ..facts.compiled.clone() };
     let graph = Graph::of(&other)?;
-    let facts = Facts::new(&other, facts.plan, facts.places, facts.index, &graph, facts.wanted());
+    let facts = Facts::new(&other, facts.places, facts.index, &graph, facts.wanted());
     facts.predictions.get(id)?.recovery_ms
 }

@@ -1,14 +1,14 @@
 //! `journal-lost`: a shared journal that stands where the scenario loses it.
 
 use crate::analysis::facts::Facts;
-use crate::analysis::stands::{Spot, Stands, Told};
+use crate::analysis::stands::Spot;
 use crate::diagnostic::Diagnostic;
 
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
     if facts.plan.journal.is_none() || facts.lost_sites.is_empty() {
         return;
     }
-    let Some(footing) = Stands::new(facts.plan).of_journal() else { return };
+    let Some(footing) = facts.stands().of_journal() else { return };
     if !footing.spots.iter().all(|s| facts.lost_sites.contains(s.site())) {
         return;
     }
@@ -19,8 +19,7 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
     let key = if matches!(spot, Spot::Site(_)) { "site" } else { "url" };
     let mut found = Diagnostic::warn("journal-lost", headline, facts.places.journal.value(key), label);
     if matches!(spot, Spot::Copy(..)) {
-        let told = Told { plan: facts.plan, places: facts.places };
-        found = told.spot(spot, "is lost").into_iter().fold(found, |found, (at, words)| found.also(at, words));
+        found = found.also_all(facts.told().spot(spot, "is lost"));
     }
     let other = facts.plan.sites.keys().find(|s| !facts.lost_sites.contains(*s)).map_or("ANOTHER-SITE", String::as_str);
     let found = found.also(facts.own.keys.value("loses"), "lost here");

@@ -14,16 +14,15 @@ use crate::model::{Asset, Backup};
 const LINKS: usize = 16;
 
 pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
-    for (id, asset) in &whole.plan.assets {
-        let Some((tier_id, tier)) = asset.tier.as_ref().and_then(|t| whole.plan.tiers.get_key_value(t)) else { continue };
+    for (id, asset, tier_id, tier) in whole.tiered() {
         let Some(wanted) = tier.keep.as_ref().filter(|_| holds_data(asset)) else { continue };
         let Some(missing) = missing(whole, id, wanted, asset) else { continue };
         let (alone, part) = missing.typed();
         let keys = whole.places.backups.get(id).and_then(|b| b.first());
         let at = keys.map(|b| b.keys.value("keep")).or(whole.places.assets.get(id).map(|k| k.at)).unwrap_or_default();
-        let wants = whole.places.tiers.get(tier_id).map(|k| k.key("keep")).unwrap_or_default();
         let headline = format!("no backup of `{id}` is kept as long as tier `{tier_id}` wants");
-        let found = Diagnostic::warn("kept-too-short", headline, at, format!("wanted: {part}")).also(wants, "wanted here");
+        let found = Diagnostic::warn("kept-too-short", headline, at, format!("wanted: {part}"))
+            .also(whole.places.wanted_at(tier_id, "keep"), "wanted here");
         findings.push(found.help(match missing {
             Missing::Part(..) => format!("add `{part}` to the `keep` of a backup that is taken so often"),
             _ => format!("write `keep: {alone}` in a backup that can be restored by itself, and in what it builds on"),

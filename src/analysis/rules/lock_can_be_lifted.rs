@@ -22,7 +22,7 @@ pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
             ),
         };
         let found = Diagnostic::warn("lock-can-be-lifted", headline, at, label);
-        let found = found.also(whole.wanted_at(tier_id, "worm"), "wanted here");
+        let found = found.also(whole.places.wanted_at(tier_id, "worm"), "wanted here");
         findings.push(found.help("lock it where it lies, and write that: `immutable: { mode: compliance, for: … }`"));
     }
 }

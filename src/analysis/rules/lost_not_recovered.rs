@@ -2,7 +2,6 @@
 
 use crate::analysis::facts::Facts;
 use crate::diagnostic::Diagnostic;
-use crate::model::Phase;
 
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
     // A scenario without steps is another mistake.
@@ -10,9 +9,8 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
         return;
     }
     for id in facts.lost_assets.iter().filter(|id| !facts.scenario.leaves.contains(*id)) {
-        let brings = |phase| matches!(phase, Phase::Prepare | Phase::Recover | Phase::Verify);
         // Steps that this mode or `--skip` leaves out still say that the author thought of it.
-        if facts.named(id).any(|(_, s)| brings(s.phase)) {
+        if facts.named(id).any(|(_, s)| s.phase.of_recovery()) {
             continue;
         }
         let at = facts.own.keys.value("loses");

@@ -13,7 +13,7 @@ pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
         let headline = format!("no copy of `{id}` lies offline");
         let found =
             Diagnostic::warn("no-offline-copy", headline, whole.places.assets[id].at, "who is in the network reaches every copy of it");
-        let found = found.also(whole.wanted_at(tier_id, "offline"), "wanted here");
+        let found = found.also(whole.places.wanted_at(tier_id, "offline"), "wanted here");
         let site = whole.plan.sites.keys().find(|s| offline(whole.plan, Some(s)));
         findings.push(match site {
             Some(site) => found.help(format!("add `copies: [{{ to: …, site: {site}, after: 12h, keep: 35d }}]` to a backup")),

@@ -3,7 +3,7 @@
 use crate::analysis::facts::changes;
 use crate::analysis::whole::Whole;
 use crate::diagnostic::Diagnostic;
-use crate::model::{Cause, Id, Phase, Step};
+use crate::model::{Cause, Id, Step};
 
 pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
     if !whole.plan.tiers.values().any(|t| t.failback) {
@@ -15,7 +15,7 @@ pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
             continue;
         }
         fn moves<'s>(whole: &Whole<'s>, s: &'s Step) -> Option<(&'s Id, &'s Id, &'s Id)> {
-            let site = s.at.as_ref().filter(|_| matches!(s.phase, Phase::Prepare | Phase::Recover) && changes(s))?;
+            let site = s.at.as_ref().filter(|_| s.phase.brings() && changes(s))?;
             s.assets.iter().find_map(|id| {
                 let asset = whole.plan.assets.get(id).filter(|a| !a.sites.contains(site))?;
                 let (tier, _) = whole.tier(asset).filter(|(_, t)| t.failback)?;
@@ -25,7 +25,7 @@ pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
         let Some((id, site, tier)) = scenario.steps.iter().find_map(|s| moves(whole, s)) else { continue };
         let headline = format!("nothing says how `{id}` goes back after scenario `{}`", scenario.id);
         let found = Diagnostic::warn("no-way-back", headline, at.keys.at, format!("it moves `{id}` to `{site}`"));
-        let found = found.also(whole.wanted_at(tier, "failback"), "wanted here");
+        let found = found.also(whole.places.wanted_at(tier, "failback"), "wanted here");
         findings.push(found.help(format!(
             "add a scenario that goes the other way: `{}-back: {{ cause: planned, undoes: {}, steps: … }}`",
             scenario.id, scenario.id

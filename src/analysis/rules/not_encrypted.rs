@@ -8,7 +8,7 @@ pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
         let Some((tier_id, _)) = whole.tier(asset).filter(|(_, tier)| tier.encrypted) else { continue };
         let headline = format!("backup `{}` of `{id}` is not encrypted", backup.id);
         let found = Diagnostic::warn("not-encrypted", headline, at.keys.at, "whoever finds it reads it");
-        let found = found.also(whole.wanted_at(tier_id, "encrypted"), "wanted here");
+        let found = found.also(whole.places.wanted_at(tier_id, "encrypted"), "wanted here");
         let site = backup.site.as_deref().unwrap_or("SITE");
         findings.push(found.help(format!("add `encryption: {{ key: WHICH-KEY, site: {site} }}`, as it is really encrypted there")));
     }

@@ -7,8 +7,7 @@ use crate::diagnostic::Diagnostic;
 use crate::model::{Backup, Id};
 
 pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
-    for (id, asset) in &whole.plan.assets {
-        let Some((tier_id, tier)) = asset.tier.as_ref().and_then(|t| whole.plan.tiers.get_key_value(t)) else { continue };
+    for (id, asset, tier_id, tier) in whole.tiered() {
         let Some(wanted) = tier.immutable_ms.filter(|_| holds_data(asset)) else { continue };
         let longest = asset.backups.iter().filter_map(|b| undeletable_ms(whole, id, b)).max();
         if longest.is_some_and(|ms| ms >= wanted) {
@@ -16,7 +15,6 @@ pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
         }
         let keys = whole.places.backups.get(id).and_then(|b| b.first());
         let at = keys.map(|b| b.keys.at).or(whole.places.assets.get(id).map(|k| k.at)).unwrap_or_default();
-        let wants = whole.places.tiers.get(tier_id).map(|k| k.key("immutable")).unwrap_or_default();
         let headline = match longest {
             None => format!("every copy of `{id}` can be deleted"),
             Some(ms) => format!(
@@ -26,7 +24,8 @@ pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
             ),
         };
         let label = "who takes over the account deletes it";
-        let found = Diagnostic::warn("not-immutable", headline, at, label).also(wants, "wanted here");
+        let found =
+            Diagnostic::warn("not-immutable", headline, at, label).also(whole.places.wanted_at(tier_id, "immutable"), "wanted here");
         findings.push(found.help(format!(
             "add `immutable: {{ mode: compliance, for: {} }}` to a backup, or a copy at a site of kind `offline`",
             duration_text(wanted)

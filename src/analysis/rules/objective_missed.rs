@@ -3,8 +3,8 @@
 use super::{detect_over_objective, implied_wait};
 use crate::actions::units::duration_text;
 use crate::analysis::facts::Facts;
-use crate::analysis::predict::back_with;
 use crate::diagnostic::Diagnostic;
+use crate::graph::way::latest;
 use crate::model::{Asset, ReplicaMode};
 
 /// Steps named as those that take the longest, and places at which sources cannot be used.
@@ -20,7 +20,7 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
             && !detect_over_objective::over(facts, asset)
             && implied_wait::culprit(facts, id, rto, &mut tries).is_none()
         {
-            let last = back_with(facts, id);
+            let last = facts.back(id).map(|back| back.step);
             let at = last.map_or(facts.asset_keys(id).at, |i| facts.step(i).keys.at);
             let headline = format!("`{id}` is back after {}, its objective is {}", duration_text(recovery), duration_text(rto));
             let label = format!("in scenario `{}` it is back with this", facts.scenario.id);
@@ -45,14 +45,12 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
 }
 
 /// The finding with why other sources cannot be used, and the best one that could be and loses less.
-fn others<'a>(facts: &Facts<'a>, id: &str, asset: &'a Asset, loss: u64, mut finding: Diagnostic) -> (Diagnostic, Option<String>) {
+fn others<'a>(facts: &Facts<'a>, id: &str, asset: &'a Asset, loss: u64, finding: Diagnostic) -> (Diagnostic, Option<String>) {
     let all = facts.damage(|damage| damage.sources(id, asset));
     // Nobody takes an empty place for a source.
     let holds = asset.replicas.iter().map(|r| r.mode != ReplicaMode::Standby).chain(std::iter::repeat(true));
     let unused = all.iter().zip(holds).filter(|(s, holds)| *holds && s.ms.is_none()).flat_map(|(s, _)| &s.why);
-    for reason in unused.take(NAMED) {
-        finding = finding.also(reason.at, format!("not used: {}", reason.words));
-    }
+    let finding = finding.also_all(unused.take(NAMED).map(|reason| (reason.at, format!("not used: {}", reason.words))));
     let better = all.into_iter().filter(|s| s.ms.is_some_and(|ms| ms < loss)).min_by_key(|s| s.ms);
     (finding, better.map(|s| s.source))
 }
@@ -70,15 +68,8 @@ fn shorten(facts: &Facts<'_>, last: Option<usize>) -> String {
     }
 }
 
-/// The chain of steps that decides when a step ends.
+/// The chain of steps that decides by their order when a step ends, that one first.
 pub(super) fn longest_way(facts: &Facts<'_>, last: usize) -> Vec<usize> {
-    let mut way = Vec::new();
-    let mut at = Some(last);
-    while let Some(node) = at {
-        if node < facts.graph.steps {
-            way.push(node);
-        }
-        at = facts.graph.before[node].iter().map(|&n| n as usize).max_by_key(|&n| (facts.schedule.end_ms[n], std::cmp::Reverse(n)));
-    }
-    way
+    let chain = std::iter::successors(Some(last), |&node| latest(facts.graph, &facts.schedule, node));
+    chain.filter(|&node| node < facts.graph.steps).collect()
 }

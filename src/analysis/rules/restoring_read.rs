@@ -2,11 +2,9 @@
 
 use crate::analysis::facts::{Facts, changes};
 use crate::diagnostic::Diagnostic;
-use crate::model::Phase;
 
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
-    let brings = |p: Phase| matches!(p, Phase::Prepare | Phase::Recover);
-    for (i, step) in facts.scenario.steps.iter().enumerate().filter(|(_, s)| s.from.is_some() && brings(s.phase) && !changes(s)) {
+    for (i, step) in facts.scenario.steps.iter().enumerate().filter(|(_, s)| s.from.is_some() && s.phase.brings() && !changes(s)) {
         let from = step.from.as_deref().unwrap_or_default();
         let headline = format!("`{}` brings `{from}` back, and says that it changes nothing", step.id);
         let keys = &facts.step(i).keys;

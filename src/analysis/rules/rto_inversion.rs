@@ -5,18 +5,21 @@ use std::collections::BTreeMap;
 use crate::actions::units::duration_text;
 use crate::analysis::facts::Facts;
 use crate::diagnostic::Diagnostic;
-use crate::model::{Asset, Id};
+use crate::model::Id;
 
 /// The latest promise that an asset stands on: after how many milliseconds, and whose it is.
 type Latest<'a> = Option<(u64, &'a Id)>;
 
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
-    let mut known = BTreeMap::new();
+    let (mut known, mut known_here) = (BTreeMap::new(), BTreeMap::new());
     for (id, asset) in &facts.plan.assets {
         let (tier, tier_at) = facts.objective(asset);
         let Some(rto) = tier.rto_ms else { continue };
-        for on in strong(asset) {
-            let Some((ms, base)) = latest(facts, on, &mut known).filter(|(ms, _)| *ms > rto) else { continue };
+        // What a scenario promises counts there, and who is not touched there is never away.
+        let here = asset.tier.as_ref().is_some_and(|t| facts.own.objectives.contains_key(t));
+        for on in asset.strong() {
+            let found = if here { latest(facts, on, true, &mut known_here) } else { latest(facts, on, false, &mut known) };
+            let Some((ms, base)) = found.filter(|(ms, _)| *ms > rto) else { continue };
             let (rto, ms) = (duration_text(rto), duration_text(ms));
             let through = if base == on { String::new() } else { format!(" (through `{on}`)") };
             let headline = format!("`{id}` is to be back after {rto}, and stands on `{base}`{through}, which promises {ms}");
@@ -32,25 +35,23 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
     }
 }
 
-fn strong(asset: &Asset) -> impl Iterator<Item = &Id> {
-    asset.depends_on.iter().filter(|d| !d.weak).map(|d| &d.asset)
-}
-
-/// The promise of an asset; of one that promises nothing the latest of those that it stands on.
-fn latest<'a>(facts: &Facts<'a>, id: &'a Id, known: &mut BTreeMap<&'a Id, Latest<'a>>) -> Latest<'a> {
+/// The promise of an asset; of one that promises nothing the latest of those that it stands on. With `here`, only what the
+/// scenario touches promises something.
+fn latest<'a>(facts: &Facts<'a>, id: &'a Id, here: bool, known: &mut BTreeMap<&'a Id, Latest<'a>>) -> Latest<'a> {
     // Without recursion, for chains may be deep: an asset is settled when all that it stands on are.
     let mut open = vec![(id, false)];
     while let Some((at, below_known)) = open.pop() {
         let Some(asset) = facts.plan.assets.get(at) else { continue };
         if below_known {
-            let worst = strong(asset).filter_map(|b| known.get(b).copied().flatten()).max();
+            let worst = asset.strong().filter_map(|b| known.get(b).copied().flatten()).max();
             known.insert(at, worst);
         } else if !known.contains_key(at) {
-            let own = facts.objective(asset).0.rto_ms.map(|ms| (ms, at));
+            let counts = !here || facts.predictions.contains_key(at);
+            let own = facts.objective(asset).0.rto_ms.filter(|_| counts).map(|ms| (ms, at));
             known.insert(at, own);
             if own.is_none() {
                 open.push((at, true));
-                open.extend(strong(asset).map(|b| (b, false)));
+                open.extend(asset.strong().map(|b| (b, false)));
             }
         }
     }

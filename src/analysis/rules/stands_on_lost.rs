@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::analysis::facts::{Facts, changes};
-use crate::analysis::stands::{Footing, Link, Part, Spot, Stands, Told};
+use crate::analysis::stands::{Footing, Link, Part, Spot, Told};
 use crate::diagnostic::Diagnostic;
-use crate::model::{Cause, Phase, ReplicaMode, Step};
+use crate::model::{Cause, ReplicaMode, Step};
 use crate::source::Span;
 
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
@@ -26,10 +26,9 @@ enum Wrong {
 }
 
 fn by_address(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
-    let stands = Stands::new(facts.plan);
     let mut said: BTreeSet<(Vec<Link<'_>>, &str, &str)> = BTreeSet::new();
     for (i, step) in facts.scenario.steps.iter().enumerate().filter(|(i, _)| facts.runs(*i)) {
-        for footing in stands.of_step(step) {
+        for footing in facts.stands().of_step(step) {
             // What is said to stand at a site is judged by rules of its own.
             let (Some(&Spot::Copy(id, site)), true) = (footing.spots.first(), footing.spots.iter().all(|s| matches!(s, Spot::Copy(..))))
             else {
@@ -59,7 +58,7 @@ fn wrong(facts: &Facts<'_>, i: usize, step: &Step, spot: Spot<'_>) -> Option<Wro
     if !alone || step.assets.iter().any(|a| a == id) {
         return None;
     }
-    let brings = |s: &Step| matches!(s.phase, Phase::Prepare | Phase::Recover) && changes(s) && s.at.as_deref().is_none_or(|at| at == site);
+    let brings = |s: &Step| s.phase.brings() && changes(s) && s.at.as_deref().is_none_or(|at| at == site);
     let Some(soonest) = facts.steps_of(id).filter(|(_, s)| brings(s)).map(|(j, _)| facts.schedule.end_ms[j]).min() else {
         return Some(Wrong::Lost);
     };
@@ -68,7 +67,7 @@ fn wrong(facts: &Facts<'_>, i: usize, step: &Step, spot: Spot<'_>) -> Option<Wro
 }
 
 fn drawn(facts: &Facts<'_>, i: usize, footing: &Footing<'_>, (id, site): (&str, &str), wrong: Wrong) -> Diagnostic {
-    let told = Told { plan: facts.plan, places: facts.places };
+    let told = facts.told();
     let step = &facts.scenario.steps[i];
     let (headline, label, help) = match wrong {
         Wrong::Lost => (
@@ -96,28 +95,23 @@ fn drawn(facts: &Facts<'_>, i: usize, footing: &Footing<'_>, (id, site): (&str, 
 
 /// The finding with each place of its chain, and where it is lost.
 fn chained(found: Diagnostic, labels: Vec<(Span, String)>, facts: &Facts<'_>) -> Diagnostic {
-    let found = labels.into_iter().fold(found, |found, (at, words)| found.also(at, words));
-    found.also(facts.own.keys.value("loses"), "lost here")
+    found.also_all(labels).also(facts.own.keys.value("loses"), "lost here")
 }
 
 /// What stands on an asset that is lost and that nobody brings back.
 fn by_dependency(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
     let plan = facts.plan;
     let serves = |r: &crate::model::Replica| r.mode == ReplicaMode::Active && !facts.lost_sites.contains(&r.site);
-    let brought = |s: &Step| matches!(s.phase, Phase::Prepare | Phase::Recover | Phase::Verify);
     let dead = |id: &str| {
         let copies = plan.assets.get(id).is_some_and(|a| a.replicas.iter().any(serves));
-        facts.loses(id) && !copies && !facts.named(id).any(|(_, s)| brought(s))
+        facts.loses(id) && !copies && !facts.named(id).any(|(_, s)| s.phase.of_recovery())
     };
     let dead: Vec<&str> = facts.lost_assets.iter().map(String::as_str).filter(|id| dead(id)).collect();
     if dead.is_empty() {
         return;
     }
-    let mut above: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (id, asset) in &plan.assets {
-        asset.depends_on.iter().filter(|d| !d.weak).for_each(|d| above.entry(&d.asset).or_default().push(id));
-    }
-    let told = Told { plan, places: facts.places };
+    let above = plan.above();
+    let told = facts.told();
     for root in dead {
         // By asset: the one below it, towards the root.
         let mut below: BTreeMap<&str, &str> = BTreeMap::new();
@@ -131,7 +125,7 @@ fn by_dependency(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
             }
         }
         // The nearest one that a step brings back, or that promises something.
-        let stepped = |id: &str| facts.steps_of(id).filter(|(_, s)| brought(s)).map(|(i, _)| i).min();
+        let stepped = |id: &str| facts.steps_of(id).filter(|(_, s)| s.phase.of_recovery()).map(|(i, _)| i).min();
         let Some(step) = below.keys().filter_map(|id| Some((stepped(id)?, *id))).min() else {
             let promised = |id: &&str| plan.assets.get(*id).is_some_and(|a| !facts.loses(id) && facts.objective(a).0.rto_ms.is_some());
             if let Some(id) = below.keys().copied().find(promised) {

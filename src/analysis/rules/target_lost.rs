@@ -1,12 +1,11 @@
 //! `target-lost`: a step that acts at a lost site and takes silence for a failure.
 
 use crate::analysis::facts::Facts;
-use crate::analysis::stands::Told;
 use crate::diagnostic::Diagnostic;
 use crate::model::{OnFailure, WhenUnreachable};
 
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
-    let told = Told { plan: facts.plan, places: facts.places };
+    let told = facts.told();
     for (i, step) in facts.scenario.steps.iter().enumerate().filter(|(i, _)| facts.runs(*i)) {
         let Some(site) = step.at.as_ref().filter(|s| facts.lost_sites.contains(*s)) else { continue };
         let keys = &facts.step(i).keys;

@@ -20,7 +20,7 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
             n => format!("{} approve{}", people(n), if n == 1 { "s" } else { "" }),
         };
         let headline = format!("`{}` changes an asset of tier `{tier_id}`, which wants {} to approve", step.id, people(wanted));
-        let place = facts.places.tiers.get(tier_id).map(|k| k.key("approvals")).unwrap_or_default();
+        let place = facts.places.wanted_at(tier_id, "approvals");
         let found = Diagnostic::warn("too-few-approvals", headline, here, label).also(place, "wanted here");
         findings.push(found.help(match asked {
             0 => format!("add a step that `uses: approval` with `count: {wanted}`"),

@@ -6,20 +6,18 @@ use crate::diagnostic::Diagnostic;
 use crate::model::{Asset, ReplicaMode};
 
 pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
-    for (id, asset) in &whole.plan.assets {
-        let Some((tier_id, tier)) = asset.tier.as_ref().and_then(|t| whole.plan.tiers.get_key_value(t)) else { continue };
+    for (id, asset, tier_id, tier) in whole.tiered() {
         let Some(wanted) = tier.copies.map(|n| n as usize).filter(|_| holds_data(asset)) else { continue };
         let has = copies(asset);
         if has >= wanted {
             continue;
         }
         let at = whole.places.assets.get(id).map(|k| k.at).unwrap_or_default();
-        let wants = whole.places.tiers.get(tier_id).map(|k| k.key("copies")).unwrap_or_default();
         let headline =
             format!("there are {has} copies of `{id}`, and tier `{tier_id}` wants {wanted}").replace("are 1 copies", "is 1 copy");
         let (replicas, backups) = (replicas(asset), backups(asset));
         let label = format!("itself, {replicas} replicas, {backups} places of backups");
-        let found = Diagnostic::warn("too-few-copies", headline, at, label).also(wants, "wanted here");
+        let found = Diagnostic::warn("too-few-copies", headline, at, label).also(whole.places.wanted_at(tier_id, "copies"), "wanted here");
         findings.push(found.help(format!("add a replica, a backup, or `copies` of a backup: {} more", wanted - has)));
     }
 }

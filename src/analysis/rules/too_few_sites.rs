@@ -18,7 +18,7 @@ pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
         let headline = format!("the data of `{id}` lie at {} of the {wanted} sites that tier `{tier_id}` wants", sites.len());
         let label = if named.is_empty() { "no copy says where it lies".to_owned() } else { format!("at {} alone", named.join(", ")) };
         let found = Diagnostic::warn("too-few-sites", headline, whole.places.assets[id].at, label);
-        let found = found.also(whole.wanted_at(tier_id, "sites"), "wanted here");
+        let found = found.also(whole.places.wanted_at(tier_id, "sites"), "wanted here");
         findings.push(found.help("add a replica, or `copies` of a backup, at a site that does not lie within one of these"));
     }
 }

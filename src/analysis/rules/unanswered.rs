@@ -15,7 +15,7 @@ pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
     let answers = Answers::new(whole.plan, whole.scenarios);
     let mut said = BTreeSet::new();
     for (id, asset, tier_id, tier) in whole.tiered() {
-        let wants = whole.wanted_at(tier_id, "survives");
+        let wants = whole.places.wanted_at(tier_id, "survives");
         for cause in tier.survives.iter().copied().filter(|c| *c == Cause::Outage || holds_data(asset)) {
             let keys = &whole.places.assets[id];
             let (headline, at, label) = if answers.asset(id, cause).is_empty() {

@@ -21,7 +21,7 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
     if taking.is_empty() {
         return;
     }
-    let traffic = traffic(facts);
+    let (traffic, _) = traffic(facts);
     for i in taking {
         let reaching = steps[i].assets.iter().filter_map(|a| Some((a, traffic.get(a.as_str())?)));
         // What cannot be taken back itself holds what it stands on.

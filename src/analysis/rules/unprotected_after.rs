@@ -10,8 +10,7 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
     for (id, asset) in facts.plan.assets.iter().filter(|(_, a)| holds_data(a)) {
         let Some(tier_id) = &asset.tier else { continue };
         let Some(wanted) = facts.plan.tiers.get(tier_id).and_then(|t| t.copies).map(|n| n as usize) else { continue };
-        let moves = |s: &crate::model::Step| matches!(s.phase, Phase::Prepare | Phase::Recover) && changes(s);
-        let Some((last, step)) = facts.steps_of(id).filter(|(_, s)| moves(s)).last() else { continue };
+        let Some((last, step)) = facts.steps_of(id).filter(|(_, s)| s.phase.brings() && changes(s)).last() else { continue };
         let Some(site) = step.at.as_deref() else { continue };
         let (left, gone) = after(facts, asset, site);
         // Fewer from the beginning is another mistake; a `close` step with the asset is what mends this one.
@@ -25,7 +24,7 @@ pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
             gone => format!("it runs at `{site}` then; gone: {}", gone.join(", ")),
         };
         let found = Diagnostic::warn("unprotected-after", headline, facts.step(last).keys.at, label);
-        let wants = facts.places.tiers.get(tier_id).map(|k| k.key("copies")).unwrap_or_default();
+        let wants = facts.places.wanted_at(tier_id, "copies");
         findings.push(
             found
                 .also(wants, "wanted here")

@@ -2,13 +2,12 @@
 
 use crate::analysis::facts::Facts;
 use crate::diagnostic::Diagnostic;
-use crate::model::{OnFailure, Phase};
+use crate::model::OnFailure;
 
 pub(super) fn run(facts: &Facts<'_>, findings: &mut Vec<Diagnostic>) {
     for (i, step) in facts.scenario.steps.iter().enumerate().filter(|(i, _)| facts.runs(*i)) {
         for (asset, at) in &facts.step(i).recovered {
-            let back = |s: &crate::model::Step| matches!(s.phase, Phase::Recover | Phase::Verify);
-            let own: Vec<usize> = facts.named(asset).filter(|(_, s)| back(s)).map(|(n, _)| n).collect();
+            let own: Vec<usize> = facts.named(asset).filter(|(_, s)| s.phase.ends_recovery()).map(|(n, _)| n).collect();
             let earlier = ancestors(facts, i);
             let unsure = own.iter().map(|&n| (n, &facts.scenario.steps[n])).find_map(|(n, s)| {
                 let why = if !facts.runs(n) {

@@ -31,7 +31,7 @@ pub(super) fn run(whole: &Whole<'_>, findings: &mut Vec<Diagnostic>) {
                 None => (format!("nothing says how often backups of `{id}` are {what}"), at.keys.at, "`verify` would say it"),
             };
             let found = Diagnostic::warn("verify-too-rare", headline, place, label);
-            let found = found.also(whole.wanted_at(tier_id, "verify"), format!("wanted: every {}", duration_text(often)));
+            let found = found.also(whole.places.wanted_at(tier_id, "verify"), format!("wanted: every {}", duration_text(often)));
             findings.push(found.help(format!("write `verify: {{ {key}: {} }}`, and do it", duration_text(often))));
         }
     }

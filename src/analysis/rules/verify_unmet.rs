@@ -57,10 +57,17 @@ fn seen(whole: &Whole<'_>, backup: &Backup) -> bool {
     })
 }
 
-/// Whether a drill has a step that restores a backup.
+/// Whether a drill has a step that restores a backup: itself, or a later link of its chain, which stands on it.
 fn restores(whole: &Whole<'_>, drill: &crate::model::Drill, asset: &Id, backup: &Backup) -> bool {
     let Some(scenario) = whole.scenarios.iter().find(|s| s.id == drill.scenario) else { return false };
     let out = left_out(drill, scenario);
     let runs = |s: &&crate::model::Step| !out.contains(&s.id.as_str());
-    scenario.steps.iter().filter(runs).any(|s| s.from.as_ref() == Some(&backup.id) && s.assets.contains(asset))
+    let backups = whole.plan.assets.get(asset).map_or(&[][..], |a| &a.backups);
+    let known = |id: &Id| backups.iter().find(|b| b.id == *id);
+    // A chain that goes in a circle is a finding of its own.
+    let chain = |from: &Id| {
+        let links = std::iter::successors(known(from), |link| known(link.base.as_ref()?));
+        links.take(backups.len()).any(|link| link.id == backup.id)
+    };
+    scenario.steps.iter().filter(runs).any(|s| s.assets.contains(asset) && s.from.as_ref().is_some_and(chain))
 }

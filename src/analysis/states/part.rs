@@ -11,7 +11,7 @@ use crate::actions::{self, AssetKind, Deed};
 use crate::analysis::facts::{Facts, approves, changes};
 use crate::model::{Asset, Id, OnFailure, Phase, ReplicaMode, Step, WhenUnreachable, damages};
 
-/// How often a node may be looked at in all, as a multiple of the nodes.
+/// How often a node, or an asset on the way of traffic, may be looked at in all, as a multiple of those that there are.
 const LOOKS: usize = 32;
 /// Ways in which the conditions of one part can turn out that are told apart.
 const WAYS: usize = 64;
@@ -35,13 +35,13 @@ pub struct Part {
     pub more: bool,
 }
 
-/// The parts of a scenario, and assets whose steps stand too far from each other.
+/// The parts of a scenario, and assets of which too much is left to look at.
 pub fn parts(facts: &Facts<'_>) -> (Vec<Part>, Vec<Id>) {
     let words = facts.scenario.steps.iter().enumerate().any(|(i, s)| facts.runs(i) && speaks(s));
     let mut cut = Cut { facts, words, rank: Vec::new(), seen: vec![0; facts.graph.before.len()], turn: 0, looks: 0 };
     let mut all = Vec::new();
-    let mut left = Vec::new();
-    let traffic = traffic(facts);
+    let (traffic, cut_off) = traffic(facts);
+    let mut left: BTreeSet<Id> = cut_off.into_iter().map(str::to_owned).collect();
     for (id, asset) in &facts.plan.assets {
         if facts.steps_of(id).next().is_none() {
             continue;
@@ -53,7 +53,7 @@ pub fn parts(facts: &Facts<'_>) -> (Vec<Part>, Vec<Id>) {
         }
         let copies = copies(facts, id, asset);
         let (Some((copies, begin)), true) = (copies, cut.looks <= LOOKS * cut.seen.len()) else {
-            left.push(id.clone());
+            left.insert(id.clone());
             continue;
         };
         match reached {
@@ -64,35 +64,41 @@ pub fn parts(facts: &Facts<'_>) -> (Vec<Part>, Vec<Id>) {
             })),
         }
     }
-    (all, left)
+    (all, left.into_iter().collect())
 }
 
-/// By asset: the steps that send traffic to it, each asset that carries the traffic by itself.
-pub fn traffic<'a>(facts: &Facts<'a>) -> HashMap<&'a str, Vec<Vec<usize>>> {
+/// By asset: the steps that send traffic to it, each asset that carries the traffic by itself; and those of the latter whose
+/// traffic goes further than it was followed.
+pub fn traffic<'a>(facts: &Facts<'a>) -> (HashMap<&'a str, Vec<Vec<usize>>>, Vec<&'a str>) {
     let mut carries: HashMap<&'a str, Vec<usize>> = HashMap::new();
     for (i, step) in facts.scenario.steps.iter().enumerate().filter(|(i, _)| facts.runs(*i)) {
         let dns = |id: &&Id| matches!(facts.plan.assets.get(*id).map(|a| a.kind), Some(AssetKind::Route53 | AssetKind::Dns));
-        if changes(step) && matches!(step.phase, Phase::Prepare | Phase::Recover | Phase::Close) {
+        if changes(step) && (step.phase.brings() || step.phase == Phase::Close) {
             step.assets.iter().filter(dns).for_each(|id| carries.entry(id).or_default().push(i));
         }
     }
     let mut all: HashMap<&'a str, Vec<Vec<usize>>> = HashMap::new();
     let mut names: Vec<&str> = carries.keys().copied().collect();
     names.sort_unstable();
-    let mut looks = 0;
+    let most = LOOKS * (facts.graph.before.len() + facts.plan.assets.len());
+    let (mut looks, mut cut_off) = (0, Vec::new());
     for name in names {
         let mut open = vec![name];
         let mut seen: HashSet<&str> = open.iter().copied().collect();
-        while let Some(id) = open.pop().filter(|_| looks <= LOOKS * facts.graph.before.len()) {
+        while let Some(id) = open.pop() {
+            if looks == most {
+                cut_off.push(name);
+                break;
+            }
             looks += 1;
-            let below = facts.plan.assets.get(id).into_iter().flat_map(|a| &a.depends_on).filter(|d| !d.weak);
-            for next in below.map(|d| d.asset.as_str()).filter(|next| seen.insert(next)) {
+            let below = facts.plan.assets.get(id).into_iter().flat_map(Asset::strong);
+            for next in below.map(String::as_str).filter(|next| seen.insert(next)) {
                 all.entry(next).or_default().push(carries[name].clone());
                 open.push(next);
             }
         }
     }
-    all
+    (all, cut_off)
 }
 
 /// The copies of an asset, and how they are when the scenario begins; none if there are too many.
@@ -108,6 +114,7 @@ fn copies(facts: &Facts<'_>, id: &str, asset: &Asset) -> Option<(Copies, State)>
     };
     let mut state = State { writes: 1, well: !facts.loses(id), ..State::default() };
     state.age[0] = if copies.damaged { 1 } else { INCIDENT };
+    copies.gone = facts.scenario.loses.assets.iter().any(|a| a == id) && !copies.damaged;
     copies.lost = u8::from(!asset.sites.is_empty() && asset.sites.iter().all(|s| facts.lost_sites.contains(s)));
     for (n, replica) in asset.replicas.iter().enumerate().map(|(n, r)| (n + 1, r)) {
         if n >= COPIES {
@@ -171,7 +178,7 @@ impl<'a> Cut<'_, 'a> {
         let action = actions::find(&step.call.uses);
         let place = place_at(asset, step.at.as_deref());
         let own = action.filter(|a| a.kinds.contains(&asset.kind)).map_or(Deed::Nothing, |a| a.deed);
-        let back = matches!(step.phase, Phase::Prepare | Phase::Recover) && changes(step);
+        let back = step.phase.brings() && changes(step);
         let by_hand = step.call.uses == "manual" && step.phase == Phase::Contain;
         Some(match (own, step.from.as_deref()) {
             (Deed::StopsWrites, _) => Move::Stop(place?),
@@ -181,7 +188,7 @@ impl<'a> Cut<'_, 'a> {
             (Deed::Points, _) => return None,
             (Deed::Nothing, _) if self.facts.fences.binary_search(&i).is_ok() || by_hand => Move::Stop(place?),
             (Deed::Nothing, Some("replica")) if back => Move::Take(place?, false),
-            (Deed::Nothing, Some(from)) if back && from != "rebuild" => Move::Put(place?),
+            (Deed::Nothing, Some(from)) if back && asset.backups.iter().any(|b| b.id == from) => Move::Put(place?),
             (Deed::Nothing, _) if back => Move::Bring(place),
             (Deed::Nothing, _) if step.phase == Phase::Verify => Move::Show,
             (Deed::Nothing, _) => return None,

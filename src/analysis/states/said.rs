@@ -17,11 +17,9 @@ fn one(facts: &Facts<'_>, bad: &Bad, rule: &'static str, headline: &str) -> Diag
     let headline = format!("`{}` {headline}", step.id).replace("{asset}", &format!("`{}`", bad.asset));
     let number = |n: usize| if bad.before.is_empty() { String::new() } else { format!("{n}. ") };
     let label = format!("{}{}", number(bad.before.len() + 1), bad.what);
-    let mut found = Diagnostic::deny(rule, headline, facts.step(bad.step).keys.at, label);
-    for (n, (step, what)) in bad.before.iter().enumerate() {
-        found = found.also(facts.step(*step).keys.at, format!("{}{what}", number(n + 1)));
-    }
-    found
+    let before = bad.before.iter().enumerate();
+    let before = before.map(|(n, (step, what))| (facts.step(*step).keys.at, format!("{}{what}", number(n + 1))));
+    Diagnostic::deny(rule, headline, facts.step(bad.step).keys.at, label).also_all(before)
 }
 
 /// What to type so that a step is not passed over on the way to a bad state; none if the way has no such step that counts.

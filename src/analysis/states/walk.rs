@@ -8,6 +8,7 @@ use foldhash::{HashMap, HashMapExt, HashSet};
 use super::part::Part;
 use super::world::{Move, State, Wrong};
 use super::{Bad, Kind};
+use crate::analysis::chance::Chance;
 
 /// Steps of a part that are looked at one by one; a larger one is sampled.
 const STEPS: usize = 128;
@@ -79,18 +80,18 @@ pub fn walk(part: &Part, limit: u64) -> Option<Walked> {
 
 /// Draws so many orders.
 pub fn sample(part: &Part, orders: u64, seed: u64) -> Walked {
-    let mut chance = fastrand::Rng::with_seed(seed);
+    let mut chance = Chance::new(seed);
     let mut found = Found::new();
     let mut known: HashSet<State> = HashSet::default();
     for _ in 0..orders {
-        let way = &part.ways[chance.usize(..part.ways.len())];
+        let way = &part.ways[chance.index(part.ways.len())];
         let passed = |n: usize| way.iter().any(|(m, _)| *m == n);
         let mut open: Vec<usize> = part.before.iter().map(|b| b.iter().filter(|&&n| !passed(n)).count()).collect();
         let mut ready: Vec<usize> = (0..part.steps.len()).filter(|&n| !passed(n) && open[n] == 0).collect();
         let mut done = Vec::new();
         let mut state = part.begin;
         while !ready.is_empty() {
-            let n = ready.swap_remove(chance.usize(..ready.len()));
+            let n = ready.swap_remove(chance.index(ready.len()));
             let (then, bad) = part.copies.after(state, part.steps[n].1);
             if let Some(wrong) = bad {
                 let bad = self::bad(part, n, wrong, told(part, way, &done));

@@ -18,6 +18,8 @@ pub struct Copies {
     pub places: Vec<String>,
     /// Bits: its site is lost. Whether it is dead nobody knows until somebody says so.
     pub lost: u8,
+    /// The asset itself is gone, its site is not: it may still take writes, but nothing newer is left where it stood.
+    pub gone: bool,
     /// Bits: takes writes beside others, as it is meant to.
     pub active: u8,
     /// What a copy has is damaged, and may be overwritten.
@@ -134,7 +136,7 @@ impl Copies {
     }
 
     fn overwritten(&self, state: &State, p: usize) -> Option<Wrong> {
-        let stands = self.lost & (1 << p) == 0;
+        let stands = self.lost & (1 << p) == 0 && !(self.gone && p == 0);
         let written = state.age[p] > INCIDENT || state.age[p] == INCIDENT && state.writes & (1 << p) != 0;
         let what = || format!("a backup comes in the place of newer data: {}", self.places[p]);
         (stands && written).then(|| Wrong { kind: Kind::NewerLost, what: what(), other: None })

@@ -98,6 +98,8 @@ fn said_json(step: &str, said: &Said) -> Value {
         Said::Asks(question) => json!({ "step": step, "said": "asks", "question": question }),
         Said::Waits => json!({ "step": step, "said": "waits" }),
         Said::NotTrusted => json!({ "step": step, "said": "not_started" }),
+        Said::SecretNotAsked(secret) => json!({ "step": step, "said": "not_looked_at", "secret": secret }),
+        Said::NotSent => json!({ "step": step, "said": "not_sent" }),
         Said::Skipped(reason) => json!({ "step": step, "said": "skipped", "reason": reason }),
     }
 }
@@ -112,7 +114,9 @@ fn said_text(state: &State, said: &[(usize, Said)]) -> String {
             Said::DoesNotPass(why) => ("✗", format!("does not pass: {}", escape::line(why))),
             Said::Changes(changes) => {
                 let line = |c: &Change| match c.what.as_str() {
-                    "command" => format!("would run {}", escape::line(&c.new)),
+                    "command" | "script" | "executable" => format!("would run {}", escape::line(&c.new)),
+                    "request" => format!("would send {}", escape::line(&c.new)),
+                    "message" => format!("would tell {}", escape::line(&c.new)),
                     what => format!("would change {}: {} → {}", escape::line(what), escape::line(&c.old), escape::line(&c.new)),
                 };
                 ("~", changes.iter().map(line).collect::<Vec<_>>().join("; "))
@@ -125,6 +129,8 @@ fn said_text(state: &State, said: &[(usize, Said)]) -> String {
             Said::Asks(question) => ("?", format!("would ask: {}", escape::line(question))),
             Said::Waits => ("·", "would wait".to_owned()),
             Said::NotTrusted => ("·", "not started: the plan only declares that it reads (--trust-declared starts it)".to_owned()),
+            Said::SecretNotAsked(secret) => ("·", format!("not looked at: a command gives secret `{secret}` (--trust-declared starts it)")),
+            Said::NotSent => ("·", "not sent: the plan only declares that this request reads".to_owned()),
             Said::Skipped(reason) => ("–", format!("would not run: {}", escape::line(reason))),
         };
         out.push_str(&format!("  {mark} {:width$}  {words}\n", state.step(*i).id));

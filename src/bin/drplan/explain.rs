@@ -92,6 +92,7 @@ const TOPICS: &[(&str, &str)] = &[
     ("adopt", include_str!("adopt.md")),
     ("check", include_str!("check.md")),
     ("estimate", include_str!("estimate.md")),
+    ("executables", include_str!("executables.md")),
     ("include", include_str!("include.md")),
     ("lists", include_str!("lists.md")),
     ("rehearse", include_str!("rehearse.md")),

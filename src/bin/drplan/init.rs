@@ -3,6 +3,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use drplan::compile::Input;
@@ -111,6 +112,14 @@ const EXAMPLES: &[Example] = &[
     example!("18-files", "18-files/database.yaml", "18-files/website.yaml"),
     example!("19-drill"),
     example!("20-policy"),
+    example!("21-another-plan", "21-another-plan/database.yaml", "21-another-plan/sites.yaml"),
+    example!(
+        "22-executables",
+        "22-executables/flag.py",
+        "22-executables/flag.py.action.yaml",
+        "22-executables/mark.sh",
+        "22-executables/mark.sh.action.yaml"
+    ),
 ];
 
 /// Writes the plan, or lists the examples.
@@ -127,6 +136,11 @@ pub fn run(args: &Args, settings: &Settings) -> Ended {
                 let dir = path.parent().unwrap_or(Path::new(""));
                 std::fs::create_dir_all(dir).map_err(|e| Stop::no_input(format!("cannot make {}: {e}", dir.display())))?;
                 output::file(&path, text)?;
+                if text.starts_with("#!") {
+                    let executable = std::fs::Permissions::from_mode(0o755);
+                    let made = std::fs::set_permissions(&path, executable);
+                    made.map_err(|e| Stop::no_input(format!("cannot make {} executable: {e}", path.display())))?;
+                }
             }
             written(&args.out, &format!("# yaml-language-server: $schema={SCHEMA}\n{}", example.text), settings)
         }

@@ -1,6 +1,7 @@
 //! The command line: the only room that prints, reads the environment and exits. One file a command; to add one, write
 //! its file, name it in [`Command`] and in [`Command::run`].
 
+mod action;
 mod adopt;
 mod board;
 mod changed;
@@ -21,6 +22,7 @@ mod graph;
 mod hand_over;
 mod init;
 mod journal;
+mod laws;
 mod lease;
 mod live;
 mod load;
@@ -92,6 +94,7 @@ enum Command {
     Journal(journal::Args),
     Lease(lease::Args),
     HandOver(hand_over::Args),
+    Action(action::Args),
     Explain(explain::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -127,6 +130,7 @@ impl Command {
             Command::Journal(args) => journal::run(&args, settings),
             Command::Lease(args) => lease::run(&args, settings),
             Command::HandOver(args) => hand_over::run(&args, settings),
+            Command::Action(args) => action::run(&args, settings),
             Command::Explain(args) => explain::run(&args, settings),
             Command::Schema(args) => schema::run(&args, settings),
             Command::Completions(args) => completions::run(&args, settings),

@@ -4,7 +4,6 @@ use drplan::actions::units::duration_text;
 use drplan::analysis::Checked;
 use drplan::analysis::states::{Explored, SAMPLES, SEED};
 use drplan::compile::Compilation;
-use drplan::model::Prediction;
 
 /// From here on nobody counts.
 const MANY: u64 = 1_000_000;
@@ -20,9 +19,11 @@ pub fn lines(found: &Compilation) -> Vec<String> {
 }
 
 fn one(checked: &Checked, explored: Option<&Explored>) -> String {
-    let all = checked.compiled().predictions.values();
-    let recovery = worst(all.clone().filter_map(|p| Some((p.recovery_ms?, p.rto_ms))));
-    let loss = all.filter(|p| p.holds_data).map(|p| (lost(p), p.rpo_ms));
+    let all = &checked.compiled().predictions;
+    let recovery = worst(all.values().filter_map(|p| Some((p.recovery_ms?, p.rto_ms))));
+    // One that stays as it is was left on purpose.
+    let left = |id| checked.compiled().scenario.leaves.contains(id).then_some(0);
+    let loss = all.iter().filter(|(_, p)| p.holds_data).map(|(id, p)| (p.loss_ms.or(left(id)), p.rpo_ms));
     let (unbounded, bounded): (Vec<_>, Vec<_>) = loss.partition(|(ms, _)| ms.is_none());
     let loss = match unbounded.is_empty() {
         true => worst(bounded.into_iter().filter_map(|(ms, most)| Some((ms?, most)))),
@@ -31,11 +32,6 @@ fn one(checked: &Checked, explored: Option<&Explored>) -> String {
     let named = |what: &str, ms: Option<String>| ms.map(|ms| format!("{what} {ms}"));
     let parts = [named("recovery", recovery), named("data loss", loss), Some(states(explored))];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
-/// What is lost; one that stays as it is was left on purpose.
-fn lost(of: &Prediction) -> Option<u64> {
-    of.loss_ms.or((of.loss_source == "left as it is").then_some(0))
 }
 
 /// The one that comes nearest to what was promised; without any promise the longest.

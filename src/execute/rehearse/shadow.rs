@@ -105,7 +105,13 @@ fn shade(step: &mut Step, asked: Option<&BTreeMap<String, Vec<Value>>>) {
         }
     }
     if let Some(check) = &mut step.check {
-        *check = command(1_000, &["is", &id, "1"]);
+        *check = match step.call.uses.as_str() {
+            "route53.upsert" => {
+                let with = Map::from_iter([("expect".to_owned(), json!("new.example.com"))]);
+                ActionUse { uses: "route53.check".to_owned(), with }
+            }
+            _ => command(1_000, &["is", &id, "1"]),
+        };
     } else if step.effect == Effect::Verifiable && step.call.uses == "command" {
         step.check = Some(command(1_000, &["is", &id, "1"]));
     }

@@ -2,11 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use crate::actions::{self, Action, Effect, Field, Type, template};
+use crate::actions::{self, Action, Effect, Field, Type, described, template};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::model::scope::{Scope, Spot, list};
 use crate::model::shapes::Shapes;
-use crate::model::vocabulary::later_action;
 use crate::model::{ActionUse, injection, unfit};
 use crate::syntax::Node;
 
@@ -14,7 +13,12 @@ use crate::syntax::Node;
 pub fn fields_of(shapes: &mut Shapes<'_, '_>, node: &Node<'_>, reading: bool) -> Option<&'static Action> {
     let uses = node.get("uses")?;
     let name = uses.scalar()?.text;
-    let Some(action) = actions::find(name) else {
+    if let Some(Err(why)) = shapes.scope.executables.get(name) {
+        let found = Diagnostic::deny("undescribed", format!("`{name}` has no description that can be used"), uses.span, why);
+        shapes.findings.push(found.help(format!("drplan action describe {name} > {name}.action.yaml, and read what it wrote")));
+        return None;
+    }
+    let Some(action) = shapes.scope.action(name) else {
         unknown(shapes, name, uses);
         return None;
     };
@@ -53,8 +57,11 @@ pub fn fields_of(shapes: &mut Shapes<'_, '_>, node: &Node<'_>, reading: bool) ->
 /// The call of a map that was checked.
 pub fn call(scope: &Scope<'_>, node: &Node<'_>, spot: Spot<'_>) -> Option<ActionUse> {
     let uses = node.get("uses")?.scalar()?.text.to_string();
-    let fields = actions::find(&uses).map_or(&[][..], |a| a.fields);
-    let with = node.get("with").map_or_else(Map::new, |w| record(scope, w, fields, spot));
+    let fields = scope.action(&uses).map_or(&[][..], |a| a.fields);
+    let mut with = node.get("with").map_or_else(Map::new, |w| record(scope, w, fields, spot));
+    if let Some(Ok((described, _))) = scope.executables.get(&uses) {
+        with.insert(described::KEY.to_owned(), serde_json::to_value(described).unwrap_or_default());
+    }
     Some(ActionUse { uses, with })
 }
 
@@ -92,9 +99,6 @@ fn typed(scope: &Scope<'_>, node: &Node<'_>, kind: &Type, spot: Spot<'_>) -> Val
 }
 
 fn unknown(shapes: &mut Shapes<'_, '_>, name: &str, uses: &Node<'_>) {
-    if later_action(name) {
-        return shapes.not_yet(name, uses.span);
-    }
     let names: Vec<&str> = actions::all().iter().map(|a| a.name).collect();
     let found = Diagnostic::deny("unknown-action", format!("no action `{name}`"), uses.span, "not an action");
     shapes.findings.push(match nearest(name, names.iter().copied()) {

@@ -21,11 +21,11 @@ use foldhash::HashSet;
 use super::each::address;
 use super::lists::{elements, entries};
 use super::places::{Keys, Places};
-use super::scope::{MANY, Scope, Spot, list};
+use super::scope::{Executables, MANY, Scope, Spot, list};
 use super::shapes::Shapes;
 use super::vocabulary as words;
 use super::{Drill, Plan, Scenario, Site, Tier, Verdict};
-use crate::actions::Type;
+use crate::actions::{self, Type};
 use crate::diagnostic::{Diagnostic, Level, nearest};
 use crate::source::{Sources, Span};
 use crate::syntax::Node;
@@ -54,7 +54,7 @@ pub struct Lowered {
 }
 
 /// Reads a plan from its tree.
-pub fn lower(root: &Node<'_>, sources: &Sources, given: &Given, findings: &mut Vec<Diagnostic>) -> Lowered {
+pub fn lower(root: &Node<'_>, sources: &Sources, given: &Given, executables: &Executables, findings: &mut Vec<Diagnostic>) -> Lowered {
     if let Some(found) = head::problem(root) {
         findings.push(found);
         return Lowered { broken: true, ..Lowered::default() };
@@ -65,6 +65,7 @@ pub fn lower(root: &Node<'_>, sources: &Sources, given: &Given, findings: &mut V
         sites: root.get("sites"),
         assets: root.get("assets"),
         scenarios: root.get("scenarios"),
+        executables: executables.clone(),
         ..Scope::default()
     };
     scope.params = params::params(root.get("params"), given, sources, findings);
@@ -348,5 +349,31 @@ impl<'t> Lower<'_, 't> {
             None if known.is_empty() => found.help(format!("declare it under `{section}`")),
             None => found.help(format!("known {section}: {}", list(&known))),
         });
+    }
+}
+
+/// What the executables that a plan uses say about themselves, each in the file beside it.
+pub fn described(file: &dyn Fn(&str) -> Option<Vec<u8>>, root: &Node<'_>) -> Executables {
+    let mut names = BTreeSet::new();
+    executables(root, &mut names);
+    let one = |uses: String| {
+        let beside = actions::described::beside(&uses);
+        let text = file(beside.trim_start_matches("./")).ok_or_else(|| format!("`{beside}` is not beside the plan"));
+        let found = text.and_then(|text| actions::described::described(&uses, &text).map_err(|why| format!("`{beside}`: {why}")));
+        (uses, found)
+    };
+    names.into_iter().map(one).collect()
+}
+
+/// Executables that a tree uses, as it names them.
+fn executables(node: &Node<'_>, out: &mut BTreeSet<String>) {
+    for item in node.list().unwrap_or(&[]) {
+        executables(item, out);
+    }
+    for entry in entries(Some(node)) {
+        match entry.value.scalar().filter(|s| entry.key == "uses" && s.text.starts_with(actions::described::KEY)) {
+            Some(scalar) => drop(out.insert(scalar.text.to_owned())),
+            None => executables(&entry.value, out),
+        }
     }
 }

@@ -5,7 +5,7 @@ use foldhash::HashMapExt;
 use std::collections::BTreeSet;
 
 use super::{Lower, Named, entries, read};
-use crate::actions::{self, Type};
+use crate::actions::Type;
 use crate::diagnostic::{Diagnostic, Level};
 use crate::model::each::address;
 use crate::model::places::{Keys, ScenarioPlaces, StepPlaces};
@@ -118,7 +118,7 @@ impl<'t> Lower<'_, 't> {
         let mut heads = Steps::with_capacity(items.size_hint().0);
         for item in items {
             let (Some(name), Some(id)) = (step_name(item), item.get("id")) else { continue };
-            let action = item.get("uses").and_then(Node::scalar).and_then(|s| actions::find(s.text));
+            let action = item.get("uses").and_then(Node::scalar).and_then(|s| self.scope.action(s.text));
             if let Some(first) = heads.insert(name, StepHead { action, node: item })
                 && let Some(first) = first.node.get("id").filter(|first| first.span != id.span)
             {

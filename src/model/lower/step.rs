@@ -2,12 +2,12 @@
 
 use super::scenario::Around;
 use super::{Lower, Named, action, entries, read};
-use crate::actions::{Action, Effect, Phase, Type, UndoKind};
-use crate::diagnostic::{Diagnostic, Near};
+use crate::actions::{Action, Call, Effect, Phase, Type, UndoKind};
+use crate::diagnostic::{Diagnostic, Level, Near};
 use crate::model::places::{Keys, StepPlaces};
 use crate::model::scope::Spot;
 use crate::model::shapes::Shapes;
-use crate::model::{ActionUse, Id, Mode, OutputDecl, ParamKind, Step, Undo, When, vocabulary as words};
+use crate::model::{ActionUse, Id, Mode, OnFailure, OutputDecl, ParamKind, Step, Undo, When, nested, vocabulary as words};
 use crate::source::Span;
 use crate::syntax::Node;
 
@@ -52,7 +52,7 @@ impl<'t> Lower<'_, 't> {
         let call = action::call(&self.scope, node, spot).unwrap_or_else(|| ActionUse { uses: String::new(), with: serde_json::Map::new() });
         let phase = read::word(node, "phase").or(action.map(|a| a.phase)).unwrap_or(Phase::Recover);
         let check = node.get("check").and_then(|c| action::call(&self.scope, c, spot));
-        let effect = self.effect(node, action, check.is_some());
+        let effect = self.effect(node, action, &call.call(&own, None), check.is_some());
         let mut step = Step {
             each: self.each_of(node, &own, at),
             id: own.clone(),
@@ -63,14 +63,14 @@ impl<'t> Lower<'_, 't> {
             effect,
             needs,
             takes_ms: 0,
-            timeout_ms: self.duration(node, "timeout"),
+            timeout_ms: self.duration(node, "timeout").or(action.and_then(|a| a.timeout_ms)),
             retry: self.retry(node, action.map(|_| effect)),
             undo: Undo::Unneeded,
             from: None,
             check,
             modes: modes(node),
             when,
-            on_failure: read::word(node, "on_failure").unwrap_or_default(),
+            on_failure: read::word(node, "on_failure").unwrap_or(OnFailure::of(action)),
             when_unreachable: read::word(node, "when_unreachable").unwrap_or_default(),
             outputs: self.outputs(node, action),
             locks: node.get("lock").map_or_else(Vec::new, |l| read::one_or_many(l).into_iter().filter_map(read::raw).collect()),
@@ -89,6 +89,10 @@ impl<'t> Lower<'_, 't> {
         self.approval(node, &step, around);
         if let Some(action) = action {
             self.fits(node, action, &step, &keys, before);
+        }
+        // What is still a call could not be joined in, which was said; nothing is left to a run.
+        if step.call.uses == nested::ACTION && (around.cleanup || !self.findings.iter().any(|f| f.level == Level::Deny)) {
+            self.findings.push(nested::misplaced(keys.value("uses")));
         }
         Some((step, StepPlaces { keys, needs: needs_at, refs, recovered }))
     }
@@ -112,8 +116,8 @@ impl<'t> Lower<'_, 't> {
         (Some(ids), places)
     }
 
-    fn effect(&mut self, node: &Node<'_>, action: Option<&Action>, has_check: bool) -> Effect {
-        let own = action.map_or(Effect::Once, |a| a.effect);
+    fn effect(&mut self, node: &Node<'_>, action: Option<&Action>, call: &Call<'_>, has_check: bool) -> Effect {
+        let own = action.map_or(Effect::Once, |a| (a.effect_of)(call).unwrap_or(a.effect));
         let by_plan = action.is_none_or(|a| a.effect_by_plan);
         match (node.get("effect"), read::word::<Effect>(node, "effect")) {
             (Some(at), Some(_)) if !by_plan => {
@@ -137,13 +141,13 @@ impl<'t> Lower<'_, 't> {
 
     fn outputs(&mut self, node: &Node<'_>, action: Option<&Action>) -> std::collections::BTreeMap<String, OutputDecl> {
         let Some(outputs) = node.get("outputs") else { return Default::default() };
-        if let Some(action) = action.filter(|a| a.name != "command") {
+        if let Some(action) = action.filter(|a| !a.outputs_by_plan) {
             let at = node.entry("outputs").map_or(outputs.span, |e| e.at);
             let found = Diagnostic::deny(
                 "known-outputs",
                 format!("the outputs of `{}` are known", action.name),
                 at,
-                "only a `command` declares outputs",
+                "only a `command` or a `script` declares outputs",
             );
             self.findings.push(found.help("leave `outputs` out"));
             return Default::default();
@@ -168,7 +172,8 @@ impl<'t> Lower<'_, 't> {
 
     fn takes(&mut self, node: &Node<'_>, action: Option<&Action>, step: &Step, keys: &Keys) -> Option<u64> {
         let Some(takes) = node.get("takes") else {
-            let default = action.and_then(|a| a.takes_ms);
+            let call = Call { step: &step.id, with: &step.call.with, target: None };
+            let default = action.and_then(|a| a.takes_ms.or_else(|| (a.takes_by)(&call)));
             if default.is_none() && action.is_some() {
                 let id = &step.id;
                 let found = Diagnostic::deny(
@@ -353,6 +358,9 @@ fn undo_shape(shapes: &mut Shapes<'_, '_>, node: &Node<'_>) {
             let found =
                 Diagnostic::deny("undo-unclear", "`undo` is an action or a reason", at, "exactly one of `uses` and `none` must stand here");
             shapes.findings.push(found.help("write `{ uses: …, with: … }` or `{ none: \"why it cannot be undone\" }`"));
+        }
+        (None, Some(uses)) if uses.scalar().is_some_and(|s| s.text == nested::ACTION) => {
+            shapes.findings.push(nested::misplaced(uses.span));
         }
         (None, Some(_)) => {
             action::fields_of(shapes, undo, false);

@@ -3,7 +3,10 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use crate::world::{Answer, AwsSettings, Dns, DnsChange, Fault, Object, ObjectFacts, Objects, PgTarget, Postgres, RecordSet, Rows};
+use crate::world::{
+    Answer, AwsSettings, Dns, DnsChange, Fault, HealthCheck, Object, ObjectCopy, ObjectFacts, ObjectRef, Objects, PgTarget, Postgres,
+    RecordSet, Rows, WeightedSet,
+};
 
 /// A service that the feature of this name would bring.
 pub(super) struct Absent(pub(super) &'static str);
@@ -26,6 +29,22 @@ impl Objects for Absent {
     async fn facts(&self, _: &AwsSettings, _: &str, _: &str) -> Answer<Option<ObjectFacts>> {
         self.refused()
     }
+
+    async fn sha256(&self, _: &AwsSettings, _: &ObjectRef) -> Answer<(u64, String)> {
+        self.refused()
+    }
+
+    async fn copy(&self, _: &AwsSettings, _: &ObjectCopy) -> Answer<()> {
+        self.refused()
+    }
+
+    async fn remove(&self, _: &AwsSettings, _: &ObjectRef) -> Answer<()> {
+        self.refused()
+    }
+
+    async fn retain(&self, _: &AwsSettings, _: &ObjectRef, _: &str, _: jiff::Timestamp) -> Answer<()> {
+        self.refused()
+    }
 }
 
 #[async_trait]
@@ -39,6 +58,18 @@ impl Dns for Absent {
     }
 
     async fn in_sync(&self, _: &AwsSettings, _: &str) -> Answer<bool> {
+        self.refused()
+    }
+
+    async fn weighted(&self, _: &AwsSettings, _: &str, _: &str, _: &str) -> Answer<Vec<WeightedSet>> {
+        self.refused()
+    }
+
+    async fn health_check(&self, _: &AwsSettings, _: &str) -> Answer<Option<HealthCheck>> {
+        self.refused()
+    }
+
+    async fn set_health_check(&self, _: &AwsSettings, _: &str, _: &HealthCheck) -> Answer<()> {
         self.refused()
     }
 }

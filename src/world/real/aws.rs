@@ -14,7 +14,12 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig, imds};
 use aws_sdk_route53::config::ProvideCredentials;
 use aws_sdk_route53::config::http::HttpResponse;
+use aws_sdk_route53::config::interceptors::BeforeDeserializationInterceptorContextMut;
+use aws_sdk_route53::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_route53::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::BoxError;
+use aws_sdk_s3::primitives::SdkBody;
+use http_body_util::Limited;
 use tokio::sync::Mutex;
 
 use super::innermost;
@@ -22,12 +27,42 @@ use crate::world::{Answer, AwsSettings, Fault};
 
 /// How often a read is tried; a change is sent once.
 const ATTEMPTS: u32 = 3;
-const CONNECT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
 const ATTEMPT: Duration = Duration::from_secs(20);
 /// Longer than all attempts of a read with the pauses between them.
 const WHOLE: Duration = Duration::from_secs(70);
 /// A machine that is none of AWS's has nobody at the address that is asked last.
 const METADATA: Duration = Duration::from_secs(1);
+
+/// The longest answer that is read whole; the longest that a service gives, a page of a listing, has a tenth of it.
+const ANSWER_BYTES: usize = 16 << 20;
+
+/// The limits of the calls of a client. A step that has less time than is usual does not wait longer.
+pub(super) fn limits(aws: &AwsSettings) -> TimeoutConfig {
+    let most = |usual: Duration| aws.timeout_ms.map_or(usual, |ms| usual.min(Duration::from_millis(ms)));
+    TimeoutConfig::builder().connect_timeout(most(CONNECT)).operation_attempt_timeout(most(ATTEMPT)).operation_timeout(most(WHOLE)).build()
+}
+
+/// Ends an answer that does not end.
+#[derive(Debug)]
+pub(super) struct Bounded;
+
+impl Intercept for Bounded {
+    fn name(&self) -> &'static str {
+        "bounded answers"
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let body = context.response_mut().body_mut();
+        *body = SdkBody::from_body_1_x(Limited::new(std::mem::replace(body, SdkBody::taken()), ANSWER_BYTES));
+        Ok(())
+    }
+}
 
 /// Clients are made of this.
 #[derive(Default)]
@@ -67,9 +102,7 @@ async fn load(endpoint: Option<String>, aws: &AwsSettings) -> SdkConfig {
     let mut credentials = DefaultCredentialsChain::builder().imds_client(metadata);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-        .timeout_config(
-            TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).operation_timeout(WHOLE).build(),
-        )
+        .timeout_config(limits(&AwsSettings::default()))
         .request_checksum_calculation(aws_sdk_s3::config::RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(aws_sdk_s3::config::ResponseChecksumValidation::WhenRequired);
     if let Some(profile) = &aws.profile {

@@ -14,6 +14,8 @@ use crate::world::{Answer, Fault, Letter, Mail};
 
 const UNSET: &str = "no mail server is set: --smtp smtp://HOST:25, or DRPLAN_SMTP";
 
+const LATE: &str = "the mail server did not answer in time";
+
 /// How long a server may take to say that it is there.
 const REACH: Duration = Duration::from_secs(10);
 
@@ -74,7 +76,7 @@ impl Mail for Real {
             return Err(Fault::refused(UNSET));
         };
         // The address may be a secret: no message holds it.
-        let to: Mailbox = letter.to.parse().map_err(|_| Fault::refused("the contact's address is no mail address"))?;
+        let to: Mailbox = letter.to.parse().map_err(|_| Fault::refused("the address is no mail address"))?;
         let message = Message::builder()
             .from(server.from()?)
             .to(to)
@@ -82,8 +84,13 @@ impl Mail for Real {
             .header(ContentType::TEXT_PLAIN)
             .body(letter.text.clone())
             .map_err(|e| Fault::refused(format!("the mail cannot be made: {e}")))?;
-        let sent = server.transport(Duration::from_millis(letter.timeout_ms))?.send(message).await;
-        sent.map(drop).map_err(|e| fault(&e))
+        let limit = Duration::from_millis(letter.timeout_ms);
+        let transport = server.transport(limit)?;
+        // Its own limit is that of the connection alone.
+        match tokio::time::timeout(limit, transport.send(message)).await {
+            Ok(sent) => sent.map(drop).map_err(|e| fault(&e)),
+            Err(_) => Err(Fault::lost(LATE)),
+        }
     }
 
     async fn reach(&self) -> Answer<()> {
@@ -101,9 +108,14 @@ fn fault(e: &Error) -> Fault {
     if e.is_permanent() || e.is_transient() {
         Fault::refused(format!("the mail server refused it: {}", code(e)))
     } else if e.is_timeout() {
-        Fault::lost("the mail server did not answer in time".to_owned())
-    } else {
+        Fault::lost(LATE)
+    } else if e.is_client() || e.is_tls() {
+        Fault::refused(format!("the mail server cannot be used: {why}"))
+    } else if e.to_string().starts_with("Connection error") {
         Fault::unreachable(format!("the mail server cannot be reached: {why}"))
+    } else {
+        // Whatever came after the connection may have been taken.
+        Fault::lost(format!("the mail server broke off before it said that it took the mail: {why}"))
     }
 }
 

@@ -6,18 +6,21 @@ mod alive;
 pub mod aside;
 #[cfg(feature = "aws")]
 mod aws;
+mod child;
 mod clock;
 mod exits;
 mod files;
 mod host;
 mod http;
 mod mail;
+mod names;
 pub mod paper;
 #[cfg(feature = "postgres")]
 mod pg_text;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod process;
+mod redis;
 mod replace;
 #[cfg(feature = "aws")]
 mod route53;
@@ -92,10 +95,12 @@ pub fn world(settings: RealSettings) -> World {
         http: Arc::new(http::Real),
         objects,
         dns,
+        names: Arc::new(names::Real),
         #[cfg(feature = "postgres")]
         postgres: Arc::new(postgres::Real),
         #[cfg(not(feature = "postgres"))]
         postgres: Arc::new(absent::Absent("postgres")),
+        redis: Arc::new(redis::Real),
         sqlite: Arc::new(sqlite::Real),
         files: Arc::new(files::Real),
         secrets: Arc::new(secrets::Real { plan_dir: settings.plan_dir, known }),

@@ -11,11 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::blocking;
+use super::child;
 use super::clock::since_boot;
 use super::exits::{End, Exits};
 use super::secrets::Known;
@@ -47,6 +49,17 @@ pub(super) struct Real {
     pub(super) known: Known,
 }
 
+/// The group of a process that only looks: it is ended when nobody waits for it any more.
+struct Looking(Option<Pid>);
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
 /// A supervisor that this driver started; it ends by itself when this is dropped and its commands are done.
 pub(super) struct Supervisor {
     /// To the task that writes: whole lines, whoever gives up waiting.
@@ -60,13 +73,23 @@ type Waiting = Arc<std::sync::Mutex<Option<HashMap<String, oneshot::Sender<End>>
 #[async_trait]
 impl Process for Real {
     async fn run(&self, command: &Command) -> Answer<Exit> {
-        let request = self.request(command)?;
-        let end = self.send(request).await?;
+        let not_after = command.begin_by.unwrap_or_else(|| since_boot() + TOO_LATE);
+        let not_after_ms = u64::try_from(not_after.as_millis()).unwrap_or(u64::MAX);
+        let end = self.send(Request { command: self.whole(command)?, not_after_ms }).await?;
         match end.await {
             Ok(End::Ended(exit)) => Ok(exit),
             Ok(End::NotStarted(why)) => Err(Fault::refused(why)),
             Err(_) => Err(Fault::lost("the supervisor of commands ended; the command may still run")),
         }
+    }
+
+    async fn ask(&self, command: &Command) -> Answer<Exit> {
+        let command = Command { ticket: String::new(), ..self.whole(command)? };
+        let without: Vec<String> = OWN.into_iter().map(str::to_owned).chain(self.hidden().iter().cloned()).collect();
+        let mut looking = Looking(None);
+        let ended = child::run(&command, &without, |group| looking.0 = Some(group)).await;
+        looking.0 = None;
+        ended.map_err(Fault::refused)
     }
 
     async fn find(&self, ticket: &str) -> Answer<Found> {
@@ -112,8 +135,8 @@ impl Real {
         self.hidden.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The command with nothing left that means something else elsewhere, and its time limit.
-    fn request(&self, command: &Command) -> Answer<Request> {
+    /// The command with nothing left that means something else elsewhere.
+    fn whole(&self, command: &Command) -> Answer<Command> {
         let mut command = command.clone();
         if command.argv.iter().any(|word| command.secrets.iter().any(|s| !s.is_empty() && word.contains(s.as_str()))) {
             return Err(Fault::refused(
@@ -128,8 +151,7 @@ impl Real {
             *program = dir.join(&*program).to_string_lossy().into_owned();
         }
         command.cwd = Some(dir.to_string_lossy().into_owned());
-        let not_after = command.begin_by.unwrap_or_else(|| since_boot() + TOO_LATE);
-        Ok(Request { command, not_after_ms: u64::try_from(not_after.as_millis()).unwrap_or(u64::MAX) })
+        Ok(command)
     }
 
     /// Hands a request to the supervisor, which is started if there is none; gives where the answer will come.

@@ -1,6 +1,6 @@
 """The platform's HTTP app in one region, bound to that region's database.
 
-usage: app.py REGION PORT DB_PORT RELEASE_FILE     (password of user `app` in LAB_APP_PASSWORD)
+usage: app.py     with REGION, PORT, DATABASE (HOST:PORT), IMAGE (what is behind its colon is the release), LAB_APP_PASSWORD
 
 GET  /healthz  200 {"region", "release", "db": {"writable": true}} if its database takes a write right now (it writes
                and takes the write back), else 503 with "writable": false and why
@@ -14,7 +14,6 @@ import json
 import os
 import queue
 import select
-import sys
 import threading
 import time
 
@@ -45,9 +44,9 @@ psycopg2.extensions.set_wait_callback(wait)
 class Database:
     """A few kept connections; one that failed is dropped."""
 
-    def __init__(self, port, name):
+    def __init__(self, host, port, name):
         self.kept = queue.LifoQueue()
-        self.dsn = dict(host="127.0.0.1", port=port, dbname="platform", user="app", application_name=name,
+        self.dsn = dict(host=host, port=port, dbname="platform", user="app", application_name=name,
                         password=os.environ["LAB_APP_PASSWORD"])
 
     def run(self, work):
@@ -73,15 +72,10 @@ class Database:
 
 
 class App(lablib.Handler):
-    region = database = release_file = None
+    region = database = release = None
 
     def about(self, **more):
-        try:
-            with open(self.release_file, encoding="utf-8") as file:
-                release = file.read().strip()
-        except OSError:
-            release = "unknown"
-        return {"region": self.region, "release": release, **more}
+        return {"region": self.region, "release": self.release, **more}
 
     def do_GET(self):
         try:
@@ -124,6 +118,8 @@ class App(lablib.Handler):
 
 
 if __name__ == "__main__":
-    App.region, App.release_file = sys.argv[1], sys.argv[4]
-    App.database = Database(int(sys.argv[3]), f"platform-api-{sys.argv[1]}")
-    lablib.Server(("127.0.0.1", int(sys.argv[2])), App).serve_forever()
+    env = os.environ
+    App.region, App.release = env["REGION"], env["IMAGE"].rpartition(":")[2]
+    host, _, port = env["DATABASE"].rpartition(":")
+    App.database = Database(host, int(port), f"platform-api-{App.region}")
+    lablib.Server(("127.0.0.1", int(env["PORT"])), App).serve_forever()

@@ -2,13 +2,13 @@
 
 usage: r53stub.py PORT MOTO_PORT [PENDING_SECONDS]
 
-Hosted zones, health checks, tags and all of S3 are moto's: those calls pass through. Record sets and changes are
-kept here, because moto takes a batch that Route 53 refuses, refuses some that it takes, and is in sync at once:
+Hosted zones, tags and all of S3 are moto's: those calls pass through. Record sets, changes and health checks (each with
+its version, which an update must name) are kept here, because moto takes a batch that Route 53 refuses, refuses some that it takes, and is in sync at once:
   - a batch of changes is checked whole and applied whole or not at all; DELETE must name every value that is there
   - a change is PENDING for a while, then INSYNC; an unknown change id is a 404; `/_dns` answers with what is in sync
   - faults are injected, and calls counted, through `/_control`
 
-It checks no signatures, serves no DNS packets, and forgets everything when it ends.
+It checks no signatures, but knows one access key only (`lab`); it serves no DNS packets, and forgets everything when it ends.
 
 GET  /_control   counters, faults still to come, record sets
 POST /_control   JSON, any of:
@@ -16,6 +16,9 @@ POST /_control   JSON, any of:
   {"reset": true}           counters to 0, no faults
   {"settle": true}          all changes made so far are INSYNC now
   {"release": true}         lets held replies go
+  {"meddle": {"zone": ID, "set": {…}}}       somebody else sets a record set, in sync at once
+  {"meddle": {"check": ID, "config": {…}}}   …or words of a health check
+  {"keep": true}            remembers record sets and health checks as they are;  {"restore": true}: they are so again
   and faults, each for the next N calls, as a number N or {"n": N, "seconds": S, "op": "ChangeResourceRecordSets"}:
   "throttle"      400 Throttling, nothing done (of every Route 53 call, unless "op" says which)
   "refuse"        400 InvalidChangeBatch, nothing done
@@ -186,8 +189,10 @@ class Stub:
         self.lock = threading.RLock()      # counters, faults, changes
         self.zones = {}
         self.changes = {}                  # change id -> (submitted, in sync at)
+        self.checks = {}                   # health check id -> {"Id", "CallerReference", "HealthCheckConfig", "HealthCheckVersion"}
         self.faults = {}
         self.released = threading.Event()
+        self.kept = ({}, {})
         self.reset()
 
     def reset(self):
@@ -234,6 +239,21 @@ class Stub:
                 elif key == "release" and value:
                     self.released.set()
                     self.released = threading.Event()
+                elif key == "keep" and value:
+                    self.kept = copy.deepcopy(({z.id: z.records for z in self.zones.values()}, self.checks))
+                elif key == "meddle" and "zone" in value:
+                    zone = self.zone(value["zone"])
+                    zone.records = zone.apply([("UPSERT", value["set"])])
+                    zone.published = [(0.0, zone.records)]
+                elif key == "meddle":
+                    check = self.checks[value["check"]]
+                    check["HealthCheckConfig"].update(value["config"])
+                    check["HealthCheckVersion"] = str(int(check["HealthCheckVersion"]) + 1)
+                elif key == "restore" and value:
+                    records, self.checks = copy.deepcopy(self.kept)
+                    for zone in self.zones.values():
+                        zone.records = records[zone.id]
+                        zone.published = [(0.0, zone.records)]
                 elif key not in ("reset", "settle", "release"):
                     raise ValueError(f"unknown key {key}")
             return self.state()
@@ -249,6 +269,7 @@ class Stub:
                 "faults": {k: v for k, v in self.faults.items() if v["n"] > 0},
                 "record_sets": {z.id: z.records for z in self.zones.values()},
                 "in_sync": {z.id: z.in_sync() for z in self.zones.values()},
+                "health_checks": self.checks,
             }
 
     # -- Route 53
@@ -348,6 +369,29 @@ class Stub:
             self.applied += 1
         return 200, (f'<?xml version="1.0"?>\n<ChangeResourceRecordSetsResponse xmlns="{NS}">{info}'
                      "</ChangeResourceRecordSetsResponse>")
+
+    def health_check(self, op, ident, body):
+        """(status, answer, id) of a call about one health check."""
+        root = ET.fromstring(body) if body else None
+        with self.lock:
+            if op == "CreateHealthCheck":
+                asked = tree(root)
+                ident = request_id()
+                self.checks[ident] = {"Id": ident, "CallerReference": asked["CallerReference"],
+                                      "HealthCheckConfig": asked["HealthCheckConfig"], "HealthCheckVersion": "1"}
+            check = self.checks.get(ident)
+            if check is None:
+                raise Refused(404, "NoSuchHealthCheck", f"A health check with id {ident} does not exist")
+            if op == "UpdateHealthCheck":
+                asked = tree(root)
+                if asked.pop("HealthCheckVersion", check["HealthCheckVersion"]) != check["HealthCheckVersion"]:
+                    raise Refused(409, "HealthCheckVersionMismatch", "The health check was changed since it was read")
+                check["HealthCheckConfig"].update(asked)
+                check["HealthCheckVersion"] = str(int(check["HealthCheckVersion"]) + 1)
+            if op == "DeleteHealthCheck":
+                del self.checks[ident]
+            return 201 if op == "CreateHealthCheck" else 200, (
+                f'<?xml version="1.0"?>\n<{op}Response xmlns="{NS}">{record_xml(check, "HealthCheck")}</{op}Response>'), ident
 
     def list_records(self, zone_id, query):
         zone = self.zone(zone_id)
@@ -454,6 +498,9 @@ class Door(lablib.Handler):
             return self.answer(200, found) if found else self.answer(404, {"error": "no such name"})
         op, route53, changes, ident = operation(self.command, url.path, query, body)
         self.stub.count(op, changes)
+        if route53 and "Credential=lab/" not in (self.headers.get("Authorization") or ""):
+            said = Refused(403, "InvalidClientTokenId", "The security token included in the request is invalid")
+            return self.answer(said.status, said.xml(), {"Content-Type": "text/xml"})
         fault, seconds = self.stub.fault(op, route53, changes) or (None, 0)
         said = None
         if fault == "throttle":
@@ -494,6 +541,9 @@ class Door(lablib.Handler):
             if op == "ListResourceRecordSets":
                 status, text = self.stub.list_records(ident, query)
                 return status, xml, text.encode()
+            if op in ("CreateHealthCheck", "GetHealthCheck", "UpdateHealthCheck", "DeleteHealthCheck"):
+                status, text, made = self.stub.health_check(op, ident, body)
+                return status, xml + [("Location", f"https://route53.amazonaws.com{API}healthcheck/{made}")], text.encode()
             if op == "GetChange":
                 info = self.stub.change_info(ident)
                 return 200, xml, f'<?xml version="1.0"?>\n<GetChangeResponse xmlns="{NS}">{info}</GetChangeResponse>'.encode()

@@ -50,11 +50,11 @@ for bucket, region in ((env["LAB_BACKUP_BUCKET"], "us-east-1"), (env["LAB_REPLIC
         stamp = (now - datetime.timedelta(hours=hours)).strftime("%Y%m%dT%H%M%SZ")
         for name, size in (("base.tar.gz", 4096), ("backup_manifest", 512)):
             data = hashlib.sha256(f"{stamp}/{name}".encode()).digest() * (size // 32)
-            call("PUT", f"/{bucket}/postgres/full/{stamp}/{name}", data, x_amz_server_side_encryption="AES256")
+            call("PUT", f"/{bucket}/postgres/full/{stamp}/{name}", data, x_amz_server_side_encryption="aws:kms")
     for segment in (1, 2, 3):
         data = hashlib.sha256(f"wal {segment}".encode()).digest() * 64
         call("PUT", f"/{bucket}/postgres/wal/{segment:024X}".replace("/0000000000000000", "/0000000100000000"), data,
-             x_amz_server_side_encryption="AES256")
+             x_amz_server_side_encryption="aws:kms")
 
 call("POST", "/_control", json.dumps({"pending_seconds": 1.5, "reset": True}))
 print(zone)

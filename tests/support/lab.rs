@@ -14,14 +14,14 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Starts one.
-    pub fn up() -> Lab {
+    /// Starts one; with `--servers` PostgreSQL, Route 53 and S3 alone, without clusters, ClickHouse, Redis and users.
+    pub fn up(more: &[&str]) -> Lab {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let dir = PathBuf::from(format!("/dev/shm/drplan-lab-{}-{n}", std::process::id()));
         let mut lab = Lab { dir, env: BTreeMap::new() };
         let owner = std::process::id().to_string();
-        lab.lab("up", &["--base-port", "auto", "--owner", &owner]);
+        lab.lab("up", &[&["--base-port", "auto", "--owner", &owner], more].concat());
         lab.env = variables(&std::fs::read_to_string(lab.dir.join("env")).expect("`lab up` leaves its variables"));
         lab
     }

@@ -20,6 +20,7 @@ fn kind(kind: &Type) -> String {
         Type::Record(_) => "these fields:".to_owned(),
         Type::Call => "action: `{uses, with}`".to_owned(),
         Type::Any => "any value".to_owned(),
+        Type::AnySecret => "any value that may hold a secret".to_owned(),
         Type::Id => "id".to_owned(),
         Type::Pattern => "regular expression".to_owned(),
         other => format!("{other:?}"),

@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use drplan::actions::{self, Action, Before, Change, Ctx, Outputs, Probe, Target};
 use drplan::world::{
-    Answer, AwsSettings, Dns, DnsChange, Fault, FileFacts, Files, PgTarget, Postgres, RecordSet, Rows, Sqlite, World,
+    Answer, AwsSettings, Dns, DnsChange, Fault, FileFacts, Files, HealthCheck, NameAnswer, NameServer, Names, Object, ObjectCopy,
+    ObjectFacts, ObjectRef, Objects, PgTarget, Postgres, REDIS_LOOKS, RecordSet, Redis, RedisTarget, Rows, Sqlite, WeightedSet, World,
     real::{RealSettings, world},
 };
 use jiff::Timestamp;
@@ -34,6 +35,17 @@ impl Postgres for Watched<dyn Postgres> {
 }
 
 #[async_trait]
+impl Redis for Watched<dyn Redis> {
+    async fn command(&self, to: &RedisTarget, words: &[&str], timeout_ms: u64) -> Answer<Value> {
+        // What a server's configuration file says already is written again.
+        if !REDIS_LOOKS.contains(&words[0]) && words != ["CONFIG", "REWRITE"] {
+            self.note(words.join(" "));
+        }
+        self.0.command(to, words, timeout_ms).await
+    }
+}
+
+#[async_trait]
 impl Dns for Watched<dyn Dns> {
     async fn record(&self, aws: &AwsSettings, zone: &str, name: &str, kind: &str) -> Answer<Option<RecordSet>> {
         self.0.record(aws, zone, name, kind).await
@@ -44,6 +56,52 @@ impl Dns for Watched<dyn Dns> {
     }
     async fn in_sync(&self, aws: &AwsSettings, change: &str) -> Answer<bool> {
         self.0.in_sync(aws, change).await
+    }
+    async fn weighted(&self, aws: &AwsSettings, zone: &str, name: &str, kind: &str) -> Answer<Vec<WeightedSet>> {
+        self.0.weighted(aws, zone, name, kind).await
+    }
+    async fn health_check(&self, aws: &AwsSettings, id: &str) -> Answer<Option<HealthCheck>> {
+        self.0.health_check(aws, id).await
+    }
+    async fn set_health_check(&self, aws: &AwsSettings, id: &str, check: &HealthCheck) -> Answer<()> {
+        self.note(format!("{id}: {check:?}"));
+        self.0.set_health_check(aws, id, check).await
+    }
+}
+
+#[async_trait]
+impl Objects for Watched<dyn Objects> {
+    async fn list(&self, aws: &AwsSettings, bucket: &str, prefix: &str) -> Answer<Vec<Object>> {
+        self.0.list(aws, bucket, prefix).await
+    }
+    async fn facts(&self, aws: &AwsSettings, bucket: &str, key: &str) -> Answer<Option<ObjectFacts>> {
+        self.0.facts(aws, bucket, key).await
+    }
+    async fn sha256(&self, aws: &AwsSettings, object: &ObjectRef) -> Answer<(u64, String)> {
+        self.0.sha256(aws, object).await
+    }
+    async fn copy(&self, aws: &AwsSettings, copy: &ObjectCopy) -> Answer<()> {
+        self.note(format!("{copy:?}"));
+        self.0.copy(aws, copy).await
+    }
+    async fn remove(&self, aws: &AwsSettings, object: &ObjectRef) -> Answer<()> {
+        self.note(format!("remove {object:?}"));
+        self.0.remove(aws, object).await
+    }
+    async fn retain(&self, aws: &AwsSettings, object: &ObjectRef, mode: &str, until: Timestamp) -> Answer<()> {
+        self.note(format!("retain {object:?} {mode} {until}"));
+        self.0.retain(aws, object, mode, until).await
+    }
+}
+
+#[async_trait]
+impl Names for Watched<dyn Names> {
+    async fn ask(&self, server: &NameServer, name: &str, kind: &str, timeout_ms: u64) -> Answer<NameAnswer> {
+        self.0.ask(server, name, kind, timeout_ms).await
+    }
+    async fn update(&self, to: &NameServer, zone: &str, old: Option<&RecordSet>, new: Option<&RecordSet>, timeout_ms: u64) -> Answer<()> {
+        self.note(format!("{old:?} to {new:?}"));
+        self.0.update(to, zone, old, new, timeout_ms).await
     }
 }
 
@@ -99,20 +157,26 @@ pub struct Room {
     pub target: Option<Target>,
     pub incident_start: Timestamp,
     pub timeout: Duration,
+    pub secrets: Vec<String>,
 }
 
 impl Room {
     pub fn new(name: &str, with: Value, target: Option<Target>, dir: &str) -> Room {
-        let mut world = world(RealSettings::new(dir, dir));
+        let mut settings = RealSettings::new(dir, dir);
+        settings.program = env!("CARGO_BIN_EXE_drplan").into();
+        let mut world = world(settings);
         let writes = Writes::default();
         world.postgres = Arc::new(Watched(world.postgres, writes.clone()));
+        world.redis = Arc::new(Watched(world.redis, writes.clone()));
         world.dns = Arc::new(Watched(world.dns, writes.clone()));
+        world.objects = Arc::new(Watched(world.objects, writes.clone()));
+        world.names = Arc::new(Watched(world.names, writes.clone()));
         world.sqlite = Arc::new(Watched(world.sqlite, writes.clone()));
         world.files = Arc::new(Watched(world.files, writes.clone()));
         let with = with.as_object().expect("fields are a map").clone();
         let action = actions::find(name).unwrap_or_else(|| panic!("no action {name}"));
         let timeout = Duration::from_secs(60);
-        Room { world, writes, dir: dir.to_owned(), action, with, target, incident_start: Timestamp::now(), timeout }
+        Room { world, writes, dir: dir.to_owned(), action, with, target, incident_start: Timestamp::now(), timeout, secrets: Vec::new() }
     }
 
     pub fn ctx<'a>(&'a self, outputs: &'a Map<String, Value>) -> Ctx<'a> {
@@ -126,7 +190,7 @@ impl Room {
             incident_assumed: false,
             begin_by: None,
             timeout: Some(self.timeout),
-            secrets: &[],
+            secrets: &self.secrets,
             dir: &self.dir,
             outputs,
         }
@@ -182,7 +246,8 @@ impl Room {
             assert!(self.action.outputs.iter().any(|o| o.name == name), "{}: output {name} is not declared", self.action.name);
         }
         assert!(!self.written().is_empty(), "{}: it changed nothing", self.action.name);
-        let Probe::There(found) = self.probe(&before).await.unwrap() else { panic!("{}: not there", self.action.name) };
+        let probe = self.probe(&before).await.unwrap();
+        let Probe::There(found) = probe else { panic!("{}: not there: {probe:?}", self.action.name) };
         assert!(found.keys().all(|k| outputs.contains_key(k)), "{}: {found:?} is not of {outputs:?}", self.action.name);
         self.nothing_written("a look afterwards");
         let again = self.apply(&before).await.unwrap();

@@ -15,13 +15,14 @@ use lab::Lab;
 use serde_json::{Value, json};
 
 use super::room::{Room, refusal};
+use super::stands::target;
 
 /// Says to the test inside which lab it is.
 const INSIDE: &str = "DRPLAN_TEST_INSIDE_ACTIONS";
 
 #[test]
 fn in_a_lab() {
-    let lab = Lab::up();
+    let lab = Lab::up(&["--servers"]);
     let mut again = Command::new(std::env::current_exe().unwrap());
     again.args(["--exact", "servers::inside_a_lab", "--nocapture"]).envs(&*lab).env(INSIDE, "1");
     assert!(again.status().unwrap().success(), "see above");
@@ -30,7 +31,7 @@ fn in_a_lab() {
 /// What a person types, in a lab of its own, ends as the tool ends.
 #[test]
 fn typed_in_a_lab() {
-    let lab = Lab::up();
+    let lab = Lab::up(&["--servers"]);
     let mut again = Command::new(std::env::current_exe().unwrap());
     again.args(["--exact", "servers::typed_inside_a_lab", "--nocapture"]).envs(&*lab).env(INSIDE, "1");
     assert!(again.status().unwrap().success(), "see above");
@@ -63,6 +64,15 @@ fn lab(args: &[&str]) -> String {
     String::from_utf8_lossy(&done.stdout).trim().to_owned()
 }
 
+/// Puts an object of so many bytes into the bucket of the backups.
+fn object(key: &str, bytes: usize) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), vec![b'x'; bytes]).unwrap();
+    let put = ["s3api", "put-object", "--bucket", &env("LAB_BACKUP_BUCKET"), "--key", key, "--body", file.path().to_str().unwrap()];
+    let done = Command::new("aws").args(put).output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+}
+
 fn sql(server: &str, statement: &str) -> String {
     lab(&["sql", server, "-d", "postgres", "-qAtc", statement])
 }
@@ -78,10 +88,6 @@ fn record(name: &str) -> Target {
         AssetKind::Route53,
         json!({ "zone": env("LAB_ZONE_ID"), "record": name, "type": "CNAME", "ttl": "1s", "endpoint": env("AWS_ENDPOINT_URL") }),
     )
-}
-
-fn target(kind: AssetKind, connect: Value) -> Target {
-    Target { asset: "asset".to_owned(), kind, site: None, connect: connect.as_object().unwrap().clone(), source: None }
 }
 
 fn room(name: &str, with: Value, target: Target) -> Room {
@@ -122,6 +128,16 @@ async fn checks_find_what_is_there() {
     assert!(fault.cause.contains("`size` is at least \"1GiB\"; found"), "{fault}");
     assert_eq!(s3(json!({ "prefix": "none/" })).read().await.unwrap()["found"], json!(false));
     assert!(refusal(s3(json!({ "prefix": "none/", "expect": { "age": { "at_most": "2h" } } })).read().await).cause.contains("found"));
+    // A fifth more or less than the one before it is looked at by a person; the first of all has none before it.
+    for (key, bytes) in [("size/1", 1000), ("size/2", 1200), ("size/3", 959)] {
+        object(key, bytes);
+        let judged = s3(json!({ "prefix": "size/", "expect": { "change": { "at_most": 20 } } })).read().await;
+        match key {
+            "size/1" => assert!(refusal(judged).cause.contains("`change`")),
+            "size/2" => assert_eq!(judged.unwrap()["change"], json!(20)),
+            _ => assert!(refusal(judged).cause.contains("`change` is at most 20; found 21")),
+        }
+    }
     let past = json!({ "prefix": "postgres/full/", "before": "2020-01-01T00:00:00Z" });
     assert_eq!(s3(past).read().await.unwrap()["found"], json!(false));
 }
@@ -361,6 +377,13 @@ fn typed_inside_a_lab() {
     assert!(good("six", "postgres.check", json!({ "query": "select t from typed" }), &dr, false).contains("'); drop table typed; --"));
     assert!(good("lag", "postgres.lag", json!({ "max_lag": "10s" }), &standby, false).contains("primary_end"));
     good("newest", "s3.check", json!({ "expect": { "size": { "at_least": "1KiB" }, "checksum": { "present": false } } }), &bucket, false);
+
+    for (key, bytes, wanted) in [("size/1", 1000, false), ("size/2", 1200, true), ("size/3", 959, false)] {
+        object(key, bytes);
+        let (is, said) =
+            typed("grown", "s3.check", json!({ "prefix": "size/", "expect": { "change": { "at_most": 20 } } }), &bucket, false);
+        assert_eq!(is, wanted, "{key}: {said}");
+    }
 
     // The switch, its way back, and a way back that somebody else's change forbids.
     let value = json!({ "value": "${params.lb}" });

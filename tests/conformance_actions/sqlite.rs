@@ -61,7 +61,8 @@ impl House {
     }
 
     fn target(&self) -> Target {
-        let source = Source { id: "nightly".to_owned(), method: "full".to_owned(), places: vec!["file:backups/".to_owned()] };
+        let source =
+            Source { id: "nightly".to_owned(), method: "full".to_owned(), places: vec!["file:backups/".to_owned()], ..Source::default() };
         let connect = json!({ "path": "live.db" }).as_object().unwrap().clone();
         Target { asset: "db".to_owned(), kind: AssetKind::Sqlite, site: None, connect, source: Some(source) }
     }
@@ -205,6 +206,11 @@ async fn a_backup_is_whole_new_and_removed_by_its_undo() {
     assert_eq!(house.sql(&file[house.dir.path().to_str().unwrap().len() + 1..], "select count(*) from orders"), "30");
     assert_eq!(room.undo(&before).await.unwrap(), Probe::NotThere);
     assert!(!std::fs::exists(file).unwrap());
+    // A file of no bytes is a database to SQLite, and its copy one without a table.
+    std::fs::write(house.path("live.db"), "").unwrap();
+    let room = house.room("sqlite.backup", json!({ "to": "backups/" }));
+    let before = room.before().await.unwrap();
+    assert_eq!(refusal(room.apply(&before).await).cause, "it is empty: there is not one table in it");
     let room = house.room("sqlite.backup", json!({ "to": "backups/old.db" }));
     let before = room.before().await.unwrap();
     assert!(refusal(room.apply(&before).await).cause.contains("was there before"));

@@ -52,7 +52,8 @@ pub fn read(page: &str) -> Vec<Step> {
                     step.id = rest.split('`').next().unwrap_or_default().to_owned();
                 }
                 step.again |= line.starts_with("If it does not work at once, try");
-                step.may_be_silent |= line.starts_with("If the target does not answer:") && line.contains("decide");
+                step.may_be_silent |=
+                    line.starts_with("If the target does not answer:") && (line.contains("decide") || line.contains("go on without it"));
             }
         }
     }

@@ -16,6 +16,15 @@ const ROLE: &str =
 const ROWS: &str = r"select format('select %L, to_jsonb(t) - ''id'' - ''at'' from %I t order by 2::text', tablename, tablename)
     from pg_tables where schemaname = 'public' order by tablename \gexec";
 
+/// Names, sizes and images of what runs, and where its database is; the labels of who made it.
+const OBJECTS: [(&str, &str); 2] = [
+    (
+        "deployments",
+        "jsonpath={range .items[*]}{.metadata.name} {.spec.replicas} {.status.readyReplicas} {.spec.template.spec.containers[*].image} {.metadata.labels}{\"\\n\"}{end}",
+    ),
+    ("configmaps", "jsonpath={range .items[*]}{.metadata.name} {.metadata.labels}{\"\\n\"}{end}"),
+];
+
 /// Takes it. Customers place an order first: the answer is theirs, and the row shows which server has it.
 pub fn take(lab: &Lab) -> Picture {
     let mut out = Picture::new();
@@ -28,8 +37,14 @@ pub fn take(lab: &Lab) -> Picture {
         out.insert(format!("app by {name}"), health(&lab[url]));
     }
     for context in ["primary", "dr"] {
-        let said = ran(lab, "kubectl", &["--context", context, "-n", "platform", "get", "deployment", "platform-api"]);
-        out.insert(format!("replicas of {context}"), said.unwrap_or_else(|e| e));
+        for (kind, path) in OBJECTS {
+            let said = ran(lab, "kubectl", &["--context", context, "get", kind, "-o", path]);
+            out.insert(format!("{kind} of {context}"), said.unwrap_or_else(|_| "no answer".to_owned()));
+        }
+    }
+    for region in ["LAB_REGION_EAST", "LAB_REGION_WEST"] {
+        // Each row of each table, each key.
+        out.insert(format!("stores of {}", lab[region]), lab.lab("rows", &[&lab[region]]));
     }
     let control = ran(lab, "curl", &["-sS", &lab["LAB_CONTROL_URL"]]).expect("the stub answers");
     let control: Value = serde_json::from_str(&control).expect("it answers in JSON");

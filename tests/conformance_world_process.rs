@@ -444,3 +444,21 @@ async fn no_list_of_processes_shows_a_secret() {
     });
     assert_eq!(exit.unwrap(), ok("[secret]\n"));
 }
+
+#[tokio::test]
+async fn a_look_leaves_no_ticket_and_ends_with_whoever_asked() {
+    let run = Run::new();
+    let world = run.world();
+    assert_eq!(world.process.ask(&sh("r/s/1", "echo seen; exit 3")).await.unwrap(), Exit { code: Some(3), ..ok("seen\n") });
+    assert_eq!(run.find("r/s/1").await, Found::NeverStarted);
+    assert!(lock_of(&run).is_none(), "no supervisor was started for it");
+    let late = Command { timeout_ms: Some(100), ..sh("r/s/2", "sleep 600") };
+    assert!(world.process.ask(&late).await.unwrap().timed_out);
+    let begun = run.file("begun");
+    let given_up = sh("r/s/3", &format!("echo $$ > {begun}; sleep 600"));
+    tokio::select! {
+        exit = world.process.ask(&given_up) => panic!("{exit:?}"),
+        () = appears(&begun) => {}
+    }
+    until(async || test_kill_process(run.pid("begun")).is_err().then_some(())).await;
+}

@@ -22,7 +22,7 @@ const LONG: u64 = 20_000;
 
 #[tokio::test]
 async fn in_a_lab() {
-    let lab = Lab::up();
+    let lab = Lab::up(&["--servers"]);
     let inside = |name: &str| {
         let mut again = Command::new(std::env::current_exe().unwrap());
         again.args(["--exact", name, "--nocapture"]).envs(&*lab).env(INSIDE, "1");
@@ -348,7 +348,7 @@ async fn objects_are_listed_with_all_their_facts() {
     let base = found.iter().find(|o| o.key.ends_with("base.tar.gz")).unwrap();
     assert_eq!((base.size, base.etag.len()), (4096, 32));
     assert!((jiff::Timestamp::now() - base.modified).get_hours() < 1);
-    assert_eq!(objects.facts(&aws, &bucket, &base.key).await.unwrap().unwrap().encryption.as_deref(), Some("AES256"));
+    assert_eq!(objects.facts(&aws, &bucket, &base.key).await.unwrap().unwrap().encryption.as_deref(), Some("aws:kms"));
     assert_eq!(objects.facts(&aws, &bucket, "no/such/key").await.unwrap(), None);
     assert_eq!(objects.list(&aws, &bucket, "no/such/prefix").await.unwrap(), []);
     refused(&objects.list(&aws, "no-such-bucket", "").await.unwrap_err(), "NoSuchBucket");

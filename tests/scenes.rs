@@ -216,7 +216,7 @@ fn shared_journal() -> String {
     use std::sync::atomic::{AtomicU32, Ordering};
     static LAB: OnceLock<lab::Lab> = OnceLock::new();
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let lab = LAB.get_or_init(lab::Lab::up);
+    let lab = LAB.get_or_init(|| lab::Lab::up(&["--servers"]));
     let server = format!("postgres://dr:{}@127.0.0.1:{}/platform", lab["LAB_DR_PASSWORD"], lab["LAB_PRIMARY_PORT"]);
     let schema = format!("scene{}", COUNT.fetch_add(1, Ordering::Relaxed));
     let made = said(Command::new("psql").args([&server, "-qc", &format!("CREATE SCHEMA {schema}")]).envs(&**lab));

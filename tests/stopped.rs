@@ -185,7 +185,7 @@ fn a_driver_that_was_stopped_and_lost_its_run_does_nothing_on_a_file() {
 #[cfg(feature = "postgres")]
 #[test]
 fn a_driver_that_was_stopped_and_lost_its_run_does_nothing_on_a_server() {
-    stopped_everywhere(&Store::Server(support::lab::Lab::up()));
+    stopped_everywhere(&Store::Server(support::lab::Lab::up(&["--servers"])));
 }
 
 /// A step that lands when it is let, and one after it.
@@ -258,7 +258,7 @@ fn what_a_stopped_driver_had_begun_lands_late_and_was_expected() {
 #[cfg(feature = "postgres")]
 #[test]
 fn what_a_stopped_driver_had_begun_lands_late_and_was_expected_by_another_host() {
-    let store = Store::Server(support::lab::Lab::up());
+    let store = Store::Server(support::lab::Lab::up(&["--servers"]));
     lands_late(&store, true);
     lands_late(&store, false);
 }

@@ -81,6 +81,37 @@ fn whoever_may_approve_hears_what_is_asked_and_what_to_type() {
     }
 }
 
+/// Steps that tell people, of which two are not heard.
+#[test]
+fn a_channel_that_is_gone_does_not_hold_up_a_recovery() {
+    let (hooks, gone, mails) = (Sink::http(204), Sink::http(503), Sink::smtp(true));
+    let steps = format!(
+        r#"
+      - {{ id: begin, phase: assess, uses: notify.webhook, with: {{ url: "${{secrets.hook}}", text: "run ${{run.id}} begins" }}, takes: 5s }}
+      - {{ id: gone, uses: notify.webhook, with: {{ url: "http://{}/x", json: {{ about: "${{steps.act.exit}}" }} }}, takes: 5s }}
+      - {{ id: mail, uses: notify.email, with: {{ to: "${{secrets.box}}", subject: back, text: "all is well" }}, takes: 5s }}
+      - {{ id: act, asset: app, needs: [], uses: command, with: {{ argv: [sh, -c, "echo acted >> out"] }}, takes: 1s, undo: {{ none: done }} }}
+"#,
+        gone.at
+    );
+    let head = plan("{ ops: {}, cto: {} }");
+    let desk = Desk::new(&format!("{}    steps:{steps}", head.split("    steps:").next().unwrap()));
+    let hook = format!("http://{}/hook/s3cret-token-of-ops", hooks.at);
+    let smtp = format!("smtp://{}", mails.at);
+    let dry = say(&desk, &hook, &smtp, &["dry-run"]);
+    assert!(dry.code == Some(0) && dry.out.contains("would tell the webhook at") && !dry.out.contains("s3cret"), "{dry:?}");
+    assert!(hooks.all().is_empty() && mails.all().is_empty(), "a dry run tells nobody");
+    let ran = say(&desk, &hook, &smtp, &["run", "--yes"]);
+    assert_eq!((ran.code, desk.text("out").as_str()), (Some(4), "acted\n"), "{ran:?}");
+    let body: Value = serde_json::from_str(&hooks.all()[0]).unwrap();
+    let run = body["text"].as_str().and_then(|t| t.strip_prefix("run ")?.strip_suffix(" begins")).unwrap();
+    assert_eq!(gone.all(), [r#"{"about":0}"#], "what a reference alone stands for keeps its type");
+    let log = desk.say(&["log", run, "--json"]).out;
+    for (why, secret) in [("it answered with status 503", "s3cret-token"), ("the mail server refused it: code 550", "secret-box")] {
+        assert!(log.contains(why) && !log.contains(secret) && !ran.err.contains(secret), "{why}: {log}{}", ran.err);
+    }
+}
+
 /// The command by which a mail lets approve.
 fn approve(letter: &str) -> String {
     let text = letter.replace("=\n", "").replace("=3D", "=");

@@ -31,7 +31,7 @@ fn names(value: &Value) -> Vec<&str> {
 fn a_region() {
     let lost = json(&["what-if", PLATFORM, "--lose", "site:us-east-1", "--json"]);
     assert_eq!(names(&lost["lost"]["sites"]), ["spare-db", "us-east-1"]);
-    assert_eq!(names(&lost["lost"]["assets"]), ["backup-store", "platform-api", "platform-db"]);
+    assert_eq!(names(&lost["lost"]["assets"]), ["backup-store", "cache", "cluster", "gold", "platform-api", "platform-db", "silver"]);
     assert_eq!(lost["stopped"], serde_json::json!([["platform-dns", "platform-api"]]));
     assert_eq!(names(&lost["answered_by"]), ["region-loss"]);
     let own = &lost["scenarios"][0];

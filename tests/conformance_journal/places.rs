@@ -126,7 +126,7 @@ pub const RESTORE: &str = "DELETE FROM event; DELETE FROM run;
 pub fn server() -> String {
     use super::lab::Lab;
     static LAB: std::sync::OnceLock<Lab> = std::sync::OnceLock::new();
-    let lab = LAB.get_or_init(Lab::up);
+    let lab = LAB.get_or_init(|| Lab::up(&["--servers"]));
     format!("postgres://dr:{}@127.0.0.1:{}/platform", lab["LAB_DR_PASSWORD"], lab["LAB_PRIMARY_PORT"])
 }
 

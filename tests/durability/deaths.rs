@@ -350,5 +350,5 @@ fn a_run_dies_and_dies_and_no_command_is_done_twice_or_lost_on_a_file() {
 #[cfg(feature = "postgres")]
 #[test]
 fn a_run_dies_and_dies_and_no_command_is_done_twice_or_lost_on_a_server() {
-    die(&Store::Server(crate::lab::Lab::up()));
+    die(&Store::Server(crate::lab::Lab::up(&["--servers"])));
 }

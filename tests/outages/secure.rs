@@ -26,7 +26,7 @@ fn made(dir: &Path) {
 
 #[test]
 fn a_server_is_who_it_says_or_nothing_begins() {
-    let (lab, dir) = (Lab::up(), tempfile::tempdir().unwrap());
+    let (lab, dir) = (Lab::up(&["--servers"]), tempfile::tempdir().unwrap());
     made(dir.path());
     let file = |name: &str| dir.path().join(name).display().to_string();
     let url = |host: &str, mode: &str, authority: &str| {

@@ -21,7 +21,7 @@ fn behind(lab: &Lab, schema: &str) -> (Way, Scene, PathBuf) {
 
 #[test]
 fn a_server_goes_away_for_a_second_for_forty_and_for_ever() {
-    let lab = Lab::up();
+    let lab = Lab::up(&["--servers"]);
     thread::scope(|scope| {
         let all = [scope.spawn(|| a_second(&lab)), scope.spawn(|| forty(&lab)), scope.spawn(|| for_ever(&lab))];
         for one in all {

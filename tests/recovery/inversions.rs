@@ -115,3 +115,23 @@ fn a_scenario_s_own_objectives_count() {
     assert_eq!(found(&plan("slow: { rto: 2h }")), ["`top` is to be back after 1h, and stands on `base`, which promises 2h"]);
     assert_eq!(found(&plan("slow: { rto: 2h }, fast: { rto: 3h }")), Vec::<String>::new());
 }
+
+/// A scenario's own objective is of what is lost there: a slower asset that is there all the while holds nobody up.
+#[test]
+fn what_a_scenario_does_not_touch_holds_nobody_up_there() {
+    let plan = |loses: &str, objectives: &str| {
+        format!(
+            "drplan: v1\nname: p\ntiers: {{ fast: {{ rto: 1h }}, slow: {{ rto: 1h }} }}\nassets:\n  base: {{ kind: other, tier: slow }}\n  \
+             under: {{ kind: other, tier: slow }}\n  hidden: {{ kind: other, tier: none, depends_on: [under] }}\n  \
+             top: {{ kind: other, tier: fast, depends_on: [base, hidden] }}\nscenarios:\n  s:\n    cause: planned\n    \
+             objectives: {{ {objectives} }}\n    steps:\n      \
+             - {{ id: s, asset: [top, {loses}], phase: verify, takes: 1s, uses: command, effect: read, with: {{ argv: [look] }} }}\n"
+        )
+    };
+    let said = |base: &str| format!("`top` is to be back after 30m, and stands on `{base}`, which promises 1h");
+    assert_eq!(found(&plan("base", "fast: { rto: 30m }")), [said("base")]);
+    assert_eq!(found(&plan("under", "fast: { rto: 30m }")), [said("under` (through `hidden`)").replace(")`, which", "), which")]);
+    assert_eq!(found(&plan("hidden", "fast: { rto: 30m }")), Vec::<String>::new());
+    // What a tier promises, it promises whatever happens.
+    assert_eq!(found(&plan("hidden", "slow: { rto: 2h }")).len(), 2);
+}

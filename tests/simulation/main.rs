@@ -183,7 +183,7 @@ mod planted {
         ("hurry", Seeds(1)),
         ("crowd", Seeds(35)),
         ("late-work", Seeds(4060)),
-        ("begin-late", Seeds(275)),
+        ("begin-late", Seeds(20_130)),
     ];
 
     /// Plants a fault and looks whether it shows; one that makes the program stop where it must not has shown.

@@ -99,7 +99,12 @@ impl Cluster {
         let mut room = Room::new(name, with, Some(self.target(context)), dir);
         let mut settings = RealSettings::new(self.dir.path().join("state"), self.dir.path());
         settings.program = env!("CARGO_BIN_EXE_drplan").into();
-        room.world.process = Arc::new(Numbered(world(settings).process, room.writes.clone(), Mutex::default()));
+        room.world.process = Arc::new(Own {
+            process: world(settings).process,
+            writes: room.writes.clone(),
+            tickets: Mutex::default(),
+            cache: tempfile::tempdir_in(self.dir.path()).unwrap(),
+        });
         room.timeout = Duration::from_secs(20);
         room
     }
@@ -180,30 +185,44 @@ spec:
     ),
 ];
 
-/// Commands that change, each noted, and each under a name of its own, as a driver gives it.
-struct Numbered(Arc<dyn Process>, super::room::Writes, Mutex<BTreeMap<String, String>>);
+/// Commands of one room: those that change are noted, each under a name of its own, as a driver gives it. What `kubectl`
+/// remembers of a server is the room's own, since another server may have had the same port before.
+struct Own {
+    process: Arc<dyn Process>,
+    writes: super::room::Writes,
+    tickets: Mutex<BTreeMap<String, String>>,
+    cache: tempfile::TempDir,
+}
+
+impl Own {
+    fn of(&self, command: &drplan::world::Command) -> drplan::world::Command {
+        let mut own = command.clone();
+        own.env.insert("KUBECACHEDIR".to_owned(), self.cache.path().to_str().unwrap().to_owned());
+        own
+    }
+}
 
 #[async_trait]
-impl Process for Numbered {
+impl Process for Own {
     async fn run(&self, command: &drplan::world::Command) -> Answer<Exit> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let ticket = format!("{}-{}", command.ticket, COUNT.fetch_add(1, Ordering::Relaxed));
-        self.2.lock().unwrap().insert(command.ticket.clone(), ticket.clone());
-        self.1.lock().unwrap().push(command.argv[1..].join(" "));
-        self.0.run(&drplan::world::Command { ticket, ..command.clone() }).await
+        self.tickets.lock().unwrap().insert(command.ticket.clone(), ticket.clone());
+        self.writes.lock().unwrap().push(command.argv[1..].join(" "));
+        self.process.run(&drplan::world::Command { ticket, ..self.of(command) }).await
     }
     async fn ask(&self, command: &drplan::world::Command) -> Answer<Exit> {
-        self.0.ask(command).await
+        self.process.ask(&self.of(command)).await
     }
     async fn find(&self, ticket: &str) -> Answer<Found> {
-        let known = self.2.lock().unwrap().get(ticket).cloned();
+        let known = self.tickets.lock().unwrap().get(ticket).cloned();
         match known {
-            Some(ticket) => self.0.find(&ticket).await,
+            Some(ticket) => self.process.find(&ticket).await,
             None => Ok(Found::NeverStarted),
         }
     }
     fn which(&self, program: &str) -> Option<String> {
-        self.0.which(program)
+        self.process.which(program)
     }
 }
 

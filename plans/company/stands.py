@@ -8,36 +8,20 @@
   shipper PORT DIR             brings each piece of the trading database's log from its archive to the object store
   post PORT SMTP FILE          chat, status page and mail server, which keep what they are told
 """
-import http.client
 import json
 import os
 import shutil
 import socketserver
-import subprocess
 import sys
 import threading
 import time
-import urllib.parse
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "lab"))
 import house  # noqa: E402
-import lablib  # noqa: E402
+from house_stands import edge, passed, serve  # noqa: E402
 
 ENV = os.environ
-
-
-def serve(port, answer):
-    """A server: `answer(method, path, body)` gives (status, JSON)."""
-    class Door(lablib.Handler):
-        def go(self):
-            body = self.body()
-            try:
-                self.answer(*answer(self.command, urllib.parse.urlsplit(self.path).path, body))
-            except Exception as why:  # noqa: BLE001  whatever it is, the client is to hear it
-                self.answer(503, {"error": f"{type(why).__name__}: {why}"})
-        do_GET = do_PUT = do_POST = go
-    lablib.Server(("127.0.0.1", port), Door).serve_forever()
 
 
 # ---- machines
@@ -62,7 +46,7 @@ class Machines(house.House):
     def disk(self, name, machine):
         return self.file(f"{self.IMAGES[machine['image']]}/{name}")
 
-    def answer(self, method, path, body):
+    def answer(self, method, path, body, _headers):
         with self.lock:
             self.state = json.loads(self.file("house.json").read_text())
             words, given, machines = path.strip("/").split("/"), json.loads(body or b"{}"), self.machines()
@@ -135,7 +119,7 @@ def accounts(port, region, database):
     import psycopg2
     turn = threading.Lock()
 
-    def answer(method, _path, body):
+    def answer(method, _path, body, _headers):
         with turn:
             link = psycopg2.connect(host="127.0.0.1", port=database, dbname="users", user="app", password=ENV["LAB_PASSWORD"], connect_timeout=2)
             try:
@@ -153,16 +137,6 @@ def accounts(port, region, database):
     serve(port, answer)
 
 
-def passed(port, method, path, body, timeout=3):
-    link = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
-    try:
-        link.request(method, path, body)
-        reply = link.getresponse()
-        return reply.status, reply.read()
-    finally:
-        link.close()
-
-
 def balancer(port, door, table):
     """Instances are asked five times a second; who does not answer well gets nobody any more."""
     instances, pool, well, turn = json.loads(table), {}, {}, [0]
@@ -178,40 +152,19 @@ def balancer(port, door, table):
     for name, at in instances.items():
         threading.Thread(target=look, args=(name, at), daemon=True).start()
 
-    def on(method, path, body):
+    def on(method, path, body, _headers):
         ready = [name for name in instances if pool[name] and well.get(name)]
         if not ready:
             return 503, {"error": "no instance is well"}
         turn[0] += 1
         return passed(instances[ready[turn[0] % len(ready)]], method, path, body)
 
-    def api(method, path, body):
+    def api(method, path, body, _headers):
         if method == "PUT":
             pool[path.split("/")[2]] = json.loads(body)["in"]
         return 200, {name: "out" if not pool[name] else "up" if well.get(name) else "down" for name in instances}
     threading.Thread(target=serve, args=(int(door), on), daemon=True).start()
     serve(port, api)
-
-
-def edge(port, name, table):
-    ports, kept = json.loads(table), [0.0, []]
-
-    def addresses():
-        if kept[0] < time.monotonic():
-            host, at = ENV["LAB_NAMES"].split(":")
-            said = subprocess.run(["dig", "+short", "+time=1", "+tries=1", f"@{host}", "-p", at, name, "A"], capture_output=True, text=True, check=False).stdout
-            kept[:] = [time.monotonic() + 0.3, [line for line in said.split() if line in ports]]
-        return kept[1]
-
-    def answer(method, path, body):
-        last = (503, {"error": f"{name} leads nowhere"})
-        for address in addresses():  # as browsers do
-            try:
-                return passed(ports[address], method, path, body)
-            except OSError as why:
-                last = (503, {"error": str(why)})
-        return last
-    serve(port, answer)
 
 
 def client(port, way, file, what):
@@ -263,7 +216,7 @@ def post(port, smtp, file):
         daemon_threads, allow_reuse_address = True, True
     threading.Thread(target=Server(("127.0.0.1", int(smtp)), Mail).serve_forever, daemon=True).start()
 
-    def answer(method, path, body):
+    def answer(method, path, body, _headers):
         if method == "POST":
             keep(path.strip("/"), json.loads(body))
         return 200, {}

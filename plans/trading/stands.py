@@ -10,44 +10,18 @@
   post PORT FILE           chat, pager and the office of compliance, which keep what they are told
 """
 import hashlib
-import http.client
 import json
 import os
-import subprocess
 import sys
 import threading
 import time
-import urllib.parse
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "lab"))
 import house  # noqa: E402
-import lablib  # noqa: E402
+from house_stands import edge, passed, serve  # noqa: E402
 
 ENV = os.environ
-
-
-def serve(port, answer):
-    """A server: `answer(method, path, body, headers)` gives (status, JSON or bytes, header fields)."""
-    class Door(lablib.Handler):
-        def go(self):
-            body = self.body()
-            try:
-                self.answer(*answer(self.command, urllib.parse.urlsplit(self.path).path, body, self.headers))
-            except Exception as why:  # noqa: BLE001  whatever it is, the client is to hear it
-                self.answer(503, {"error": f"{type(why).__name__}: {why}"})
-        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = go
-    lablib.Server(("127.0.0.1", int(port)), Door).serve_forever()
-
-
-def passed(port, method, path, body, timeout=3):
-    link = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
-    try:
-        link.request(method, path, body)
-        reply = link.getresponse()
-        return reply.status, reply.read()
-    finally:
-        link.close()
 
 
 class Servers(house.House):
@@ -105,26 +79,6 @@ class Servers(house.House):
 
 def servers(port, directory):
     serve(port, Servers(directory).answer)
-
-
-def edge(port, name, table):
-    ports, kept = json.loads(table), [0.0, []]
-
-    def addresses():
-        if kept[0] < time.monotonic():
-            host, at = ENV["LAB_NAMES"].split(":")
-            said = subprocess.run(["dig", "+short", "+time=1", "+tries=1", f"@{host}", "-p", at, name, "A"], capture_output=True, text=True, check=False).stdout
-            kept[:] = [time.monotonic() + 0.3, [line for line in said.split() if line in ports]]
-        return kept[1]
-
-    def answer(method, path, body, _headers):
-        for address in addresses():
-            try:
-                return passed(ports[address], method, path, body)
-            except OSError as why:
-                return 503, {"error": str(why)}
-        return 503, {"error": f"{name} leads nowhere"}
-    serve(port, answer)
 
 
 def client(port, way, file):

@@ -3,10 +3,9 @@ all labs of one owner share it, each with buckets of its own; a lab without an o
 """
 import fcntl
 import os
-import subprocess
 from pathlib import Path
 
-from house import CACHE, HERE, House, run, started_at, until
+from house import CACHE, HERE, House, run, started_at
 
 #: Of the user who owns the buckets, as `ceph` makes it.
 OWNER = ("lab", "lab-secret-key-9d41")

@@ -18,6 +18,8 @@ pub enum Type {
     Size,
     /// RFC 3339, or a `${…}`.
     Time,
+    /// As `Time`, or `latest`.
+    Moment,
     /// A day: `2027-03-01`.
     Day,
     /// A text with a scheme; may hold `${…}`.

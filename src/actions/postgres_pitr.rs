@@ -16,6 +16,8 @@ use crate::world::{Answer, Fault};
 
 /// All that an attempt begins, in order; an undo's after that of a step.
 const TICKETS: [&str; 7] = ["recover", "stop", "swap", "start", "undo-stop", "undo-swap", "undo-start"];
+/// The end of the log, in the place of a time.
+const LATEST: &str = "latest";
 /// Pause between two looks at a server that starts.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -46,8 +48,8 @@ struct Choice {
     ended: Timestamp,
     /// The directory of the log.
     log: String,
-    /// Until when.
-    until: Timestamp,
+    /// Until when; none: to the end of the log.
+    until: Option<Timestamp>,
 }
 
 /// What is noted in a recovered directory.
@@ -84,11 +86,12 @@ enum State {
 
 /// One imperative sentence.
 pub fn sentence(call: &Call<'_>) -> String {
+    let until = call.shown("until");
     format!(
-        "Recover {} at {} until {} and put it in the place of {}",
+        "Recover {} at {} {} and put it in the place of {}",
         words::value(&call.shown("database")),
         words::value(&call.shown("host")),
-        words::value(&call.shown("until")),
+        if until == LATEST { "to the end of its log".to_owned() } else { format!("until {}", words::value(&until)) },
         words::value(&call.shown("data")),
     )
 }
@@ -102,7 +105,8 @@ pub fn seen(call: &Call<'_>) -> String {
 pub async fn before(ctx: &Ctx<'_>) -> Answer<Before> {
     let own = Cluster::open(ctx).await?;
     let text = given::need(ctx.with, "until")?;
-    let until = units::time(&text).map_err(|p| Fault::refused(format!("`until`: {}", p.what)))?;
+    let until = Some(text).filter(|text| text != LATEST).map(|text| units::time(&text)).transpose();
+    let until = until.map_err(|p| Fault::refused(format!("`until`: {}", p.what)))?;
     let log = log_dir(ctx.with, ctx.target)
         .ok_or_else(|| Fault::refused("`log` is not given, and no backup of `method: log` says where it is"))?;
     let log = cluster::clean("log", &given::path(ctx.dir, &log))?;
@@ -127,7 +131,7 @@ pub async fn before(ctx: &Ctx<'_>) -> Answer<Before> {
     }
     let control = found.get("data Latest checkpoint's TimeLineID").and_then(|text| text.parse::<i64>().ok());
     let note = found.get("data note").and_then(|text| serde_json::from_str::<Note>(text).ok());
-    let same = note.as_ref().is_some_and(|n| n.base == base && n.until == until.to_string());
+    let same = note.as_ref().is_some_and(|n| n.base == base && n.until == shown(until));
     let already = same && note.as_ref().zip(server.as_ref()).is_some_and(|(n, s)| n.next == s.next && s.timeline == Some(n.timeline));
     let choice = Choice {
         old: found.get("data is").map(str::to_owned),
@@ -145,6 +149,11 @@ pub async fn before(ctx: &Ctx<'_>) -> Answer<Before> {
         until,
     };
     keep::state(&choice)
+}
+
+/// Until when, as it is noted.
+fn shown(until: Option<Timestamp>) -> String {
+    until.map_or_else(|| LATEST.to_owned(), |until| until.to_string())
 }
 
 fn choice(before: &Before) -> Answer<Choice> {
@@ -214,11 +223,13 @@ pub async fn preview(ctx: &Ctx<'_>, before: &Before) -> Answer<Vec<Change>> {
     }
     let old = match (&c.old, c.ran) {
         (None, _) => "nothing",
+        (Some(_), true) if c.until.is_none() => "the server that runs now, and must be stopped first",
         (Some(_), true) => "the server that runs now",
         (Some(_), false) => "a server that does not run",
     };
     let kept = if c.old.is_some() { format!("; what is there now is kept as {}", words::code(&c.kept)) } else { String::new() };
-    let new = format!("{} of {}, and the log in {} until {}{kept}", words::code(&c.base), c.ended, words::code(&c.log), c.until);
+    let until = c.until.map_or_else(|| "to its end".to_owned(), |until| format!("until {until}"));
+    let new = format!("{} of {}, and the log in {} {until}{kept}", words::code(&c.base), c.ended, words::code(&c.log));
     Ok(vec![Change { what: format!("directory {}", words::code(&c.data)), old: old.to_owned(), new }])
 }
 
@@ -244,6 +255,9 @@ pub async fn apply(ctx: &Ctx<'_>, before: &Before) -> Answer<Outputs> {
         State::Before => recovered(ctx, &own, &c).await?,
         State::Beside(note) => fit(&c, note)?,
     };
+    if c.until.is_none() && own.look("", "", "").await?.runs() {
+        return Err(Fault::lost(format!("recovered beside, but the server of {} runs again, and may hold more", words::code(&c.data))));
+    }
     let swap = [("DATA", c.data.as_str()), ("COPY", &c.copy), ("KEPT", &c.kept), ("MARK", &c.mark)];
     let swapped = async {
         own.halt("stop").await?;
@@ -254,7 +268,7 @@ pub async fn apply(ctx: &Ctx<'_>, before: &Before) -> Answer<Outputs> {
 }
 
 async fn recovered(ctx: &Ctx<'_>, own: &Cluster<'_>, c: &Choice) -> Answer<Note> {
-    let until = c.until.to_string();
+    let until = shown(c.until);
     let timeline = c.timeline.map_or_else(|| "latest".to_owned(), |n| n.to_string());
     let connect = &ctx.asset()?.connect;
     let (name, user) = (given::need(connect, "database")?, given::text(connect, "user"));
@@ -268,22 +282,23 @@ async fn recovered(ctx: &Ctx<'_>, own: &Cluster<'_>, c: &Choice) -> Answer<Note>
 
 /// What it means that the log ends before the time.
 fn told(c: &Choice, fault: Fault) -> Fault {
-    if !fault.cause.contains("recovery ended before configured recovery target") {
+    let short = fault.cause.contains("recovery ended before configured recovery target");
+    let Some(until) = c.until.filter(|_| short) else {
         return Fault { cause: format!("not recovered, nothing was changed: {}", fault.cause), ..fault };
-    }
+    };
     let last = fault.cause.split("last completed transaction was at log time ").nth(1).and_then(|rest| rest.split(" / ").next());
     let far = last.map_or_else(|| "no commit after the backup is in it".to_owned(), |at| format!("its last commit is of {at}"));
     Fault::refused(format!(
         "the log in {} holds no commit later than {}, so that nothing shows that it goes so far: {far}; nothing was changed",
         words::code(&c.log),
-        c.until
+        until
     ))
 }
 
 /// A recovered directory is of the right server, ended its recovery, and holds nothing that is newer than wanted.
 fn fit(c: &Choice, note: Note) -> Answer<Note> {
     let last = note.last.as_deref().and_then(|at| at.parse::<Timestamp>().ok());
-    let late = note.last.is_some() && last.is_none_or(|at| at > c.until);
+    let late = note.last.is_some() && last.is_none_or(|at| c.until.is_some_and(|until| at > until));
     if note.mark != c.mark || note.system != c.system || note.recovering || late {
         return Err(Fault::refused(format!(
             "what was recovered in {} is not what was wanted: {note:?}; nothing was changed",

@@ -80,8 +80,8 @@ pub fn base_of(source: &Source) -> &Source {
     source.base.as_deref().unwrap_or(source)
 }
 
-/// The newest base backup that ended before the time, is whole, and whose log is there.
-pub async fn choose(ctx: &Ctx<'_>, own: &Cluster<'_>, log: &str, until: Timestamp) -> Answer<(String, Timestamp)> {
+/// The newest base backup that ended before the time, if there is one, is whole, and whose log is there.
+pub async fn choose(ctx: &Ctx<'_>, own: &Cluster<'_>, log: &str, until: Option<Timestamp>) -> Answer<(String, Timestamp)> {
     let source = ctx.target.and_then(|t| t.source.as_ref());
     let dirs: Vec<String> = backups::directories_of(source.map(base_of)).iter().map(|dir| given::path(ctx.dir, dir)).collect();
     let wanted = given::text(ctx.with, "backup").filter(|text| !text.is_empty() && text != "latest");
@@ -111,7 +111,7 @@ pub async fn choose(ctx: &Ctx<'_>, own: &Cluster<'_>, log: &str, until: Timestam
     }
     found.sort();
     for (ended, path) in found.into_iter().rev() {
-        if ended > until {
+        if let Some(until) = until.filter(|until| ended > *until) {
             passed_over.push(format!("{} ended at {ended}, later than {until}", words::code(&path)));
             continue;
         }
@@ -122,7 +122,8 @@ pub async fn choose(ctx: &Ctx<'_>, own: &Cluster<'_>, log: &str, until: Timestam
     }
     let why = if passed_over.is_empty() { "there is none".to_owned() } else { passed_over.join("; ") };
     let what = wanted.map_or_else(|| "no base backup".to_owned(), |name| format!("{} is no base backup", words::code(&name)));
-    Err(Fault::refused(format!("{what} that is whole and ended before {until}: {why}")))
+    let ended = until.map_or_else(String::new, |until| format!(" and ended before {until}"));
+    Err(Fault::refused(format!("{what} that is whole{ended}: {why}")))
 }
 
 async fn whole(ctx: &Ctx<'_>, own: &Cluster<'_>, base: &str, log: &str) -> Answer<()> {

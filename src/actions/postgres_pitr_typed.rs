@@ -16,12 +16,19 @@ pub const ROOM: &str = r#"room() {
 room
 "#;
 
-/// Recovers `$BASE` in `$COPY` until `$UNTIL`, by the log in `$LOG` and, where its end is not there yet, in the data
-/// directory itself; stops it cleanly and notes what it is. Where that fails nothing is left.
+/// Recovers `$BASE` in `$COPY` until `$UNTIL` or, if that is `latest`, to the end of the log; by the log in `$LOG` and, where its
+/// end is not there yet, in the data directory itself. Stops it cleanly and notes what it is. Where that fails nothing is
+/// left. Files in `$LOG` beyond the end stand behind a gap.
 ///
 /// The server's `restore_command` goes through a shell: links stand for the directories, so that it holds no path.
 /// A server of version 13 or newer ends fatally where the log ends before the time.
 pub const RECOVER: &str = r#"
+if [ "$UNTIL" = latest ]; then
+  if runs "$DATA"; then echo "the server of $DATA runs, and what it commits from now on would be lost: stop it first" >&2; exit 4; fi
+  set --
+else
+  set -- -c recovery_target_time="$(date -u -d "$UNTIL" '+%F %T.%6N+00')"
+fi
 [ "$free" -gt "$((need + need / 20 + 65536))" ] || { echo "the backup takes $need KiB, and beside $DATA only $free KiB are free" >&2; exit 5; }
 umask 077
 of "$BASE"
@@ -51,8 +58,7 @@ postgres -D "$COPY" -c config_file="$COPY/drplan_conf" -c hba_file="$COPY/drplan
   -c wal_level="$(control "$COPY" 'wal_level setting')" \
   -c track_commit_timestamp="$(control "$COPY" 'track_commit_timestamp setting')" \
   -c restore_command='cp drplan_log/%f %p 2>/dev/null || cp drplan_wal/%f %p 2>/dev/null' \
-  -c recovery_target_time="$(date -u -d "$UNTIL" '+%F %T.%6N+00')" -c recovery_target_timeline="${TIMELINE:-latest}" \
-  -c recovery_target_action=promote >"$COPY/drplan_said" 2>&1 </dev/null &
+  -c recovery_target_timeline="${TIMELINE:-latest}" -c recovery_target_action=promote "$@" >"$COPY/drplan_said" 2>&1 </dev/null &
 server=$!
 until pg_isready -q -h "$sockets" -p 5432; do
   kill -0 "$server" 2>/dev/null || { grep -E 'FATAL|PANIC|ERROR|last completed transaction' "$COPY/drplan_said" | tail -n 5 >&2; exit 3; }
@@ -69,6 +75,13 @@ pg_ctl stop -s -w -t 3600 -D "$COPY" -m fast
 wait "$server"
 # It made its history where nothing is archived: without it a later recovery would not find the new timeline.
 history=$(printf '%08X.history' "$(control "$COPY" "Latest checkpoint's TimeLineID")")
+if [ "$UNTIL" = latest ]; then
+  set -- $(tail -n 1 "$COPY/pg_wal/$history")
+  timeline=$(printf %08X "$1")
+  end=$(printf '%s%08X%08X' "$timeline" "0x${2%/*}" "$((0x${2#*/} / $(control "$COPY" 'Bytes per WAL segment')))")
+  beyond=$(ls -- "$LOG" | grep -E "^$timeline[0-9A-F]{16}$" | LC_ALL=C awk -v end="$end" '$0 "" > end "" { print; exit }')
+  if [ -n "$beyond" ]; then echo "the log ends in $end, and $LOG holds $beyond: what stands between is missing or broken" >&2; exit 3; fi
+fi
 : >"$COPY/pg_wal/archive_status/$history.ready"
 rm -f -- "$COPY/drplan_conf" "$COPY/drplan_hba" "$COPY/drplan_log" "$COPY/drplan_wal" "$COPY/drplan_said"
 if [ -e "$COPY/drplan_auto" ]; then mv -- "$COPY/drplan_auto" "$COPY/postgresql.auto.conf"; fi
@@ -118,12 +131,13 @@ fi
 "#;
 
 /// The newest base backup in directories that ended before `$UNTIL` and is whole, as `$BASE`.
-const CHOOSE: &str = r#"BASE=$(find "$@" -maxdepth 2 -name backup_manifest ! -newermt "$UNTIL" -printf '%T@ %h\n' | sort -rn | cut -d ' ' -f 2- |
+const CHOOSE: &str = r#"if [ "$UNTIL" = latest ]; then by=now; else by=$UNTIL; fi
+BASE=$(find "$@" -maxdepth 2 -name backup_manifest ! -newermt "$by" -printf '%T@ %h\n' | sort -rn | cut -d ' ' -f 2- |
 while IFS= read -r backup; do
   of "$backup"
   if pg_verifybackup -n -q -- "$backup" >&2; then printf '%s\n' "$backup"; break; fi
 done)
-[ -n "$BASE" ] || { echo "no whole base backup ended before $UNTIL" >&2; exit 3; }
+[ -n "$BASE" ] || { echo "no whole base backup ended before $by" >&2; exit 3; }
 "#;
 
 const LOOK: &str = "\
@@ -149,11 +163,7 @@ pub fn commands(call: &Call<'_>) -> Vec<Manual> {
     let mut values = names(call);
     let log = base::log_dir(call.with, call.target).unwrap_or_else(|| "(log is not given)".to_owned());
     values.extend([("LOG", format!("$(realpath -m -- {})", dir(&log))), ("UNTIL", shell::word(&call.shown("until")))]);
-    values.extend([
-        ("MARK", shell::literal(call.step)),
-        ("TIMELINE", "''".to_owned()),
-        ("PGDATABASE", shell::word(&call.shown("database"))),
-    ]);
+    values.extend([("TIMELINE", "''".to_owned()), ("PGDATABASE", shell::word(&call.shown("database")))]);
     values.extend(call.field("user").map(|user| ("PGUSER", shell::word(user))));
     let args = match latest {
         true => format!(" -s -- {}", dirs.iter().map(|d| dir(d)).collect::<Vec<_>>().join(" ")),
@@ -171,7 +181,8 @@ pub fn commands(call: &Call<'_>) -> Vec<Manual> {
             what: "Recover the newest whole base backup beside the data directory".to_owned(),
             script: recover,
             changes: true,
-            expect: "one line: `last` is the last commit that is in it, not later than the time; `recovering` is false".to_owned(),
+            expect: "one line: `last` is the last commit that is in it, not later than the time, if one is given; `recovering` is false"
+                .to_owned(),
         },
         Manual {
             what: "Stop the server, put the recovered directory in its place, start it".to_owned(),

@@ -36,8 +36,8 @@ pub(super) static ACTION: Action = Action {
         ),
         Field::optional(
             "until",
-            Type::Time,
-            "recovers the whole server from a base backup and its log up to this time; else a dump is restored",
+            Type::Moment,
+            "recovers the whole server from a base backup and its log up to this time, or `latest`: to the log's end; else a dump is restored",
         ),
         Field::optional("data", Type::Text, "with `until`: the data directory of the server, on this machine"),
         Field::optional(

@@ -156,7 +156,7 @@ fn property(field: &Field, place: Place) -> Value {
 fn of(kind: &Type, place: Place, name: &str) -> Value {
     let reference = json!({ "type": "string", "pattern": REFERENCE });
     match kind {
-        Type::Text | Type::Secret | Type::Url | Type::Time | Type::Pattern => json!({ "type": "string" }),
+        Type::Text | Type::Secret | Type::Url | Type::Time | Type::Moment | Type::Pattern => json!({ "type": "string" }),
         Type::Int => json!({ "anyOf": [{ "type": "integer" }, reference] }),
         Type::Number => json!({ "anyOf": [{ "type": "number" }, reference] }),
         Type::Bool => json!({ "anyOf": [{ "type": "boolean" }, reference] }),

@@ -105,6 +105,7 @@ pub fn wanted(kind: &Type) -> (String, Option<String>) {
         Type::Duration => ("a duration", Some("30s")),
         Type::Size => ("a size", Some("10GiB")),
         Type::Time => ("a time", Some("2026-11-21T03:00:00Z")),
+        Type::Moment => ("a time or `latest`", Some("2026-11-21T03:00:00Z")),
         Type::Day => ("a day", Some("2027-03-01")),
         Type::Keep => ("a duration or a rule of keeping", Some("30d")),
         Type::Kept => ("a duration", Some("30d")),
@@ -195,7 +196,8 @@ pub fn fits(key: &str, typed: &Typed<'_>, kind: &Type) -> Result<(), Wrong> {
         (Type::Duration, Lit::Text(_) | Lit::Int | Lit::Float) => units::duration_ms(text).map(drop).map_err(unit),
         (Type::Keep | Type::Kept, Lit::Text(_) | Lit::Int | Lit::Float) => units::kept_ms(text).map(drop).map_err(unit),
         (Type::Size, Lit::Text(_) | Lit::Int | Lit::Float) => units::size_bytes(text).map(drop).map_err(unit),
-        (Type::Time, Lit::Text(_) | Lit::Int | Lit::Float) => {
+        (Type::Moment, Lit::Text(t)) if *t == "latest" => Ok(()),
+        (Type::Time | Type::Moment, Lit::Text(_) | Lit::Int | Lit::Float) => {
             units::time(text).map(drop).map_err(|p| Wrong { rule: "bad-time", ..unit(p) })
         }
         (Type::Word(words), Lit::Text(t)) if words.contains(t) => Ok(()),

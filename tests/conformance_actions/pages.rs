@@ -11,6 +11,7 @@ fn kind(kind: &Type) -> String {
         Type::Duration => "duration".to_owned(),
         Type::Size => "size".to_owned(),
         Type::Time => "time".to_owned(),
+        Type::Moment => "time, or `latest`".to_owned(),
         Type::Url => "address".to_owned(),
         Type::Word(words) => words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", "),
         Type::Matcher => "matcher".to_owned(),

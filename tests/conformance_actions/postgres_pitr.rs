@@ -84,6 +84,14 @@ impl Archived {
         names.filter(|name| name.starts_with("data.drplan-") && name.ends_with(end)).count()
     }
 
+    /// The files of the log that are archived.
+    fn segments(&self) -> Vec<String> {
+        let names = std::fs::read_dir(self.file("arch")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.filter(|name| name.len() == 24).collect();
+        names.sort();
+        names
+    }
+
     fn rows(&self) -> Option<String> {
         psql(self.cluster.port, "shop", "select count(*), md5(string_agg(note, ',' order by n)) from orders")
     }
@@ -199,13 +207,6 @@ async fn a_log_with_a_gap_and_a_log_that_ends_early_are_no_recovery() {
     let stand = Archived::start();
     let start = stand.state();
     // The end of the log stands in the data directory alone: what is archived last was before `until`.
-    let segments = || {
-        let mut names: Vec<_> =
-            std::fs::read_dir(stand.file("arch")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-        names.retain(|name| name.len() == 24);
-        names.sort();
-        names
-    };
     let later = (stand.until.parse::<jiff::Timestamp>().unwrap() + jiff::SignedDuration::from_hours(1)).to_string();
     let room = stand.of(json!({ "until": later }));
     let before = room.before().await.unwrap();
@@ -213,7 +214,7 @@ async fn a_log_with_a_gap_and_a_log_that_ends_early_are_no_recovery() {
     assert!(fault.cause.contains("holds no commit later than") && fault.cause.contains("its last commit is of 20"), "{fault}");
     assert_eq!((stand.state(), stand.beside("")), (start.clone(), 0));
     // The first file of the log is gone, everywhere.
-    let first = &segments()[..];
+    let first = &stand.segments()[..];
     for dir in ["arch", "data/pg_wal", "bases/one/pg_wal"] {
         for name in first {
             let _ = std::fs::remove_file(stand.file(&format!("{dir}/{name}")));
@@ -223,7 +224,7 @@ async fn a_log_with_a_gap_and_a_log_that_ends_early_are_no_recovery() {
     assert!(fault.cause.contains("its log begins with"), "{fault}");
     // A file in the middle is gone: the recovery ends there, before its time, and is none.
     stand.reset();
-    let names = segments();
+    let names = stand.segments();
     assert!(names.len() > 1, "{names:?}");
     let room = stand.of(json!({}));
     let before = room.before().await.unwrap();
@@ -300,4 +301,60 @@ async fn a_server_that_is_dead_or_gone_is_recovered_too() {
     assert_eq!(stand.cluster.sql("select count(*) from orders"), "400");
     assert_eq!(room.undo(&before).await.unwrap(), Probe::NotThere);
     assert!(!Path::new(&stand.file("data")).exists());
+}
+
+#[tokio::test]
+async fn a_recovery_to_the_end_of_the_log_holds_all_that_is_left_and_leaves_no_gap() {
+    let stand = Archived::start();
+    let room = stand.of(json!({ "until": "latest" }));
+    // A server that runs may commit more than is recovered.
+    let before = room.before().await.unwrap();
+    assert_eq!(room.preview(&before).await.unwrap()[0].old, "the server that runs now, and must be stopped first");
+    let fault = refusal(room.apply(&before).await);
+    assert!(fault.cause.contains("nothing was changed") && fault.cause.contains("stop it first"), "{fault}");
+    assert_eq!(stand.beside(""), 0);
+    // It crashed: what was never archived stands in its directory.
+    let last = || {
+        stand
+            .cluster
+            .sql("select to_char(max(pg_xact_commit_timestamp(xmin)) at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') from orders")
+    };
+    let archived = last();
+    stand.cluster.sql("insert into orders values (800, 'unarchived')");
+    let newest = last();
+    stand.cluster.halt("immediate");
+    let room = stand.of(json!({ "until": "latest" }));
+    let before = room.before().await.unwrap();
+    let outputs = room.apply(&before).await.unwrap();
+    assert_eq!((outputs["restored_to"].as_str().unwrap(), &outputs["timeline"]), (newest.as_str(), &json!(2)));
+    assert_eq!(stand.cluster.sql("select count(*), max(n) from orders"), "302|800");
+    assert_eq!(room.probe(&before).await.unwrap(), Probe::There(outputs));
+    assert_eq!(room.undo(&before).await.unwrap(), Probe::NotThere);
+    // The directory is gone, and with it what was not archived.
+    stand.reset();
+    stand.cluster.sql("insert into orders values (800, 'unarchived')");
+    stand.cluster.halt("immediate");
+    std::fs::rename(stand.file("data"), stand.file("lost")).unwrap();
+    let room = stand.of(json!({ "until": "latest" }));
+    let before = room.before().await.unwrap();
+    let outputs = room.apply(&before).await.unwrap();
+    assert_eq!(stand.cluster.sql("select count(*), max(n) from orders"), "301|600");
+    assert_eq!(outputs["restored_to"], json!(archived));
+    // A file of the log is missing, and a later one is there: what ends before it is not the end.
+    stand.reset();
+    stand.cluster.sql("select pg_switch_wal()");
+    let archived = stand.segments().len();
+    stand.cluster.sql("insert into orders select n, 'more' from generate_series(601, 700) n");
+    stand.cluster.sql("select pg_switch_wal()");
+    wait("the log is archived", || stand.segments().len() > archived + 1);
+    stand.cluster.halt("immediate");
+    std::fs::rename(stand.file("data"), stand.file("gone")).unwrap();
+    let names = stand.segments();
+    let missing = &names[names.len() - 2];
+    std::fs::remove_file(stand.file(&format!("arch/{missing}"))).unwrap();
+    let room = stand.of(json!({ "until": "latest" }));
+    let before = room.before().await.unwrap();
+    let fault = refusal(room.apply(&before).await);
+    assert!(fault.cause.contains("is missing or broken") && fault.cause.contains(&names[names.len() - 1]), "{fault}");
+    assert_eq!((stand.beside(""), room.probe(&before).await.unwrap()), (0, Probe::NotThere));
 }

@@ -16,12 +16,18 @@ fn story(scenario: &'static str, lose: &'static str, dies_in: &'static str) -> S
 }
 
 #[test]
-fn trading() {
+fn servers_and_sites() {
     hold(&[
         Story { back: Some("primary-return"), ..story("primary-loss", "primary-loss", "promote") },
         story("standby-loss", "standby-loss", "alone"),
-        story("data-corruption", "data-corruption", "bring-back"),
         story("provider-loss", "provider-loss", "restore-db"),
+    ]);
+}
+
+#[test]
+fn what_they_hold() {
+    hold(&[
+        story("data-corruption", "data-corruption", "bring-back"),
         story("cache-loss", "cache-loss", "restore"),
         story("cache-loss", "cache-and-log", "restore"),
         story("observability-loss", "observability-loss", "restore-rules"),

@@ -90,10 +90,12 @@ fn typed(scope: &Scope<'_>, node: &Node<'_>, kind: &Type, spot: Spot<'_>) -> Val
             textual.map_or_else(|| scope.json(node, spot), |k| typed(scope, node, k, spot))
         }
         // A parameter's number goes into a text as it is typed.
-        Type::Text | Type::Secret | Type::Url | Type::Duration | Type::Size | Type::Time | Type::Word(_) => match scope.json(node, spot) {
-            value @ (Value::Number(_) | Value::Bool(_)) => Value::String(template::plain(&value)),
-            value => value,
-        },
+        Type::Text | Type::Secret | Type::Url | Type::Duration | Type::Size | Type::Time | Type::Moment | Type::Word(_) => {
+            match scope.json(node, spot) {
+                value @ (Value::Number(_) | Value::Bool(_)) => Value::String(template::plain(&value)),
+                value => value,
+            }
+        }
         _ => scope.json(node, spot),
     }
 }

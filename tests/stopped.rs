@@ -233,6 +233,9 @@ fn lands_late(store: &Store, here: bool) {
     // Nobody hurries it, and nothing that stands on it begins.
     let hurried = scene.say(&["resolve", "slow", "--as", "not-done", "--reason", "nothing is there"]);
     assert!(hurried.code != Some(0) && hurried.err.contains("--accept-late-effect"), "{hurried:?}");
+    let status = scene.say(&["status"]).out;
+    let offered = format!("drplan resolve {} slow --as not-done --accept-late-effect", scene.run());
+    assert!(status.contains("`slow` may still take effect until") && status.contains(&offered), "{status}");
     assert_eq!(scene.desk.text("names"), "");
     std::fs::write(scene.desk.path("go"), "").unwrap();
     until("it lands", || (scene.desk.text("names") == "slow\n").then_some(()));

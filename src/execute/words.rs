@@ -471,6 +471,9 @@ impl Choice {
             Word::Rollback { to: Some(to) } => command.push_str(&format!(" --to {to}")),
             _ => {}
         }
+        if let Word::Resolve { accept_late_effect: true, .. } = word {
+            command.push_str(" --accept-late-effect");
+        }
         if word != Word::Resume {
             command.push_str(tail);
         }
@@ -559,6 +562,15 @@ fn source(state: &State, i: usize) -> Option<usize> {
 /// Nothing more starts.
 pub fn stop(state: &State) -> Choice {
     Choice::word(state, Word::Pause, None, " --reason …")
+}
+
+/// Attempts of which something may still land, until when, and what somebody says who knows that nothing will.
+pub fn open(state: &State, now: Timestamp) -> Vec<(Choice, Timestamp)> {
+    let word = || Word::Resolve { done: false, record: Map::new(), accept_late_effect: true };
+    let until = |i: usize| if let Life::Unknown { open_until, .. } = state.steps[i].life { open_until.filter(|t| *t > now) } else { None };
+    let open = (0..state.steps.len()).filter_map(|i| Some((i, until(i)?)));
+    let can = open.filter(|&(i, _)| allowed(state, now, &word(), Some(&state.step(i).id), false).is_ok());
+    can.map(|(i, until)| (Choice::word(state, word(), Some(i), " --reason …"), until)).collect()
 }
 
 /// What turns a run round, as far as it is allowed now.

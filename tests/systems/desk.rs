@@ -1,8 +1,12 @@
 //! Where a person sits before a lab: the program with a journal of its own, and a yes to whatever it asks.
 
-use std::io::{BufRead, BufReader};
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -17,13 +21,15 @@ pub struct Desk<'a> {
     known: Vec<String>,
     home: tempfile::TempDir,
     plan_dir: String,
+    /// Steps of which it was said that an attempt did not happen: these are done again.
+    not_done: Mutex<BTreeSet<String>>,
 }
 
 impl<'a> Desk<'a> {
     pub fn new(house: &'a House, story: &'a Story, known: &[&str]) -> Desk<'a> {
         let known = known.iter().flat_map(|p| ["-p".to_owned(), (*p).to_owned()]).collect();
         let plan_dir = format!("{}/plans/{}", env!("CARGO_MANIFEST_DIR"), story.plan);
-        Desk { house, story, known, home: tempfile::tempdir().unwrap(), plan_dir }
+        Desk { house, story, known, home: tempfile::tempdir().unwrap(), plan_dir, not_done: Mutex::default() }
     }
 
     pub fn plan_dir(&self) -> &Path {
@@ -79,7 +85,7 @@ impl<'a> Desk<'a> {
     fn ended(&self, mut wanted: Vec<String>, what: &str) -> String {
         // As many rounds as people are asked, and then some.
         for _ in 0..20 {
-            let out = self.say(&wanted, "somebody");
+            let out = self.driven(&wanted);
             if out.status.success() {
                 return text(&out);
             }
@@ -88,6 +94,42 @@ impl<'a> Desk<'a> {
             wanted = vec!["resume".to_owned(), "--yes".to_owned()];
         }
         panic!("{what} never ends: {}", self.log());
+    }
+
+    /// Drives it. Where it waits long because an attempt of the one that died may still take effect, somebody looks, and knows better:
+    /// who died sends nothing any more.
+    fn driven(&self, args: &[String]) -> Output {
+        let mut child = self.drplan(args, "somebody").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (over, ended) = std::sync::mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                while ended.recv_timeout(Duration::from_secs(10)) == Err(RecvTimeoutError::Timeout) {
+                    self.known_better();
+                }
+            });
+            let mut err = child.stderr.take().unwrap();
+            let said = scope.spawn(move || {
+                let mut said = Vec::new();
+                err.read_to_end(&mut said).map(|_| said)
+            });
+            let mut out = child.wait_with_output().unwrap();
+            drop(over);
+            out.stderr = said.join().unwrap().unwrap();
+            out
+        })
+    }
+
+    /// Says of each attempt that may still take effect that it did not; what `drplan status` offers for that is typed.
+    fn known_better(&self) {
+        let status = text(&self.say(&["status".to_owned()], "somebody"));
+        for line in status.lines().map(str::trim).filter(|l| l.starts_with("drplan resolve ") && l.contains(" --accept-late-effect")) {
+            let mut typed: Vec<String> = line.split(' ').skip(1).take_while(|w| *w != "--reason").map(str::to_owned).collect();
+            typed.extend(["--reason", "who began it is dead, and the server has nothing of it"].map(str::to_owned));
+            // It may have ended meanwhile.
+            if self.say(&typed, "somebody").status.success() {
+                self.not_done.lock().unwrap().insert(typed[2].clone());
+            }
+        }
     }
 
     /// Starts it, says yes until it has begun the step, and kills it.
@@ -135,14 +177,16 @@ impl<'a> Desk<'a> {
         let offered = status["next"].as_array().unwrap().iter().filter_map(Value::as_str);
         let words: Vec<Vec<&str>> = offered.map(|l| l.split(' ').skip(1).collect()).collect();
         let mut said = false;
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for word in words {
             let people: &[&str] = if word[0] == "approve" { self.story.people } else { &["somebody"] };
-            if word[0] != "approve" && !(word[0] == "resolve" && word.contains(&"done")) || !seen.insert(word[2].to_owned()) {
+            let resolved = word[0] == "resolve" && word.contains(&"done");
+            let again = word[0] == "retry" && self.not_done.lock().unwrap().contains(word[2]);
+            if word[0] != "approve" && !resolved && !again || !seen.insert(word[2].to_owned()) {
                 continue;
             }
             for person in people {
-                let kept = if word[0] == "approve" { 3 } else { 5 };
+                let kept = if resolved { 5 } else { 3 };
                 let mut typed: Vec<String> = word.iter().take(kept).map(|w| (*w).to_owned()).collect();
                 typed.extend(["--reason".to_owned(), "as the page says".to_owned()]);
                 if word[0] == "approve" {

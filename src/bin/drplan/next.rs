@@ -55,6 +55,15 @@ pub fn what(state: &State, driven: bool) -> String {
         true => out.push_str(&format!("    {}\n", words::stop(state).command)),
         false => out.push_str(&format!("    {}\n", spoken::resume(&state.run))),
     }
+    for (choice, until) in words::open(state, real::now()) {
+        let id = choice.step.map(|i| state.step(i).id.as_str()).unwrap_or_default();
+        let until = until.strftime("%H:%M:%SZ");
+        let text = format!(
+            "`{id}` may still take effect until {until}, and is not begun again before. If you see that it did not, and know that it cannot any more:"
+        );
+        out.push_str(&output::folded(&text, 2, 4));
+        out.push_str(&format!("    {}\n", spoken::command(&choice)));
+    }
     let offered = |command: &str| out.contains(command);
     let turns: Vec<String> = words::turns(state, real::now()).iter().map(spoken::command).filter(|c| !offered(c)).collect();
     if !turns.is_empty() {

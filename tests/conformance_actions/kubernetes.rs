@@ -55,7 +55,7 @@ impl Cluster {
     }
 
     fn kubectl(&self, words: &[&str]) -> String {
-        let done = Command::new("/usr/bin/kubectl").arg(format!("--kubeconfig={}", self.path("kubeconfig"))).args(words).output().unwrap();
+        let done = Command::new("kubectl").arg(format!("--kubeconfig={}", self.path("kubeconfig"))).args(words).output().unwrap();
         assert!(done.status.success(), "kubectl {words:?}: {}\n{}", String::from_utf8_lossy(&done.stderr), self.log());
         String::from_utf8_lossy(&done.stdout).into_owned()
     }

@@ -130,7 +130,7 @@ select s from (
       case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end,
       case when a.is_grantable then ' with grant option' else '' end)
     from pg_database d, aclexplode(d.datacl) a where d.datname = {old}
-  union all select 3, row_number() over (order by r.setrole, c.n) * 3 + e.n, case e.n
+  union all select 3, row_number() over (order by r.setrole, c.n, e.n), case e.n
       when 0 then format('select set_config(%L, %L, true)', split_part(c.s, '=', 1), substr(c.s, strpos(c.s, '=') + 1))
       else format(case r.setrole when 0 then 'alter database %2$I set %3$I from current'
           else 'alter role %1$I in database %2$I set %3$I from current' end,

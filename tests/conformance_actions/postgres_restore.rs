@@ -155,6 +155,22 @@ async fn a_restore_keeps_the_laws() {
     hold(&Restores::start()).await;
 }
 
+/// The order in which settings are carried over is said, and not the planner's, which changes with the catalogs.
+#[tokio::test]
+async fn settings_are_carried_over_whatever_the_planner_thinks() {
+    let stand = Restores::start();
+    for i in 0..20 {
+        stand.server_sql(&format!("create database z{i} template template0"));
+        stand.server_sql(&format!("alter database z{i} set work_mem = '7MB'"));
+        stand.server_sql(&format!("drop database z{i}"));
+    }
+    stand.server_sql("vacuum analyze pg_db_role_setting");
+    stand.server_sql("vacuum analyze pg_database");
+    let room = stand.of("one.dump");
+    room.apply(&room.before().await.unwrap()).await.unwrap();
+    assert_eq!(stand.0.sql("show search_path"), "\"$user\", public, \"a B\"");
+}
+
 #[tokio::test]
 async fn a_restore_swaps_in_what_is_whole_or_nothing() {
     let stand = Restores::start();

@@ -12,6 +12,7 @@
 import hashlib
 import json
 import os
+import socket
 import sys
 import threading
 import time
@@ -65,6 +66,11 @@ class Servers(house.House):
     def start_stand(self, name, server, *words):
         self.file(server).mkdir(exist_ok=True)
         self.start(name, [house.PYTHON, __file__, name.split("-")[0], self.port(name), *words])
+        house.until(f"{name} answers", lambda: self.listens(name))
+
+    def listens(self, name):
+        with socket.socket() as link:
+            return link.connect_ex(("127.0.0.1", self.port(name))) == 0
 
     def start_board(self, name, server, _given):
         self.start_stand(name, server, self.file(f"{server}/board.json"))
